@@ -1,0 +1,146 @@
+/**
+ * The only door to koffi: libc's functions with their C signatures, nothing else.
+ *
+ * Rules: no function here checks its result or its arguments; `syscalls.ts` does. `errno()` must be read at once
+ * after a failed call, since any other call into Node clobbers it. Buffers are passed as pointers without bounds.
+ */
+import koffi from 'koffi';
+
+/** glibc first, then musl (Alpine), by soname. */
+const LIBC_NAMES = ['libc.so.6', `libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`];
+
+function loadLibc(): ReturnType<typeof koffi.load> {
+  for (const name of LIBC_NAMES) {
+    try {
+      return koffi.load(name);
+    } catch {}
+  }
+  throw new Error(`none of ${LIBC_NAMES.map((name) => `"${name}"`).join(', ')} can be loaded`);
+}
+
+const libc = loadLibc();
+
+/** A pointer argument: the address of a buffer's first byte, or null. */
+export type Pointer = Uint8Array | null;
+type Int = number;
+/** 64-bit results arrive as number, or as bigint beyond 2^53. */
+type Int64 = number;
+
+function bind<F>(prototype: string): F {
+  return libc.func(prototype) as unknown as F;
+}
+
+type GetXattr = (path: Pointer, name: Pointer, value: Pointer, size: Int) => Int64;
+type SetXattr = (path: Pointer, name: Pointer, value: Pointer, size: Int, flags: Int) => Int;
+type ListXattr = (path: Pointer, list: Pointer, size: Int) => Int64;
+type RemoveXattr = (path: Pointer, name: Pointer) => Int;
+
+export const native = {
+  open: bind<(path: Pointer, flags: Int, mode: Int) => Int>('int open(void *path, int flags, uint mode)'),
+  openat: bind<(dirfd: Int, path: Pointer, flags: Int, mode: Int) => Int>(
+    'int openat(int dirfd, void *path, int flags, uint mode)',
+  ),
+  close: bind<(fd: Int) => Int>('int close(int fd)'),
+  read: bind<(fd: Int, buf: Pointer, count: Int) => Int64>('int64_t read(int fd, void *buf, size_t count)'),
+  write: bind<(fd: Int, buf: Pointer, count: Int) => Int64>('int64_t write(int fd, void *buf, size_t count)'),
+  pread: bind<(fd: Int, buf: Pointer, count: Int, offset: Int64) => Int64>(
+    'int64_t pread(int fd, void *buf, size_t count, int64_t offset)',
+  ),
+  pwrite: bind<(fd: Int, buf: Pointer, count: Int, offset: Int64) => Int64>(
+    'int64_t pwrite(int fd, void *buf, size_t count, int64_t offset)',
+  ),
+  statx: bind<(dirfd: Int, path: Pointer, flags: Int, mask: Int, buf: Pointer) => Int>(
+    'int statx(int dirfd, void *path, int flags, uint mask, void *buf)',
+  ),
+  getdents64: bind<(fd: Int, buf: Pointer, size: Int) => Int64>(
+    'int64_t getdents64(int fd, void *buf, size_t size)',
+  ),
+  lseek: bind<(fd: Int, offset: Int64, whence: Int) => Int64>(
+    'int64_t lseek(int fd, int64_t offset, int whence)',
+  ),
+  mknodat: bind<(dirfd: Int, path: Pointer, mode: Int, dev: Int64) => Int>(
+    'int mknodat(int dirfd, void *path, uint mode, uint64_t dev)',
+  ),
+  mkdirat: bind<(dirfd: Int, path: Pointer, mode: Int) => Int>(
+    'int mkdirat(int dirfd, void *path, uint mode)',
+  ),
+  symlinkat: bind<(target: Pointer, dirfd: Int, path: Pointer) => Int>(
+    'int symlinkat(void *target, int dirfd, void *path)',
+  ),
+  linkat: bind<(olddirfd: Int, oldpath: Pointer, newdirfd: Int, newpath: Pointer, flags: Int) => Int>(
+    'int linkat(int olddirfd, void *oldpath, int newdirfd, void *newpath, int flags)',
+  ),
+  renameat2: bind<(olddirfd: Int, oldpath: Pointer, newdirfd: Int, newpath: Pointer, flags: Int) => Int>(
+    'int renameat2(int olddirfd, void *oldpath, int newdirfd, void *newpath, uint flags)',
+  ),
+  unlinkat: bind<(dirfd: Int, path: Pointer, flags: Int) => Int>(
+    'int unlinkat(int dirfd, void *path, int flags)',
+  ),
+  readlinkat: bind<(dirfd: Int, path: Pointer, buf: Pointer, size: Int) => Int64>(
+    'int64_t readlinkat(int dirfd, void *path, void *buf, size_t size)',
+  ),
+  fchmodat: bind<(dirfd: Int, path: Pointer, mode: Int, flags: Int) => Int>(
+    'int fchmodat(int dirfd, void *path, uint mode, int flags)',
+  ),
+  fchownat: bind<(dirfd: Int, path: Pointer, uid: Int, gid: Int, flags: Int) => Int>(
+    'int fchownat(int dirfd, void *path, uint uid, uint gid, int flags)',
+  ),
+  utimensat: bind<(dirfd: Int, path: Pointer, times: Pointer, flags: Int) => Int>(
+    'int utimensat(int dirfd, void *path, void *times, int flags)',
+  ),
+  ftruncate: bind<(fd: Int, length: Int64) => Int>('int ftruncate(int fd, int64_t length)'),
+  fallocate: bind<(fd: Int, mode: Int, offset: Int64, length: Int64) => Int>(
+    'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
+  ),
+  fsync: bind<(fd: Int) => Int>('int fsync(int fd)'),
+  fdatasync: bind<(fd: Int) => Int>('int fdatasync(int fd)'),
+  syncfs: bind<(fd: Int) => Int>('int syncfs(int fd)'),
+  fstatfs: bind<(fd: Int, buf: Pointer) => Int>('int fstatfs(int fd, void *buf)'),
+  copy_file_range: bind<
+    (fdIn: Int, offIn: Pointer, fdOut: Int, offOut: Pointer, length: Int64, flags: Int) => Int64
+  >('int64_t copy_file_range(int fd_in, void *off_in, int fd_out, void *off_out, size_t len, uint flags)'),
+  ioctlInt: bind<(fd: Int, request: Int64, argument: Int) => Int>(
+    'int ioctl(int fd, unsigned long request, int argument)',
+  ),
+  getxattr: bind<GetXattr>('int64_t getxattr(void *path, void *name, void *value, size_t size)'),
+  setxattr: bind<SetXattr>('int setxattr(void *path, void *name, void *value, size_t size, int flags)'),
+  listxattr: bind<ListXattr>('int64_t listxattr(void *path, void *list, size_t size)'),
+  removexattr: bind<RemoveXattr>('int removexattr(void *path, void *name)'),
+  lgetxattr: bind<GetXattr>('int64_t lgetxattr(void *path, void *name, void *value, size_t size)'),
+  lsetxattr: bind<SetXattr>('int lsetxattr(void *path, void *name, void *value, size_t size, int flags)'),
+  llistxattr: bind<ListXattr>('int64_t llistxattr(void *path, void *list, size_t size)'),
+  lremovexattr: bind<RemoveXattr>('int lremovexattr(void *path, void *name)'),
+  poll: bind<(fds: Pointer, count: Int, timeout: Int) => Int>('int poll(void *fds, ulong nfds, int timeout)'),
+  sched_yield: bind<() => Int>('int sched_yield()'),
+  flock: bind<(fd: Int, operation: Int) => Int>('int flock(int fd, int operation)'),
+  mount: bind<(source: Pointer, target: Pointer, type: Pointer, flags: Int64, data: Pointer) => Int>(
+    'int mount(void *source, void *target, void *type, ulong flags, void *data)',
+  ),
+  umount2: bind<(target: Pointer, flags: Int) => Int>('int umount2(void *target, int flags)'),
+  unshare: bind<(flags: Int) => Int>('int unshare(int flags)'),
+  chroot: bind<(path: Pointer) => Int>('int chroot(void *path)'),
+  umask: bind<(mask: Int) => Int>('uint umask(uint mask)'),
+  setfsuid: bind<(uid: Int) => Int>('int setfsuid(uint uid)'),
+  setfsgid: bind<(gid: Int) => Int>('int setfsgid(uint gid)'),
+  prctl: bind<(option: Int, a: Int, b: Int, c: Int, d: Int) => Int>(
+    'int prctl(int option, ulong a, ulong b, ulong c, ulong d)',
+  ),
+  name_to_handle_at: bind<(dirfd: Int, path: Pointer, handle: Pointer, mountId: Pointer, flags: Int) => Int>(
+    'int name_to_handle_at(int dirfd, void *path, void *handle, void *mount_id, int flags)',
+  ),
+  open_by_handle_at: bind<(mountFd: Int, handle: Pointer, flags: Int) => Int>(
+    'int open_by_handle_at(int mount_fd, void *handle, int flags)',
+  ),
+  inotify_init1: bind<(flags: Int) => Int>('int inotify_init1(int flags)'),
+  inotify_add_watch: bind<(fd: Int, path: Pointer, mask: Int) => Int>(
+    'int inotify_add_watch(int fd, void *path, uint mask)',
+  ),
+  inotify_rm_watch: bind<(fd: Int, wd: Int) => Int>('int inotify_rm_watch(int fd, int wd)'),
+  /** syscall(2) with an int, a pointer and three more arguments: open_tree, mount_setattr. */
+  syscallPath: bind<
+    (number: Int64, fd: Int, path: Pointer, flags: Int64, data: Pointer, size: Int64) => Int64
+  >('int64_t syscall(long number, long fd, void *path, ulong flags, void *data, ulong size)'),
+} as const;
+
+/** errno of the last failed call on this thread. */
+export const errno: () => number = koffi.errno;

@@ -1,0 +1,100 @@
+/**
+ * statx(2) results as plain numbers, decoded once from a preallocated buffer.
+ *
+ * Rule: nothing is rounded. Inode numbers beyond 2^53 are bigints, times are whole seconds plus nanoseconds, and
+ * both may lie before 1970.
+ */
+import { S } from './constants.js';
+
+const TWO_32 = 2 ** 32;
+
+/** A 64-bit number: a JS number while it is exact, a bigint beyond. Equal values have equal type, so it is a Map key. */
+export type U64 = number | bigint;
+
+export function u64(low: number, high: number): U64 {
+  return high < 0x200000 ? high * TWO_32 + low : (BigInt(high) << 32n) | BigInt(low);
+}
+
+/** A point in time: seconds since 1970, negative before, and nanoseconds within the second. */
+export interface Time {
+  readonly seconds: number;
+  readonly nanoseconds: number;
+}
+
+export interface Stat {
+  readonly mode: number;
+  nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  ino: U64;
+  /** Bytes. */
+  readonly size: number;
+  /** Units of 512 bytes. */
+  readonly blocks: number;
+  /** Preferred I/O size in bytes. */
+  readonly blksize: number;
+  readonly rdevMajor: number;
+  readonly rdevMinor: number;
+  /** The filesystem the inode lives on: major * 2^20 + minor. */
+  readonly dev: number;
+  readonly atime: Time;
+  readonly mtime: Time;
+  readonly ctime: Time;
+}
+
+/** sizeof(struct statx). */
+export const STATX_SIZE = 256;
+const DEV_MINOR_BITS = 2 ** 20;
+
+/** Word (u32) offsets in struct statx. */
+const W = {
+  blksize: 1,
+  nlink: 4,
+  uid: 5,
+  gid: 6,
+  mode: 7,
+  ino: 8,
+  size: 10,
+  blocks: 12,
+  atime: 16,
+  ctime: 24,
+  mtime: 28,
+  rdevMajor: 32,
+  rdevMinor: 33,
+  devMajor: 34,
+  devMinor: 35,
+} as const;
+const MODE_MASK = 0xffff;
+
+/** Decodes a struct statx seen as 32-bit words; the word array must be at least 64 long. */
+export function decodeStatx(words: Uint32Array): Stat {
+  const word = (index: number): number => words[index] as number;
+  const wide = (index: number): number => word(index + 1) * TWO_32 + word(index);
+  const time = (index: number): Time => ({
+    seconds: (word(index + 1) | 0) * TWO_32 + word(index),
+    nanoseconds: word(index + 2),
+  });
+  return {
+    mode: word(W.mode) & MODE_MASK,
+    nlink: word(W.nlink),
+    uid: word(W.uid),
+    gid: word(W.gid),
+    ino: u64(word(W.ino), word(W.ino + 1)),
+    size: wide(W.size),
+    blocks: wide(W.blocks),
+    blksize: word(W.blksize),
+    rdevMajor: word(W.rdevMajor),
+    rdevMinor: word(W.rdevMinor),
+    dev: word(W.devMajor) * DEV_MINOR_BITS + word(W.devMinor),
+    atime: time(W.atime),
+    mtime: time(W.mtime),
+    ctime: time(W.ctime),
+  };
+}
+
+export const isDirectory = (mode: number): boolean => (mode & S.IFMT) === S.IFDIR;
+export const isRegular = (mode: number): boolean => (mode & S.IFMT) === S.IFREG;
+export const isSymlink = (mode: number): boolean => (mode & S.IFMT) === S.IFLNK;
+/** overlayfs' whiteout: a character device with number 0/0 (ovl_is_whiteout). */
+export const isWhiteoutDevice = (stat: Stat): boolean =>
+  (stat.mode & S.IFMT) === S.IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;

@@ -1,0 +1,488 @@
+/**
+ * The syscalls the project uses, under their man-2 names.
+ *
+ * Rules: paths and names are latin1 strings, one character per byte, never UTF-8. A failure throws `Errno`; a miss
+ * that callers expect (no such entry, no such xattr) is undefined. Everything is synchronous and never touches the
+ * event loop, so the serving thread may call it. Scratch buffers are per thread and reused: nothing returned
+ * aliases them unless the comment says so.
+ */
+import { AT, O, PATH_MAX, POLLIN, XATTR_SIZE_MAX } from './constants.js';
+import { E, Errno } from './errno.js';
+import { errno, native } from './native.js';
+import { decodeStatx, STATX_SIZE, type Stat, type Time, type U64, u64 } from './stat.js';
+
+type Call = keyof typeof native;
+
+const pathA = Buffer.alloc(PATH_MAX + 1);
+const pathB = Buffer.alloc(PATH_MAX + 1);
+const attributeName = Buffer.alloc(PATH_MAX + 1);
+
+/** Writes `text` as a C string into `buffer`. A longer one than the kernel takes is refused as it would. */
+function cString(buffer: Buffer, text: string): Buffer {
+  if (text.length >= PATH_MAX) throw new Errno(E.ENAMETOOLONG);
+  buffer[buffer.write(text, 0, 'latin1')] = 0;
+  return buffer;
+}
+
+function check(call: Call, result: number): number {
+  if (result < 0) throw new Errno(errno(), call);
+  return result;
+}
+
+// --- files and directories -------------------------------------------------------------------------------------
+
+/** openat(2); O_CLOEXEC is always set. */
+export function openat(dirfd: number, name: string, flags: number, mode = 0): number {
+  return check('openat', native.openat(dirfd, cString(pathA, name), flags | O.CLOEXEC, mode));
+}
+
+/** openat(2) that gives the negated errno instead of throwing, for callers that branch on it. */
+export function tryOpenat(dirfd: number, name: string, flags: number): number {
+  const fd = native.openat(dirfd, cString(pathA, name), flags | O.CLOEXEC, 0);
+  return fd < 0 ? -errno() : fd;
+}
+
+/** close(2). Errors are ignored: the descriptor is gone in every case. */
+export function close(fd: number): void {
+  native.close(fd);
+}
+
+const statBuffer = Buffer.from(new ArrayBuffer(STATX_SIZE));
+const statWords = new Uint32Array(statBuffer.buffer);
+const STATX_BASIC_STATS = 0x7ff;
+const AT_NO_AUTOMOUNT = 0x800;
+
+/** statx(2) of `name` in `dirfd`, symlinks not followed; undefined if there is no such name. */
+export function statat(dirfd: number, name: string): Stat | undefined {
+  const flags = AT.SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+  if (native.statx(dirfd, cString(pathA, name), flags, STATX_BASIC_STATS, statBuffer) < 0) {
+    const code = errno();
+    if (code === E.ENOENT) return undefined;
+    throw new Errno(code, 'statx');
+  }
+  return decodeStatx(statWords);
+}
+
+const emptyPath = Buffer.alloc(1);
+
+/** statx(2) of an open descriptor. */
+export function fstat(fd: number): Stat {
+  check('statx', native.statx(fd, emptyPath, AT.EMPTY_PATH, STATX_BASIC_STATS, statBuffer));
+  return decodeStatx(statWords);
+}
+
+/** One entry of a directory as getdents64(2) tells it. */
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly ino: U64;
+  /** st_mode's file type bits, 0 when the filesystem does not say. */
+  readonly type: number;
+}
+
+const direntBuffer = Buffer.from(new ArrayBuffer(256 * 1024));
+const direntWords = new DataView(direntBuffer.buffer);
+const DIRENT_NAME = 19;
+/** DT_* times 4096 is S_IF* (readdir(3), "d_type"). */
+const DT_SHIFT = 12;
+
+/** Every entry of the directory open at `fd`, "." and ".." left out, in the filesystem's order. */
+export function readDirectory(fd: number): DirectoryEntry[] {
+  const entries: DirectoryEntry[] = [];
+  check('lseek', native.lseek(fd, 0, 0));
+  for (;;) {
+    const end = check('getdents64', native.getdents64(fd, direntBuffer, direntBuffer.length));
+    if (end === 0) return entries;
+    for (let at = 0; at < end; ) {
+      const length = direntWords.getUint16(at + 16, true);
+      const nul = direntBuffer.indexOf(0, at + DIRENT_NAME);
+      const name = direntBuffer.toString('latin1', at + DIRENT_NAME, nul);
+      if (name !== '.' && name !== '..') {
+        const ino = u64(direntWords.getUint32(at, true), direntWords.getUint32(at + 4, true));
+        entries.push({ name, ino, type: direntWords.getUint8(at + 18) << DT_SHIFT });
+      }
+      at += length;
+    }
+  }
+}
+
+/** makedev(3). */
+function makedev(major: number, minor: number): number {
+  return (minor & 0xff) + (major & 0xfff) * 0x100 + (minor >>> 8) * 0x100000;
+}
+
+export function mknodat(dirfd: number, name: string, mode: number, major = 0, minor = 0): void {
+  check('mknodat', native.mknodat(dirfd, cString(pathA, name), mode, makedev(major, minor)));
+}
+
+export function mkdirat(dirfd: number, name: string, mode: number): void {
+  check('mkdirat', native.mkdirat(dirfd, cString(pathA, name), mode));
+}
+
+export function symlinkat(target: string, dirfd: number, name: string): void {
+  check('symlinkat', native.symlinkat(cString(pathB, target), dirfd, cString(pathA, name)));
+}
+
+export function linkat(fromDirfd: number, from: string, toDirfd: number, to: string, flags = 0): void {
+  check('linkat', native.linkat(fromDirfd, cString(pathA, from), toDirfd, cString(pathB, to), flags));
+}
+
+export function renameat2(fromDirfd: number, from: string, toDirfd: number, to: string, flags = 0): void {
+  check('renameat2', native.renameat2(fromDirfd, cString(pathA, from), toDirfd, cString(pathB, to), flags));
+}
+
+export function unlinkat(dirfd: number, name: string, flags = 0): void {
+  check('unlinkat', native.unlinkat(dirfd, cString(pathA, name), flags));
+}
+
+const linkBuffer = Buffer.alloc(PATH_MAX);
+
+/** The target of the symlink `name`; with an empty name, of the O_PATH descriptor `dirfd`. */
+export function readlinkat(dirfd: number, name: string): string {
+  const length = native.readlinkat(dirfd, cString(pathA, name), linkBuffer, linkBuffer.length);
+  return linkBuffer.toString('latin1', 0, check('readlinkat', length));
+}
+
+/** fchmodat(2). It follows symlinks: callers make sure that `name` is none. An empty name means `dirfd` itself. */
+export function fchmodat(dirfd: number, name: string, mode: number): void {
+  const path = name === '' ? procPath(dirfd, name) : cString(pathA, name);
+  check('fchmodat', native.fchmodat(dirfd, path, mode, 0));
+}
+
+/** fchownat(2), symlinks not followed; -1 keeps an id; an empty name means `dirfd` itself. */
+export function fchownat(dirfd: number, name: string, uid: number, gid: number): void {
+  const flags = AT.SYMLINK_NOFOLLOW | (name === '' ? AT.EMPTY_PATH : 0);
+  check('fchownat', native.fchownat(dirfd, cString(pathA, name), uid >>> 0, gid >>> 0, flags));
+}
+
+/** A timestamp to set, or one of the two special requests of utimensat(2). */
+export type TimeChange = Time | 'now' | 'keep';
+
+const timesBuffer = Buffer.alloc(32);
+const TIMESPEC_SIZE = 16;
+const UTIME_NOW = 0x3fffffff;
+const UTIME_OMIT = 0x3ffffffe;
+
+function encodeTimes(atime: TimeChange, mtime: TimeChange): Buffer {
+  [atime, mtime].forEach((time, index) => {
+    const at = index * TIMESPEC_SIZE;
+    const special = time === 'now' ? UTIME_NOW : UTIME_OMIT;
+    const [seconds, nanoseconds] = typeof time === 'string' ? [0, special] : [time.seconds, time.nanoseconds];
+    timesBuffer.writeBigInt64LE(BigInt(seconds), at);
+    timesBuffer.writeBigInt64LE(BigInt(nanoseconds), at + 8);
+  });
+  return timesBuffer;
+}
+
+/** utimensat(2), symlinks not followed. An empty name means `dirfd` itself. */
+export function utimensat(dirfd: number, name: string, atime: TimeChange, mtime: TimeChange): void {
+  const times = encodeTimes(atime, mtime);
+  const [at, path, flags] =
+    name === '' ? [AT.FDCWD, procPath(dirfd, name), 0] : [dirfd, cString(pathA, name), AT.SYMLINK_NOFOLLOW];
+  check('utimensat', native.utimensat(at, path, times, flags));
+}
+
+// --- data ------------------------------------------------------------------------------------------------------
+
+/** pread(2) of up to `length` bytes into the start of `into`; the count is short only at the end of the file. */
+export function pread(fd: number, into: Uint8Array, length: number, offset: number): number {
+  return check('pread', native.pread(fd, into, length, offset));
+}
+
+/** pwrite(2); the count may be short. */
+export function pwrite(fd: number, from: Uint8Array, length: number, offset: number): number {
+  return check('pwrite', native.pwrite(fd, from, length, offset));
+}
+
+export function lseek(fd: number, offset: number, whence: number): number {
+  return check('lseek', native.lseek(fd, offset, whence));
+}
+
+export function ftruncate(fd: number, length: number): void {
+  check('ftruncate', native.ftruncate(fd, length));
+}
+
+export function fallocate(fd: number, mode: number, offset: number, length: number): void {
+  check('fallocate', native.fallocate(fd, mode, offset, length));
+}
+
+export function fsync(fd: number): void {
+  check('fsync', native.fsync(fd));
+}
+
+export function fdatasync(fd: number): void {
+  check('fdatasync', native.fdatasync(fd));
+}
+
+export function syncfs(fd: number): void {
+  check('syncfs', native.syncfs(fd));
+}
+
+/** ioctl_ficlone(2): makes `toFd` share all data of `fromFd`; false where the filesystem cannot. */
+export function ficlone(toFd: number, fromFd: number): boolean {
+  const FICLONE = 0x40049409;
+  return native.ioctlInt(toFd, FICLONE, fromFd) === 0;
+}
+
+const offsetsBuffer = Buffer.alloc(16);
+const offsetIn = offsetsBuffer.subarray(0, 8);
+const offsetOut = offsetsBuffer.subarray(8);
+
+/** copy_file_range(2) between explicit offsets; the count may be short, 0 at the end of the source. */
+export function copyFileRange(
+  fromFd: number,
+  fromOffset: number,
+  toFd: number,
+  toOffset: number,
+  length: number,
+): number {
+  offsetIn.writeBigInt64LE(BigInt(fromOffset), 0);
+  offsetOut.writeBigInt64LE(BigInt(toOffset), 0);
+  return check('copy_file_range', native.copy_file_range(fromFd, offsetIn, toFd, offsetOut, length, 0));
+}
+
+/** What fstatfs(2) tells, in the units of struct fuse_kstatfs. */
+export interface FilesystemStat {
+  readonly type: number;
+  readonly bsize: number;
+  readonly blocks: number;
+  readonly bfree: number;
+  readonly bavail: number;
+  readonly files: number;
+  readonly ffree: number;
+  readonly namelen: number;
+  readonly frsize: number;
+}
+
+const statfsBuffer = Buffer.alloc(120);
+
+export function fstatfs(fd: number): FilesystemStat {
+  check('fstatfs', native.fstatfs(fd, statfsBuffer));
+  const wide = (index: number): number => Number(statfsBuffer.readBigUInt64LE(index * 8));
+  return {
+    type: wide(0),
+    bsize: wide(1),
+    blocks: wide(2),
+    bfree: wide(3),
+    bavail: wide(4),
+    files: wide(5),
+    ffree: wide(6),
+    namelen: wide(8),
+    frsize: wide(9),
+  };
+}
+
+// --- extended attributes ---------------------------------------------------------------------------------------
+
+/**
+ * The path of `name` below `dirfd` for calls without an *at form: the l*xattr calls do not follow its last component.
+ * An empty name means the descriptor itself, whatever it is open on; those calls must follow the magic link.
+ */
+function procPath(dirfd: number, name: string): Buffer {
+  return cString(pathA, name === '' ? `/proc/self/fd/${dirfd}` : `/proc/self/fd/${dirfd}/${name}`);
+}
+
+const xattrBuffer = Buffer.alloc(XATTR_SIZE_MAX);
+
+function xattrResult(call: Call, length: number): Buffer | undefined {
+  if (length >= 0) return xattrBuffer.subarray(0, length);
+  const code = errno();
+  if (code === E.ENODATA || code === E.EOPNOTSUPP) return undefined;
+  throw new Errno(code, call);
+}
+
+/** getxattr(2); undefined when absent or unsupported. The result aliases a scratch buffer until the next call. */
+export function getxattrat(dirfd: number, name: string, attribute: string): Buffer | undefined {
+  const call = name === '' ? 'getxattr' : 'lgetxattr';
+  const key = cString(attributeName, attribute);
+  return xattrResult(call, native[call](procPath(dirfd, name), key, xattrBuffer, xattrBuffer.length));
+}
+
+export function setxattrat(
+  dirfd: number,
+  name: string,
+  attribute: string,
+  value: Uint8Array,
+  flags = 0,
+): void {
+  const call = name === '' ? 'setxattr' : 'lsetxattr';
+  const key = cString(attributeName, attribute);
+  check(call, native[call](procPath(dirfd, name), key, value, value.length, flags));
+}
+
+export function removexattrat(dirfd: number, name: string, attribute: string): void {
+  const call = name === '' ? 'removexattr' : 'lremovexattr';
+  check(call, native[call](procPath(dirfd, name), cString(attributeName, attribute)));
+}
+
+/** listxattr(2): the attribute names; empty where the filesystem has none. */
+export function listxattrat(dirfd: number, name: string): string[] {
+  const call = name === '' ? 'listxattr' : 'llistxattr';
+  const list = xattrResult(call, native[call](procPath(dirfd, name), xattrBuffer, xattrBuffer.length));
+  return list === undefined || list.length === 0
+    ? []
+    : list.toString('latin1', 0, list.length - 1).split('\0');
+}
+
+// --- file handles ----------------------------------------------------------------------------------------------
+
+/** A kernel file handle: an opaque name of an inode that outlives renames and mounts (open_by_handle_at(2)). */
+export interface FileHandle {
+  readonly type: number;
+  readonly bytes: Buffer;
+}
+
+const HANDLE_HEADER = 8;
+const MAX_HANDLE_SZ = 128;
+const handleBuffer = Buffer.alloc(HANDLE_HEADER + MAX_HANDLE_SZ);
+const mountIdBuffer = Buffer.alloc(8);
+
+/** name_to_handle_at(2); undefined where the filesystem has no handles. An empty name means `dirfd` itself. */
+export function nameToHandle(dirfd: number, name: string): FileHandle | undefined {
+  handleBuffer.writeUInt32LE(MAX_HANDLE_SZ, 0);
+  const flags = name === '' ? AT.EMPTY_PATH : 0;
+  const path = cString(pathA, name);
+  if (native.name_to_handle_at(dirfd, path, handleBuffer, mountIdBuffer, flags) < 0) {
+    const code = errno();
+    if (code === E.EOPNOTSUPP || code === E.EOVERFLOW || code === E.EPERM) return undefined;
+    throw new Errno(code, 'name_to_handle_at');
+  }
+  const length = handleBuffer.readUInt32LE(0);
+  return {
+    type: handleBuffer.readInt32LE(4),
+    bytes: Buffer.from(handleBuffer.subarray(HANDLE_HEADER, HANDLE_HEADER + length)),
+  };
+}
+
+/** open_by_handle_at(2) as O_PATH; undefined when the inode is gone or the caller may not. */
+export function openByHandle(mountFd: number, handle: FileHandle): number | undefined {
+  handleBuffer.writeUInt32LE(handle.bytes.length, 0);
+  handleBuffer.writeInt32LE(handle.type, 4);
+  handle.bytes.copy(handleBuffer, HANDLE_HEADER);
+  const fd = native.open_by_handle_at(mountFd, handleBuffer, O.PATH | O.CLOEXEC);
+  return fd < 0 ? undefined : fd;
+}
+
+// --- mounts and namespaces -------------------------------------------------------------------------------------
+
+export function mount(
+  source: string,
+  target: string,
+  type: string | null,
+  flags: number,
+  data: string | null,
+): void {
+  const cStringOf = (text: string): Buffer => Buffer.from(`${text}\0`, 'latin1');
+  const typeArgument = type === null ? null : cStringOf(type);
+  const dataArgument = data === null ? null : cStringOf(data);
+  check('mount', native.mount(cStringOf(source), cStringOf(target), typeArgument, flags, dataArgument));
+}
+
+export function umount2(target: string, flags = 0): void {
+  check('umount2', native.umount2(cString(pathA, target), flags));
+}
+
+/** New syscalls have one number on every architecture (asm-generic/unistd.h). */
+const SYS_open_tree = 428;
+const SYS_mount_setattr = 442;
+const SIZEOF_MOUNT_ATTR = 32;
+
+/** open_tree(2): a descriptor of `path`; with OPEN_TREE_CLONE, the root of a private, detached copy of its mount. */
+export function openTree(path: string, flags: number): number {
+  const result = native.syscallPath(SYS_open_tree, AT.FDCWD, cString(pathA, path), flags, null, 0);
+  if (result < 0) throw new Errno(errno(), 'open_tree');
+  return result;
+}
+
+/** mount_setattr(2) on the mount that `fd` is the root of: turns attributes on. */
+export function mountSetattr(fd: number, attributes: number): void {
+  const argument = Buffer.alloc(SIZEOF_MOUNT_ATTR);
+  argument.writeBigUInt64LE(BigInt(attributes), 0);
+  const result = native.syscallPath(
+    SYS_mount_setattr,
+    fd,
+    emptyPath,
+    AT.EMPTY_PATH,
+    argument,
+    SIZEOF_MOUNT_ATTR,
+  );
+  if (result < 0) throw new Errno(errno(), 'mount_setattr');
+}
+
+export function unshare(flags: number): void {
+  check('unshare', native.unshare(flags));
+}
+
+export function chroot(path: string): void {
+  check('chroot', native.chroot(cString(pathA, path)));
+}
+
+/** flock(2); false when another holder has the lock and LOCK.NB is set. */
+export function flock(fd: number, operation: number): boolean {
+  if (native.flock(fd, operation) === 0) return true;
+  const code = errno();
+  if (code === E.EWOULDBLOCK) return false;
+  throw new Errno(code, 'flock');
+}
+
+// --- this thread -----------------------------------------------------------------------------------------------
+
+export const umask = (mask: number): number => native.umask(mask);
+/** setfsuid(2) and setfsgid(2) report no errors. */
+export const setfsuid = (uid: number): void => void native.setfsuid(uid);
+export const setfsgid = (gid: number): void => void native.setfsgid(gid);
+export const schedYield = (): void => void native.sched_yield();
+
+/** prctl(2); false when the kernel refuses. */
+export function prctl(option: number, argument: number): boolean {
+  return native.prctl(option, argument, 0, 0, 0) === 0;
+}
+
+// --- waiting ---------------------------------------------------------------------------------------------------
+
+const POLLFD_SIZE = 8;
+
+/** A set of descriptors to wait for with poll(2) until one is readable. */
+export class PollSet {
+  readonly #fds: Buffer;
+  readonly #count: number;
+
+  constructor(fds: readonly number[]) {
+    this.#count = fds.length;
+    this.#fds = Buffer.alloc(fds.length * POLLFD_SIZE);
+    fds.forEach((fd, index) => {
+      this.#fds.writeInt32LE(fd, index * POLLFD_SIZE);
+      this.#fds.writeInt16LE(POLLIN, index * POLLFD_SIZE + 4);
+    });
+  }
+
+  /** Waits at most `timeout` milliseconds, forever if negative. Signals and errors end the wait too. */
+  wait(timeout: number): void {
+    native.poll(this.#fds, this.#count, timeout);
+  }
+}
+
+/** read(2) on a non-blocking descriptor: the count, or the negated errno. Never throws. */
+export function tryRead(fd: number, into: Uint8Array): number {
+  const count = native.read(fd, into, into.length);
+  return count < 0 ? -errno() : count;
+}
+
+/** write(2): the count, or the negated errno. Never throws. */
+export function tryWrite(fd: number, from: Uint8Array, length: number): number {
+  const count = native.write(fd, from, length);
+  return count < 0 ? -errno() : count;
+}
+
+export function inotifyInit(): number {
+  return check('inotify_init1', native.inotify_init1(O.NONBLOCK | O.CLOEXEC));
+}
+
+/** inotify_add_watch(2) on the directory open at `dirfd`: the watch descriptor, or the negated errno. */
+export function inotifyAddWatch(fd: number, dirfd: number, mask: number): number {
+  const watch = native.inotify_add_watch(fd, procPath(dirfd, ''), mask);
+  return watch < 0 ? -errno() : watch;
+}
+
+export function inotifyRmWatch(fd: number, watch: number): void {
+  native.inotify_rm_watch(fd, watch);
+}
