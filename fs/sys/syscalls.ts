@@ -427,9 +427,19 @@ export function flock(fd: number, operation: number): boolean {
 // --- this thread -----------------------------------------------------------------------------------------------
 
 export const umask = (mask: number): number => native.umask(mask);
-/** setfsuid(2) and setfsgid(2) report no errors. */
-export const setfsuid = (uid: number): void => void native.setfsuid(uid);
-export const setfsgid = (gid: number): void => void native.setfsgid(gid);
+/**
+ * setfsuid(2) and setfsgid(2) report no errors, only the previous id: a second call tells whether the first one took.
+ */
+export function setfsuid(uid: number): boolean {
+  native.setfsuid(uid);
+  return native.setfsuid(uid) >>> 0 === uid >>> 0;
+}
+
+export function setfsgid(gid: number): boolean {
+  native.setfsgid(gid);
+  return native.setfsgid(gid) >>> 0 === gid >>> 0;
+}
+
 export const schedYield = (): void => void native.sched_yield();
 
 /** prctl(2); false when the kernel refuses. */

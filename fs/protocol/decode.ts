@@ -1,0 +1,118 @@
+/**
+ * Reading a request: a cursor that cannot leave the message.
+ *
+ * Rule: short or unterminated input is one typed error, `Malformed`, whatever the opcode; the session answers it
+ * with EINVAL. Names come out as latin1 strings, one character per byte.
+ */
+import type { Time } from '../sys/stat.js';
+import { SIZEOF } from './abi.js';
+
+/** The message is shorter than its opcode's layout, or a name in it has no NUL. */
+export class Malformed extends Error {}
+
+const TWO_32 = 2 ** 32;
+
+/** A position in one message. Every read checks the bound. */
+export class Cursor {
+  readonly #bytes: Buffer;
+  readonly #view: DataView;
+  #at = 0;
+  #end = 0;
+
+  /** @param bytes the session's input buffer; `reset` says how much of it is the current message. */
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  /** Starts over at the beginning of a message of `length` bytes. */
+  reset(length: number): this {
+    this.#at = 0;
+    this.#end = length;
+    return this;
+  }
+
+  #take(length: number): number {
+    const at = this.#at;
+    if (length > this.#end - at) throw new Malformed(`${length} bytes wanted at ${at} of ${this.#end}`);
+    this.#at = at + length;
+    return at;
+  }
+
+  skip(length: number): void {
+    this.#take(length);
+  }
+
+  u16(): number {
+    return this.#view.getUint16(this.#take(2), true);
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.#take(4), true);
+  }
+
+  /** An identifier below 2^53, such as a node id. */
+  u64(): number {
+    const at = this.#take(8);
+    return this.#view.getUint32(at + 4, true) * TWO_32 + this.#view.getUint32(at, true);
+  }
+
+  /** A file offset or length; what exceeds 2^53 - 1 is more than any file holds and is clamped to it. */
+  offset(): number {
+    return Math.min(this.u64(), Number.MAX_SAFE_INTEGER);
+  }
+
+  /** Seconds since 1970, signed. */
+  seconds(): number {
+    const at = this.#take(8);
+    return this.#view.getInt32(at + 4, true) * TWO_32 + this.#view.getUint32(at, true);
+  }
+
+  /** A NUL-terminated name or path. */
+  name(): string {
+    const nul = this.#bytes.indexOf(0, this.#at);
+    if (nul < 0 || nul >= this.#end) throw new Malformed(`no NUL after ${this.#at} of ${this.#end}`);
+    const text = this.#bytes.toString('latin1', this.#at, nul);
+    this.#at = nul + 1;
+    return text;
+  }
+
+  /** `length` bytes of data; they alias the input buffer and die with the message. */
+  data(length: number): Buffer {
+    const at = this.#take(length);
+    return this.#bytes.subarray(at, at + length);
+  }
+}
+
+/** struct fuse_in_header, without the lengths. `unique` is kept as two halves: it is only echoed. */
+export interface RequestHeader {
+  readonly opcode: number;
+  readonly uniqueLow: number;
+  readonly uniqueHigh: number;
+  readonly nodeid: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+}
+
+export function decodeHeader(cursor: Cursor): RequestHeader {
+  cursor.skip(4); // len: the count that read(2) returned
+  const opcode = cursor.u32();
+  const uniqueLow = cursor.u32();
+  const uniqueHigh = cursor.u32();
+  const nodeid = cursor.u64();
+  const uid = cursor.u32();
+  const gid = cursor.u32();
+  const pid = cursor.u32();
+  cursor.skip(SIZEOF.fuse_in_header - 36); // total_extlen, padding
+  return { opcode, uniqueLow, uniqueHigh, nodeid, uid, gid, pid };
+}
+
+/** A device number as FUSE sends it (new_decode_dev). */
+export function decodeDevice(dev: number): { major: number; minor: number } {
+  return { major: (dev & 0xfff00) >>> 8, minor: (dev & 0xff) | ((dev >>> 12) & 0xfff00) };
+}
+
+export function time(seconds: number, nanoseconds: number): Time {
+  return { seconds, nanoseconds };
+}

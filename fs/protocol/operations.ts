@@ -1,0 +1,414 @@
+/**
+ * One row per opcode: its name, how its request is decoded, how it is run and answered.
+ *
+ * Rules: an opcode without a row does not compile. A row either answers or is marked `unanswered` as the protocol
+ * demands (FORGET, BATCH_FORGET, INTERRUPT, NOTIFY_REPLY). An operation that is refused says why: ENOSYS is often
+ * an instruction to the kernel, not a lack.
+ */
+
+import { S } from '../sys/constants.js';
+import { E, Errno } from '../sys/errno.js';
+import type { TimeChange } from '../sys/syscalls.js';
+import {
+  FATTR,
+  FUSE_FSYNC_FDATASYNC,
+  FUSE_SETXATTR_ACL_KILL_SGID,
+  FUSE_WRITE_KILL_SUIDGID,
+  Opcode,
+} from './abi.js';
+import { type Cursor, decodeDevice, type RequestHeader, time } from './decode.js';
+import type { Reply } from './encode.js';
+import type { AttributeChanges, Caller, Filesystem, NodeId } from './filesystem.js';
+import type { Connection } from './handshake.js';
+
+/** A row of the table. `Args` is what `decode` found; `--trace` prints it. */
+export interface Operation<Args = unknown> {
+  readonly name: string;
+  /** True for messages that must not be answered. */
+  readonly unanswered?: true;
+  decode(cursor: Cursor, connection: Connection): Args;
+  run(fs: Filesystem, request: Request, args: Args, reply: Reply): void;
+}
+
+/** The part of the header that operations see. */
+export interface Request extends Caller {
+  readonly node: NodeId;
+}
+
+export function requestOf(header: RequestHeader): Request {
+  return { node: header.nodeid as NodeId, uid: header.uid, gid: header.gid, pid: header.pid };
+}
+
+/** Ties the type of `decode`'s result to `run`'s argument, then forgets it: rows share one table type. */
+function operation<Args>(row: Operation<Args>): Operation {
+  return row as Operation;
+}
+
+const nothing = (): undefined => undefined;
+
+/** A row that is always refused with `code`; the comment at its use says why. */
+function refuse(name: string, code: number): Operation {
+  return {
+    name,
+    decode: nothing,
+    run: () => {
+      throw new Errno(code);
+    },
+  };
+}
+
+/** A row that succeeds and has nothing to do. */
+function accept(name: string): Operation {
+  return { name, decode: nothing, run: nothing };
+}
+
+function nodeId(cursor: Cursor): NodeId {
+  return cursor.u64() as NodeId;
+}
+
+/** struct fuse_setattr_in. */
+function decodeSetattr(cursor: Cursor): AttributeChanges {
+  const valid = cursor.u32();
+  cursor.skip(4 + 8); // padding, fh
+  const size = cursor.offset();
+  cursor.skip(8); // lock_owner
+  const [atime, mtime] = [cursor.seconds(), cursor.seconds()];
+  cursor.skip(8); // ctime: the layer's filesystem keeps its own
+  const [atimensec, mtimensec] = [cursor.u32(), cursor.u32()];
+  cursor.skip(4); // ctimensec
+  const mode = cursor.u32();
+  cursor.skip(4);
+  const [uid, gid] = [cursor.u32(), cursor.u32()];
+  const has = (bit: number): boolean => (valid & bit) !== 0;
+  const stamp = (set: number, now: number, seconds: number, nsec: number): { value?: TimeChange } =>
+    has(now) ? { value: 'now' } : has(set) ? { value: time(seconds, nsec) } : {};
+  const newAtime = stamp(FATTR.ATIME, FATTR.ATIME_NOW, atime, atimensec).value;
+  const newMtime = stamp(FATTR.MTIME, FATTR.MTIME_NOW, mtime, mtimensec).value;
+  return {
+    ...(has(FATTR.MODE) && { mode: mode & ~S.IFMT }),
+    ...(has(FATTR.UID) && { uid }),
+    ...(has(FATTR.GID) && { gid }),
+    ...(has(FATTR.SIZE) && { size }),
+    ...(newAtime !== undefined && { atime: newAtime }),
+    ...(newMtime !== undefined && { mtime: newMtime }),
+    ...(has(FATTR.KILL_SUIDGID) && { killSetId: true }),
+  };
+}
+
+/** struct fuse_setxattr_in grew with SETXATTR_EXT. */
+function decodeSetxattr(cursor: Cursor, connection: Connection) {
+  const size = cursor.u32();
+  const flags = cursor.u32();
+  const extended = connection.flags.has('SETXATTR_EXT');
+  const setxattrFlags = extended ? cursor.u32() : 0;
+  if (extended) cursor.skip(4);
+  const name = cursor.name();
+  const killSetGid = (setxattrFlags & FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
+  return { name, value: cursor.data(size), flags, killSetGid };
+}
+
+/** struct fuse_read_in: READ, READDIR and READDIRPLUS share it; the offset of a directory is a cookie. */
+function decodeRead(cursor: Cursor) {
+  cursor.skip(8); // fh
+  return { offset: cursor.offset(), size: cursor.u32() };
+}
+
+function decodeFsync(cursor: Cursor) {
+  cursor.skip(8); // fh
+  return { dataOnly: (cursor.u32() & FUSE_FSYNC_FDATASYNC) !== 0 };
+}
+
+/** Answers GETXATTR and LISTXATTR: size 0 asks for the length, a buffer that is too small is ERANGE. */
+function answerSized(reply: Reply, value: Uint8Array, size: number): void {
+  if (size === 0) {
+    reply.u32(value.length);
+    reply.u32(0);
+  } else if (value.length > size) {
+    throw new Errno(E.ERANGE);
+  } else {
+    reply.bytes(value);
+  }
+}
+
+function decodeGetxattr(cursor: Cursor) {
+  const size = cursor.u32();
+  cursor.skip(4);
+  return { size };
+}
+
+function rename(name: string, layout: 'fuse_rename_in' | 'fuse_rename2_in'): Operation {
+  return operation({
+    name,
+    decode: (cursor) => {
+      const newParent = nodeId(cursor);
+      const flags = layout === 'fuse_rename2_in' ? cursor.u32() : 0;
+      if (layout === 'fuse_rename2_in') cursor.skip(4);
+      return { newParent, flags, name: cursor.name(), newName: cursor.name() };
+    },
+    run: (fs, { node }, args) => fs.rename(node, args.name, args.newParent, args.newName, args.flags),
+  });
+}
+
+function answerCount32(reply: Reply, count: number): void {
+  reply.u32(count);
+  reply.u32(0);
+}
+
+/** What one COPY_FILE_RANGE copies at most: its answer's 32-bit count bounds it, and others wait meanwhile. */
+const MAX_COPY = 64 * 1024 * 1024;
+
+/** struct fuse_copy_file_range_in; the two forms differ in the width of the answer's count. */
+function copyFileRange(name: string, answer: (reply: Reply, count: number) => void): Operation {
+  return operation({
+    name,
+    decode: (cursor) => {
+      cursor.skip(8); // fh_in
+      const fromOffset = cursor.offset();
+      const to = nodeId(cursor);
+      cursor.skip(8); // fh_out
+      return { fromOffset, to, toOffset: cursor.offset(), length: Math.min(cursor.offset(), MAX_COPY) };
+    },
+    run: (fs, { node }, args, reply) =>
+      answer(reply, fs.copyFileRange(node, args.fromOffset, args.to, args.toOffset, args.length)),
+  });
+}
+
+export const operations = {
+  [Opcode.LOOKUP]: operation({
+    name: 'LOOKUP',
+    decode: (cursor) => ({ name: cursor.name() }),
+    run: (fs, request, { name }, reply) => {
+      const result = fs.lookup(request, request.node, name);
+      if ('absentFor' in result) reply.negativeEntry(result.absentFor);
+      else reply.entry(result);
+    },
+  }),
+  [Opcode.FORGET]: operation({
+    name: 'FORGET',
+    unanswered: true,
+    decode: (cursor) => ({ lookups: cursor.u64() }),
+    run: (fs, { node }, { lookups }) => fs.forget(node, lookups),
+  }),
+  [Opcode.BATCH_FORGET]: operation({
+    name: 'BATCH_FORGET',
+    unanswered: true,
+    decode: (cursor) => {
+      const count = cursor.u32();
+      cursor.skip(4);
+      const forgets: { node: NodeId; lookups: number }[] = [];
+      for (let i = 0; i < count; i++) forgets.push({ node: nodeId(cursor), lookups: cursor.u64() });
+      return { forgets };
+    },
+    run: (fs, _request, { forgets }) => {
+      for (const { node, lookups } of forgets) fs.forget(node, lookups);
+    },
+  }),
+  [Opcode.GETATTR]: operation({
+    name: 'GETATTR',
+    decode: nothing, // flags and fh: there are no file handles
+    run: (fs, { node }, _args, reply) => {
+      const { attributes, attributeTimeout } = fs.getattr(node);
+      reply.attr(attributes, attributeTimeout);
+    },
+  }),
+  [Opcode.SETATTR]: operation({
+    name: 'SETATTR',
+    decode: decodeSetattr,
+    run: (fs, { node }, changes, reply) => {
+      const { attributes, attributeTimeout } = fs.setattr(node, changes);
+      reply.attr(attributes, attributeTimeout);
+    },
+  }),
+  [Opcode.READLINK]: operation({
+    name: 'READLINK',
+    decode: nothing,
+    run: (fs, { node }, _args, reply) => reply.text(fs.readlink(node)),
+  }),
+  [Opcode.SYMLINK]: operation({
+    name: 'SYMLINK',
+    decode: (cursor) => ({ name: cursor.name(), target: cursor.name() }),
+    run: (fs, request, { name, target }, reply) =>
+      reply.entry(fs.create(request, request.node, name, { kind: 'symlink', target })),
+  }),
+  [Opcode.MKNOD]: operation({
+    name: 'MKNOD',
+    decode: (cursor) => {
+      const mode = cursor.u32();
+      const device = decodeDevice(cursor.u32());
+      const umask = cursor.u32();
+      cursor.skip(4);
+      return { name: cursor.name(), inode: { kind: 'node' as const, mode, umask, ...device } };
+    },
+    run: (fs, request, { name, inode }, reply) => reply.entry(fs.create(request, request.node, name, inode)),
+  }),
+  [Opcode.MKDIR]: operation({
+    name: 'MKDIR',
+    decode: (cursor) => {
+      const [mode, umask] = [cursor.u32(), cursor.u32()];
+      return { name: cursor.name(), inode: { kind: 'directory' as const, mode, umask } };
+    },
+    run: (fs, request, { name, inode }, reply) => reply.entry(fs.create(request, request.node, name, inode)),
+  }),
+  [Opcode.UNLINK]: operation({
+    name: 'UNLINK',
+    decode: (cursor) => ({ name: cursor.name() }),
+    run: (fs, { node }, { name }) => fs.unlink(node, name),
+  }),
+  [Opcode.RMDIR]: operation({
+    name: 'RMDIR',
+    decode: (cursor) => ({ name: cursor.name() }),
+    run: (fs, { node }, { name }) => fs.rmdir(node, name),
+  }),
+  [Opcode.RENAME]: rename('RENAME', 'fuse_rename_in'),
+  [Opcode.RENAME2]: rename('RENAME2', 'fuse_rename2_in'),
+  [Opcode.LINK]: operation({
+    name: 'LINK',
+    decode: (cursor) => ({ existing: nodeId(cursor), name: cursor.name() }),
+    run: (fs, { node }, { existing, name }, reply) => reply.entry(fs.link(existing, node, name)),
+  }),
+  // Opens cost no message: ENOSYS puts the kernel into zero-message mode (NO_OPEN_SUPPORT, NO_OPENDIR_SUPPORT).
+  [Opcode.OPEN]: refuse('OPEN', E.ENOSYS),
+  [Opcode.OPENDIR]: refuse('OPENDIR', E.ENOSYS),
+  // CREATE would bring a RELEASE for every file; ENOSYS makes it MKNOD and a free open.
+  [Opcode.CREATE]: refuse('CREATE', E.ENOSYS),
+  // Nothing happens at close: there is no state per open file.
+  [Opcode.FLUSH]: refuse('FLUSH', E.ENOSYS),
+  [Opcode.RELEASE]: accept('RELEASE'),
+  [Opcode.RELEASEDIR]: accept('RELEASEDIR'),
+  [Opcode.READ]: operation({
+    name: 'READ',
+    decode: decodeRead,
+    run: (fs, { node }, { offset, size }, reply) => reply.filled(fs.read(node, offset, reply.room(size))),
+  }),
+  [Opcode.WRITE]: operation({
+    name: 'WRITE',
+    decode: (cursor) => {
+      cursor.skip(8); // fh
+      const [offset, size, writeFlags] = [cursor.offset(), cursor.u32(), cursor.u32()];
+      cursor.skip(8 + 4 + 4); // lock_owner, flags, padding
+      return { offset, data: cursor.data(size), killSetId: (writeFlags & FUSE_WRITE_KILL_SUIDGID) !== 0 };
+    },
+    run: (fs, { node }, { offset, data, killSetId }, reply) =>
+      answerCount32(reply, fs.write(node, offset, data, killSetId)),
+  }),
+  [Opcode.STATFS]: operation({
+    name: 'STATFS',
+    decode: nothing,
+    run: (fs, _request, _args, reply) => {
+      const stat = fs.statfs();
+      for (const wide of [stat.blocks, stat.bfree, stat.bavail, stat.files, stat.ffree]) reply.u64(wide);
+      for (const word of [stat.bsize, stat.namelen, stat.frsize, 0]) reply.u32(word);
+      for (let spare = 0; spare < 6; spare++) reply.u32(0);
+    },
+  }),
+  [Opcode.FSYNC]: operation({
+    name: 'FSYNC',
+    decode: decodeFsync,
+    run: (fs, { node }, { dataOnly }) => fs.fsync(node, dataOnly),
+  }),
+  [Opcode.FSYNCDIR]: operation({
+    name: 'FSYNCDIR',
+    decode: decodeFsync,
+    run: (fs, { node }, { dataOnly }) => fs.fsync(node, dataOnly),
+  }),
+  [Opcode.SETXATTR]: operation({
+    name: 'SETXATTR',
+    decode: decodeSetxattr,
+    run: (fs, { node }, { name, value, flags, killSetGid }) =>
+      fs.setxattr(node, name, value, flags, killSetGid),
+  }),
+  [Opcode.GETXATTR]: operation({
+    name: 'GETXATTR',
+    decode: (cursor) => ({ ...decodeGetxattr(cursor), name: cursor.name() }),
+    run: (fs, { node }, { name, size }, reply) => {
+      const value = fs.getxattr(node, name);
+      if (value === undefined) throw new Errno(E.ENODATA);
+      answerSized(reply, value, size);
+    },
+  }),
+  [Opcode.LISTXATTR]: operation({
+    name: 'LISTXATTR',
+    decode: decodeGetxattr,
+    run: (fs, { node }, { size }, reply) => {
+      const list = fs
+        .listxattr(node)
+        .map((name) => `${name}\0`)
+        .join('');
+      answerSized(reply, Buffer.from(list, 'latin1'), size);
+    },
+  }),
+  [Opcode.REMOVEXATTR]: operation({
+    name: 'REMOVEXATTR',
+    decode: (cursor) => ({ name: cursor.name() }),
+    run: (fs, { node }, { name }) => fs.removexattr(node, name),
+  }),
+  // The session answers the first INIT itself; a second one on a live connection is an error.
+  [Opcode.INIT]: refuse('INIT', E.EIO),
+  [Opcode.READDIR]: operation({
+    name: 'READDIR',
+    decode: decodeRead,
+    run: (fs, { node }, { offset, size }, reply) => {
+      reply.limit(size);
+      fs.readdir(node, offset, { add: (name, ino, mode, cookie) => reply.dirent(name, ino, mode, cookie) });
+    },
+  }),
+  [Opcode.READDIRPLUS]: operation({
+    name: 'READDIRPLUS',
+    decode: decodeRead,
+    run: (fs, { node }, { offset, size }, reply) => {
+      reply.limit(size);
+      fs.readdirplus(node, offset, {
+        add: (name, ino, mode, cookie, resolve) => {
+          if (!reply.hasRoomForPlus(name)) return false;
+          reply.direntPlus(name, ino, mode, cookie, resolve?.());
+          return true;
+        },
+      });
+    },
+  }),
+  // Locks are the kernel's own: POSIX_LOCKS and FLOCK_LOCKS are not negotiated.
+  [Opcode.GETLK]: refuse('GETLK', E.ENOSYS),
+  [Opcode.SETLK]: refuse('SETLK', E.ENOSYS),
+  [Opcode.SETLKW]: refuse('SETLKW', E.ENOSYS),
+  // default_permissions: the kernel checks access itself.
+  [Opcode.ACCESS]: refuse('ACCESS', E.ENOSYS),
+  // Requests are answered in order by one thread: by the time an INTERRUPT is read, its request is answered.
+  [Opcode.INTERRUPT]: { name: 'INTERRUPT', unanswered: true, decode: nothing, run: nothing },
+  [Opcode.NOTIFY_REPLY]: { name: 'NOTIFY_REPLY', unanswered: true, decode: nothing, run: nothing },
+  [Opcode.BMAP]: refuse('BMAP', E.ENOSYS),
+  [Opcode.DESTROY]: accept('DESTROY'),
+  [Opcode.IOCTL]: refuse('IOCTL', E.ENOTTY),
+  // ENOSYS: poll(2) then always reports files as ready, as local filesystems do.
+  [Opcode.POLL]: refuse('POLL', E.ENOSYS),
+  [Opcode.FALLOCATE]: operation({
+    name: 'FALLOCATE',
+    decode: (cursor) => {
+      cursor.skip(8); // fh
+      return { offset: cursor.offset(), length: cursor.offset(), mode: cursor.u32() };
+    },
+    run: (fs, { node }, { mode, offset, length }) => fs.fallocate(node, mode, offset, length),
+  }),
+  [Opcode.LSEEK]: operation({
+    name: 'LSEEK',
+    decode: (cursor) => {
+      cursor.skip(8); // fh
+      return { offset: cursor.offset(), whence: cursor.u32() };
+    },
+    run: (fs, { node }, { offset, whence }, reply) => reply.u64(fs.lseek(node, offset, whence)),
+  }),
+  [Opcode.COPY_FILE_RANGE]: copyFileRange('COPY_FILE_RANGE', answerCount32),
+  [Opcode.COPY_FILE_RANGE_64]: copyFileRange('COPY_FILE_RANGE_64', (reply, count) => reply.u64(count)),
+  // DAX windows exist on virtiofs only, and so does SYNCFS.
+  [Opcode.SETUPMAPPING]: refuse('SETUPMAPPING', E.ENOSYS),
+  [Opcode.REMOVEMAPPING]: refuse('REMOVEMAPPING', E.ENOSYS),
+  [Opcode.SYNCFS]: refuse('SYNCFS', E.ENOSYS),
+  // O_TMPFILE is not served yet: the kernel turns ENOSYS into EOPNOTSUPP, and programs use a named file.
+  [Opcode.TMPFILE]: refuse('TMPFILE', E.ENOSYS),
+  // Birth times would cost Node's and Rust's every stat() a message: they always ask for them (docs/decisions.md).
+  [Opcode.STATX]: refuse('STATX', E.ENOSYS),
+} satisfies Record<Opcode, Operation>;
+
+/** The row of an opcode read off the wire; undefined for numbers this version does not know. */
+export function operationOf(opcode: number): Operation | undefined {
+  return (operations as Record<number, Operation>)[opcode];
+}

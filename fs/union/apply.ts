@@ -1,0 +1,188 @@
+/**
+ * Carries out the plans of `rules.ts`, step by step.
+ *
+ * Rule: a step is one method and at most a few syscalls; what to do and in which order is the plan's business. What
+ * an interrupted plan leaves in work is removed by the next mount.
+ */
+import { AT, S } from '../sys/constants.js';
+import { E, Errno } from '../sys/errno.js';
+import {
+  fchmodat,
+  fchownat,
+  fstat,
+  getxattrat,
+  mkdirat,
+  readDirectory,
+  setxattrat,
+  unlinkat,
+} from '../sys/syscalls.js';
+import { copyUpDirectory } from './copy-up.js';
+import { LayerDirectory } from './layer.js';
+import { probe } from './lookup.js';
+import type { DirectoryNode } from './node.js';
+import { type LayerEntry, merge, type Plan, type Situation, type Step, type View } from './rules.js';
+import type { Union } from './state.js';
+import { makeWhiteout, markOpaque } from './whiteout.js';
+import type { Work } from './work.js';
+
+/** Runs a plan with the given actions; a refused one becomes its errno. */
+export function execute(plan: Plan, actions: Partial<Record<Step, () => void>>): void {
+  if ('refused' in plan) throw new Errno(E[plan.refused]);
+  for (const step of plan.steps) {
+    const action = actions[step];
+    if (action === undefined) throw new Error(`no action for step "${step}"`);
+    action();
+  }
+}
+
+const DEFAULT_ACL = 'system.posix_acl_default';
+
+/** One name in upper that a plan is about to change. */
+export class Target {
+  readonly #union: Union;
+  readonly #work: Work;
+  readonly parent: DirectoryNode;
+  readonly name: string;
+  #staged: string | undefined;
+  #twin: string | undefined;
+
+  constructor(union: Union, parent: DirectoryNode, name: string) {
+    this.#union = union;
+    this.#work = union.writable().work;
+    this.parent = parent;
+    this.name = name;
+  }
+
+  /** The parent's directory in upper; exists once its `makeParents` has run. */
+  get dirfd(): number {
+    if (this.parent.upper === undefined) throw new Error('a step before make-parents');
+    return this.#union.handles.directory(this.parent.upper);
+  }
+
+  get #stagedName(): string {
+    if (this.#staged === undefined) throw new Error('a step before stage');
+    return this.#staged;
+  }
+
+  readonly makeParents = (): void => {
+    if (this.parent.removed) throw new Errno(E.ENOENT);
+    if (this.parent.upper === undefined) copyUpDirectory(this.#union, this.parent);
+  };
+
+  /**
+   * Makes an inode in work that inherits what it would inherit in place: the group of a set-group-id directory
+   * and its default ACL come from a twin of the parent, in which it is made.
+   */
+  stage(make: (dirfd: number, name: string) => void): void {
+    this.#twin = this.#makeTwin();
+    this.#staged = this.#work.temporary();
+    if (this.#twin !== undefined) this.#staged = `${this.#twin}/${this.#staged}`;
+    make(this.#work.fd, this.#staged);
+  }
+
+  #makeTwin(): string | undefined {
+    const { dirfd } = this;
+    const parent = fstat(dirfd);
+    const acl = getxattrat(dirfd, '', DEFAULT_ACL);
+    if ((parent.mode & S.ISGID) === 0 && acl === undefined) return undefined;
+    const value = acl && Buffer.from(acl);
+    const twin = this.#work.temporary();
+    mkdirat(this.#work.fd, twin, 0o700);
+    fchownat(this.#work.fd, twin, parent.uid, parent.gid);
+    fchmodat(this.#work.fd, twin, parent.mode & ~S.IFMT);
+    if (value !== undefined) setxattrat(this.#work.fd, twin, DEFAULT_ACL, value);
+    return twin;
+  }
+
+  readonly stageWhiteout = (): void => {
+    this.#staged = this.#work.temporary();
+    makeWhiteout(this.#work.fd, this.#staged);
+  };
+
+  readonly markStagedOpaque = (): void => markOpaque(this.#work.xattrPrefix, this.#work.fd, this.#stagedName);
+
+  /** Shows what was staged; a whiteout or a deleted file gives way. */
+  readonly install = (): void => {
+    this.#work.install(this.#stagedName, this.dirfd, this.name, false);
+    this.#dropTwin();
+  };
+
+  readonly exchange = (): void => this.#work.exchange(this.#stagedName, this.dirfd, this.name);
+
+  readonly discard = (): void => {
+    this.#work.discard(this.#stagedName);
+    this.#dropTwin();
+  };
+
+  #dropTwin(): void {
+    if (this.#twin !== undefined) this.#work.discard(this.#twin);
+  }
+
+  readonly markOpaque = (): void => markOpaque(this.#work.xattrPrefix, this.dirfd, this.name);
+
+  readonly whiteout = (): void => makeWhiteout(this.dirfd, this.name);
+
+  readonly removeFile = (): void => unlinkat(this.dirfd, this.name);
+
+  readonly removeDirectory = (): void => unlinkat(this.dirfd, this.name, AT.REMOVEDIR);
+
+  /** Swaps a directory that holds only whiteouts with an empty one that hides as much. */
+  readonly clear = (): void => {
+    const old = fstat(this.#union.handles.directory(this.#directory()));
+    this.#staged = this.#work.temporary();
+    mkdirat(this.#work.fd, this.#staged, 0o700);
+    fchownat(this.#work.fd, this.#staged, old.uid, old.gid);
+    fchmodat(this.#work.fd, this.#staged, old.mode & ~S.IFMT);
+    this.markStagedOpaque();
+    this.exchange();
+    this.discard();
+  };
+
+  #directory(): LayerDirectory {
+    const { parent, name } = this;
+    if (parent.upper === undefined) throw new Error('a step before make-parents');
+    return new LayerDirectory(parent.upper.layer, parent.upper, name);
+  }
+
+  /** What upper and the lower layers hold under the name. `knownUpper` saves a look at upper. */
+  situation(knownUpper?: LayerEntry): Situation {
+    return situationOf(this.#union, this.parent, this.name, knownUpper);
+  }
+
+  /** Whether upper's directory of this name is physically empty. */
+  upperEmpty(): boolean {
+    const directory = this.#directory();
+    const empty = readDirectory(this.#union.handles.directory(directory)).length === 0;
+    this.#union.handles.drop(directory);
+    return empty;
+  }
+}
+
+/** What the lower layers alone show under a name. */
+export function viewBelow(union: Union, parent: DirectoryNode, name: string): View {
+  const { lowers } = parent;
+  return merge(lowers.length, (layer) => {
+    const directory = lowers[layer] as LayerDirectory;
+    return probe(union, directory, name, layer + 1 < lowers.length).entry;
+  });
+}
+
+export function situationOf(
+  union: Union,
+  parent: DirectoryNode,
+  name: string,
+  knownUpper?: LayerEntry,
+): Situation {
+  const parentMerged = parent.lowers.length > 0;
+  const upper =
+    knownUpper ??
+    (parent.upper === undefined
+      ? { is: 'absent' as const }
+      : probe(union, parent.upper, name, parentMerged).entry);
+  return {
+    upper: upper.is,
+    opaque: upper.is === 'directory' && upper.opaque !== undefined,
+    below: parentMerged ? viewBelow(union, parent, name).shows : 'nothing',
+    parentMerged,
+  };
+}

@@ -1,0 +1,53 @@
+/**
+ * Attributes: stat and its changes.
+ *
+ * Rules: changes happen on the copy in upper, in the order size, owner, mode, times, because each may disturb the
+ * later ones. A truncation copies up no more data than stays. The kernel has checked permissions
+ * (default_permissions); with HANDLE_KILLPRIV_V2 clearing set-id bits is ours. Compare ovl_setattr in
+ * fs/overlayfs/inode.c.
+ */
+import type { AttributeChanges, Attributes } from '../protocol/filesystem.js';
+import { S } from '../sys/constants.js';
+import { E, Errno } from '../sys/errno.js';
+import { fchmodat, fchownat, ftruncate, utimensat } from '../sys/syscalls.js';
+import { copyUpDirectory, copyUpFile } from './copy-up.js';
+import { attributeTimeout, dress, statOf } from './lookup.js';
+import { DirectoryNode, type Node } from './node.js';
+import type { Union } from './state.js';
+import { locate } from './xattr.js';
+
+/** FUSE_GETATTR. */
+export function getattr(union: Union, node: Node): Attributes {
+  const attributes = dress(node, statOf(union, node));
+  return { attributes, attributeTimeout: attributeTimeout(union, node) };
+}
+
+/** FUSE_SETATTR. */
+export function setattr(union: Union, node: Node, changes: AttributeChanges): Attributes {
+  if (node instanceof DirectoryNode) copyUpDirectory(union, node);
+  else copyUpFile(union, node, changes.size);
+  if (changes.size !== undefined) {
+    if (node instanceof DirectoryNode) throw new Errno(E.EISDIR);
+    ftruncate(union.handles.writer(node), changes.size);
+  }
+  if (changes.killSetId === true) dropSetId(union, node);
+  const { dirfd, name } = locate(union, node);
+  if (changes.uid !== undefined || changes.gid !== undefined) {
+    fchownat(dirfd, name, changes.uid ?? -1, changes.gid ?? -1);
+  }
+  if (changes.mode !== undefined) fchmodat(dirfd, name, changes.mode);
+  if (changes.atime !== undefined || changes.mtime !== undefined) {
+    utimensat(dirfd, name, changes.atime ?? 'keep', changes.mtime ?? 'keep');
+  }
+  return getattr(union, node);
+}
+
+/** Clears set-user-id, and set-group-id where it does not mean mandatory locking (setattr_should_drop_suidgid). */
+export function dropSetId(union: Union, node: Node): void {
+  const { mode } = statOf(union, node);
+  let kept = mode & ~S.IFMT & ~S.ISUID;
+  if ((mode & S.IXGRP) !== 0) kept &= ~S.ISGID;
+  if (kept === (mode & ~S.IFMT)) return;
+  const { dirfd, name } = locate(union, node);
+  fchmodat(dirfd, name, kept);
+}

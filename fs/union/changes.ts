@@ -1,0 +1,135 @@
+/**
+ * Changes made to lower layers behind the mount's back.
+ *
+ * Rules: a directory's lower layers are watched with inotify from its first visit on. For each event, our own state
+ * goes first, then the kernel's entry, then the kernel's inode. A lost event makes everything be looked up again.
+ * Upper belongs to the mount: changing it from outside while mounted is not supported, as with overlayfs.
+ */
+import type { Notifier } from '../protocol/filesystem.js';
+import { IN } from '../sys/constants.js';
+import { inotifyAddWatch, inotifyInit, inotifyRmWatch, tryRead } from '../sys/syscalls.js';
+import { distrust } from './lookup.js';
+import type { DirectoryNode } from './node.js';
+import type { Union } from './state.js';
+
+const EVENTS =
+  IN.MODIFY | IN.ATTRIB | IN.MOVED_FROM | IN.MOVED_TO | IN.CREATE | IN.DELETE | IN.ONLYDIR | IN.EXCL_UNLINK;
+/** Events that change what a name means; the others change the inode it leads to. */
+const NAME_EVENTS = IN.MOVED_FROM | IN.MOVED_TO | IN.CREATE | IN.DELETE;
+const EVENT_HEADER = 16;
+
+export class Changes {
+  /** Readable when layers have changed. */
+  readonly fd: number;
+  readonly #union: Union;
+  readonly #notifier: Notifier;
+  readonly #watched = new Map<number, Set<DirectoryNode>>();
+  readonly #watches = new Map<DirectoryNode, number[]>();
+  readonly #buffer = Buffer.alloc(64 * 1024);
+
+  constructor(union: Union, notifier: Notifier) {
+    this.#union = union;
+    this.#notifier = notifier;
+    this.fd = inotifyInit();
+  }
+
+  get watchCount(): number {
+    return this.#watched.size;
+  }
+
+  /** Starts watching a directory's lower layers; where the kernel refuses, time-outs take over. */
+  watch(node: DirectoryNode): void {
+    if (node.watched !== undefined || node.lowers.length === 0) return;
+    const watches: number[] = [];
+    for (const directory of node.lowers) {
+      const watch = inotifyAddWatch(this.fd, this.#union.handles.directory(directory), EVENTS);
+      if (watch < 0) break;
+      watches.push(watch);
+      const nodes = this.#watched.get(watch);
+      if (nodes === undefined) this.#watched.set(watch, new Set([node]));
+      else nodes.add(node);
+    }
+    this.#watches.set(node, watches);
+    node.watched = watches.length === node.lowers.length;
+  }
+
+  unwatch(node: DirectoryNode): void {
+    for (const watch of this.#watches.get(node) ?? []) {
+      const nodes = this.#watched.get(watch);
+      nodes?.delete(node);
+      if (nodes?.size !== 0) continue;
+      this.#watched.delete(watch);
+      inotifyRmWatch(this.fd, watch);
+    }
+    this.#watches.delete(node);
+    node.watched = undefined;
+  }
+
+  /** Handles all events that have arrived. */
+  drain(): void {
+    for (;;) {
+      const end = tryRead(this.fd, this.#buffer);
+      if (end <= 0) return;
+      for (let at = 0; at < end; ) {
+        const length = this.#buffer.readUInt32LE(at + 12);
+        this.#event(at, length);
+        at += EVENT_HEADER + length;
+      }
+    }
+  }
+
+  #event(at: number, length: number): void {
+    const watch = this.#buffer.readInt32LE(at);
+    const mask = this.#buffer.readUInt32LE(at + 4);
+    if ((mask & IN.Q_OVERFLOW) !== 0) {
+      for (const node of this.#watches.keys()) distrust(this.#union, node);
+      return;
+    }
+    const field = this.#buffer.toString('latin1', at + EVENT_HEADER, at + EVENT_HEADER + length);
+    const name = field.slice(0, Math.max(field.indexOf('\0'), 0));
+    for (const node of this.#watched.get(watch) ?? []) this.#changed(node, name, mask);
+  }
+
+  /** Without a name the directory itself changed. */
+  #changed(node: DirectoryNode, name: string, mask: number): void {
+    if (name === '') {
+      this.#notifier.invalidateInode(node.id);
+      return;
+    }
+    if ((mask & NAME_EVENTS) === 0) {
+      const child = node.children.get(name);
+      if (child !== undefined) this.#notifier.invalidateInode(child.id);
+      return;
+    }
+    this.#renamed(node, name);
+  }
+
+  /** A `.wh.NAME` that comes or goes changes NAME; `.wh..wh..opq` changes every name. */
+  #renamed(node: DirectoryNode, name: string): void {
+    if (name === '.wh..wh..opq') {
+      this.#reopen(node);
+      return;
+    }
+    const shown = name.startsWith('.wh.') ? name.slice('.wh.'.length) : name;
+    const child = node.children.get(shown);
+    if (child !== undefined) child.stale = true;
+    if (node.listing !== undefined) node.listing.stale = true;
+    this.forgetEntry(node, shown);
+    this.forgetListing(node);
+  }
+
+  /** Which layers a directory merges is decided when it is looked up. */
+  #reopen(node: DirectoryNode): void {
+    node.stale = true;
+    if (node.parent !== undefined) this.forgetEntry(node.parent, node.name);
+    distrust(this.#union, node);
+  }
+
+  forgetEntry(parent: DirectoryNode, name: string): void {
+    this.#notifier.invalidateEntry(parent.id, name);
+  }
+
+  forgetListing(node: DirectoryNode): void {
+    this.#notifier.invalidateInode(node.id);
+  }
+}

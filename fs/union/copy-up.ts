@@ -1,0 +1,215 @@
+/**
+ * Copy-up: an entry of a lower layer gets a full copy in upper before its first change.
+ *
+ * Rules: parents first; the copy is built in work and appears in upper by one rename, so that an interruption at any
+ * instruction leaves the old or the new file; the node, its id and its inode number stay the same, so descriptors
+ * and mappings opened before see the new data. Compare ovl_copy_up_one in fs/overlayfs/copy_up.c.
+ */
+import { O, S } from '../sys/constants.js';
+import { E, Errno, unless } from '../sys/errno.js';
+import { isDirectory, isRegular, isSymlink, type Stat } from '../sys/stat.js';
+import {
+  close,
+  fchmodat,
+  fchownat,
+  fstat,
+  fsync,
+  getxattrat,
+  linkat,
+  listxattrat,
+  mkdirat,
+  mknodat,
+  openat,
+  readlinkat,
+  setxattrat,
+  statat,
+  symlinkat,
+  utimensat,
+} from '../sys/syscalls.js';
+import { execute } from './apply.js';
+import { copyData } from './copy-data.js';
+import { LayerDirectory, openInLayer } from './layer.js';
+import type { DirectoryNode, FileNode, Link } from './node.js';
+import { planCopyUp } from './rules.js';
+import type { Union } from './state.js';
+import { isPrivateXattr } from './xattr.js';
+
+/** What is copied. */
+interface Source {
+  readonly directory: LayerDirectory;
+  /** Its name there; empty for the directory itself. */
+  readonly name: string;
+  readonly dirfd: number;
+  readonly stat: Stat;
+  /** How much of a regular file's data is needed: all, or what a truncation leaves. */
+  readonly keep: number;
+}
+
+/** Makes a directory, and those above it, exist in upper. */
+export function copyUpDirectory(union: Union, node: DirectoryNode): LayerDirectory {
+  if (node.upper !== undefined) return node.upper;
+  const { upper } = union.writable();
+  if (node.removed || node.parent === undefined) throw new Errno(E.ENOENT);
+  const dirfd = union.handles.directory(node.top);
+  const source = { directory: node.top, name: '', dirfd, stat: fstat(dirfd), keep: 0 };
+  run(union, source, node.parent, node.name);
+  node.upper = new LayerDirectory(upper, node.parent.upper, node.name);
+  return node.upper;
+}
+
+/**
+ * Makes a non-directory exist in upper.
+ * @param keep bytes of data that are needed, when the file is about to be truncated to that length
+ */
+export function copyUpFile(union: Union, node: FileNode, keep = Number.POSITIVE_INFINITY): void {
+  if (node.inUpper) return;
+  union.writable();
+  const { directory, name } = node.home;
+  const dirfd = union.handles.directory(directory);
+  const stat = statat(dirfd, name);
+  if (stat === undefined) throw new Errno(E.ESTALE);
+  const source = { directory, name, dirfd, stat, keep };
+  const [link] = node.links;
+  if (link === undefined) copyUpOrphan(union, node, source);
+  else copyUpLink(union, node, source, link);
+  union.counters.copiedUpFiles++;
+  union.counters.copiedUpBytes += Math.min(keep, stat.size);
+}
+
+/** Makes one particular name of a non-directory exist in upper, not only the file. */
+export function copyUpName(union: Union, node: FileNode, parent: DirectoryNode, name: string): void {
+  copyUpFile(union, node);
+  const dirfd = union.handles.directory(copyUpDirectory(union, parent));
+  if (statat(dirfd, name) !== undefined) return;
+  linkat(union.handles.directory(node.home.directory), node.home.name, dirfd, name);
+}
+
+function copyUpLink(union: Union, node: FileNode, source: Source, { parent, name }: Link): void {
+  const fd = run(union, source, parent, name);
+  const directory = copyUpDirectory(union, parent);
+  union.handles.drop(node);
+  node.home = { directory, name };
+  if (fd >= 0) union.handles.adopt(node, fd, true);
+  const copy = statat(union.handles.directory(directory), name);
+  if (copy === undefined) throw new Errno(E.EIO, 'copy-up');
+  node.dev = copy.dev;
+  node.layerIno = copy.ino;
+  parent.listing?.add(name, node.type, node.ino);
+}
+
+/** A file without names is copied into an unnamed file, which lives as long as it is in use. */
+function copyUpOrphan(union: Union, node: FileNode, source: Source): void {
+  const { upper, work } = union.writable();
+  if (!node.isRegular) throw new Errno(E.ENOENT);
+  const fd = openat(work.fd, '.', O.TMPFILE | O.RDWR, 0o600);
+  try {
+    copyFileData(source, fd);
+    copyOwner(source, fd, '');
+    copyMode(source, fd, '');
+    copyXattrs(source, fd, '');
+    copyTimes(source, fd, '');
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+  union.handles.drop(node);
+  node.pinned = fd;
+  node.home = { directory: upper.root, name: '' };
+}
+
+/** Executes the plan; gives the open descriptor of a regular file's copy, -1 for other kinds. */
+function run(union: Union, source: Source, parent: DirectoryNode, name: string): number {
+  const { work } = union.writable();
+  const staged = work.temporary();
+  const place = (): number => union.handles.directory(copyUpDirectory(union, parent));
+  let fd = -1;
+  let parentBefore: Stat | undefined;
+  try {
+    execute(planCopyUp(kindOf(source.stat)), {
+      'make-parents': () => void copyUpDirectory(union, parent),
+      'stage-copy': () => {
+        fd = stage(source, work.fd, staged);
+      },
+      'copy-data': () => copyFileData(source, fd),
+      'copy-owner': () => copyOwner(source, work.fd, staged),
+      'copy-mode': () => copyMode(source, work.fd, staged),
+      'copy-xattrs': () => copyXattrs(source, work.fd, staged),
+      'copy-times': () => copyTimes(source, work.fd, staged),
+      sync: () => {
+        if (!union.settings.volatile) fsync(fd);
+      },
+      install: () => {
+        parentBefore = fstat(place());
+        work.install(staged, place(), name, true);
+      },
+      'keep-parent-times': () => parentBefore && setTimes(parentBefore, place(), ''),
+    });
+  } catch (error) {
+    if (fd >= 0) close(fd);
+    work.discard(staged);
+    throw error;
+  }
+  return fd;
+}
+
+function kindOf(stat: Stat): 'file' | 'directory' | 'symlink' | 'special' {
+  if (isDirectory(stat.mode)) return 'directory';
+  if (isRegular(stat.mode)) return 'file';
+  return isSymlink(stat.mode) ? 'symlink' : 'special';
+}
+
+/** Creates an empty copy that only we can open. */
+function stage({ dirfd, name: from, stat }: Source, workFd: number, name: string): number {
+  switch (kindOf(stat)) {
+    case 'directory':
+      mkdirat(workFd, name, 0o700);
+      return -1;
+    case 'file':
+      return openat(workFd, name, O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
+    case 'symlink':
+      symlinkat(readlinkat(dirfd, from), workFd, name);
+      return -1;
+    case 'special':
+      mknodat(workFd, name, stat.mode & S.IFMT, stat.rdevMajor, stat.rdevMinor);
+      return -1;
+  }
+}
+
+function copyFileData({ directory, dirfd, name, stat, keep }: Source, to: number): void {
+  const from = openInLayer(directory, dirfd, name, O.RDONLY);
+  try {
+    copyData(from, to, Math.min(keep, stat.size), stat.size);
+  } finally {
+    close(from);
+  }
+}
+
+function copyOwner({ stat }: Source, dirfd: number, name: string): void {
+  fchownat(dirfd, name, stat.uid, stat.gid);
+}
+
+/** A symlink's mode cannot be set, and does not matter. */
+function copyMode({ stat }: Source, dirfd: number, name: string): void {
+  if (!isSymlink(stat.mode)) fchmodat(dirfd, name, stat.mode & ~S.IFMT);
+}
+
+function copyTimes({ stat }: Source, dirfd: number, name: string): void {
+  setTimes(stat, dirfd, name);
+}
+
+function setTimes(stat: Stat, dirfd: number, name: string): void {
+  utimensat(dirfd, name, stat.atime, stat.mtime);
+}
+
+/** All xattrs, ACLs and capabilities among them, but not the union's own marks. */
+function copyXattrs({ dirfd, name }: Source, toFd: number, to: string): void {
+  for (const attribute of listxattrat(dirfd, name)) {
+    if (isPrivateXattr(attribute)) continue;
+    const value = getxattrat(dirfd, name, attribute);
+    if (value === undefined) continue;
+    // The layer's filesystem may not take what the lower one holds; security labels are the policy's own.
+    const optional = attribute.startsWith('security.') && attribute !== 'security.capability';
+    const refusals = optional ? [E.EOPNOTSUPP, E.EPERM, E.EACCES] : [];
+    unless(refusals, () => setxattrat(toFd, to, attribute, value));
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * New names: files, directories, symlinks, devices, and further names of a file.
+ *
+ * Rules: where upper holds nothing, the entry is made under its name by the one syscall that makes it, with the
+ * caller's ids and umask, so it is never seen half made. Over a whiteout it is made in work and takes the
+ * whiteout's place. A 0/0 character device and `.wh.` names would be read as whiteouts and are refused. Compare
+ * ovl_create_or_link in fs/overlayfs/dir.c.
+ */
+import type { Caller, Entry, NewInode } from '../protocol/filesystem.js';
+import { NAME_MAX, S } from '../sys/constants.js';
+import { E, Errno } from '../sys/errno.js';
+import { isDirectory, type Stat } from '../sys/stat.js';
+import { linkat, mkdirat, mknodat, statat, symlinkat } from '../sys/syscalls.js';
+import { execute, Target } from './apply.js';
+import { copyUpFile } from './copy-up.js';
+import { LayerDirectory } from './layer.js';
+import { entryOf, statOf } from './lookup.js';
+import type { DirectoryNode, FileNode, Node } from './node.js';
+import { ABSENT, plan, type Situation } from './rules.js';
+import type { Union } from './state.js';
+import { isDotName } from './whiteout.js';
+
+/** Refuses names that the union cannot hold. */
+export function checkNewName(name: string): void {
+  if (name.length > NAME_MAX) throw new Errno(E.ENAMETOOLONG);
+  if (isDotName(name)) throw new Errno(E.EINVAL);
+}
+
+function checkNewInode(inode: NewInode): void {
+  const isWhiteout =
+    inode.kind === 'node' && (inode.mode & S.IFMT) === S.IFCHR && inode.major === 0 && inode.minor === 0;
+  if (isWhiteout) throw new Errno(E.EPERM);
+}
+
+/** Makes the inode itself. */
+function makeInode(union: Union, caller: Caller, inode: NewInode, dirfd: number, name: string): void {
+  union.actAs(caller);
+  switch (inode.kind) {
+    case 'symlink':
+      symlinkat(inode.target, dirfd, name);
+      return;
+    case 'directory':
+      union.mask(inode.umask);
+      mkdirat(dirfd, name, inode.mode & ~S.IFMT);
+      return;
+    case 'node':
+      union.mask(inode.umask);
+      mknodat(dirfd, name, inode.mode, inode.major, inode.minor);
+  }
+}
+
+/** FUSE_MKNOD, FUSE_MKDIR, FUSE_SYMLINK. */
+export function create(
+  union: Union,
+  caller: Caller,
+  parent: DirectoryNode,
+  name: string,
+  inode: NewInode,
+): Entry {
+  checkNewName(name);
+  checkNewInode(inode);
+  const stat = place(union, parent, name, inode.kind === 'directory', (dirfd, at) =>
+    makeInode(union, caller, inode, dirfd, at),
+  );
+  const node = newNode(union, parent, name, stat);
+  return entryOf(union, parent, node, stat);
+}
+
+/** Runs the plan that gives `name` to what `make` makes; the result's stat. */
+function place(
+  union: Union,
+  parent: DirectoryNode,
+  name: string,
+  directory: boolean,
+  make: (dirfd: number, name: string) => void,
+): Stat {
+  const target = new Target(union, parent, name);
+  const attempt = (situation: Situation): void =>
+    execute(plan(directory ? 'mkdir' : 'create', situation), {
+      'make-parents': target.makeParents,
+      create: () => make(target.dirfd, name),
+      stage: () => target.stage(make),
+      'mark-opaque': target.markOpaque,
+      'mark-staged-opaque': target.markStagedOpaque,
+      install: target.install,
+      exchange: target.exchange,
+      discard: target.discard,
+    });
+  // The kernel has just looked the name up: it is free, and mostly upper holds nothing there, not even a whiteout.
+  try {
+    attempt({ upper: ABSENT.is, below: 'nothing', parentMerged: parent.lowers.length > 0 });
+  } catch (error) {
+    if (!(error instanceof Errno) || error.code !== E.EEXIST) throw error;
+    attempt(target.situation());
+  }
+  const stat = statat(target.dirfd, name);
+  if (stat === undefined) throw new Errno(E.ESTALE);
+  parent.listing?.add(name, stat.mode & S.IFMT, union.inodes.of(stat.dev, stat.ino));
+  return stat;
+}
+
+function newNode(union: Union, parent: DirectoryNode, name: string, stat: Stat): Node {
+  if (parent.upper === undefined) throw new Error('created without a parent in upper');
+  let node: Node;
+  if (isDirectory(stat.mode)) {
+    const upper = new LayerDirectory(parent.upper.layer, parent.upper, name);
+    const ino = union.inodes.of(stat.dev, stat.ino);
+    node = union.newDirectory(ino, { parent, name }, { upper, lowers: [] });
+  } else {
+    node = union.newFile(stat, { directory: parent.upper, name });
+    node.bare = true;
+    node.addLink(parent, name);
+  }
+  parent.children.set(name, node);
+  return node;
+}
+
+/** FUSE_LINK. */
+export function link(union: Union, node: FileNode, parent: DirectoryNode, name: string): Entry {
+  checkNewName(name);
+  if (node.pinned >= 0) throw new Errno(E.ENOENT);
+  copyUpFile(union, node);
+  const { directory, name: home } = node.home;
+  place(union, parent, name, false, (dirfd, at) =>
+    linkat(union.handles.directory(directory), home, dirfd, at),
+  );
+  node.addLink(parent, name);
+  parent.children.set(name, node);
+  const stat = statOf(union, node);
+  union.registerLinks(node, stat);
+  return entryOf(union, parent, node, stat);
+}

@@ -1,0 +1,84 @@
+/**
+ * File data: read, write, holes, sync.
+ *
+ * Rules: a file is copied up at its first change, whichever descriptor or mapping it comes through. Reads go to
+ * where the data is now, so nobody keeps reading an old copy.
+ */
+import { E, Errno } from '../sys/errno.js';
+import {
+  copyFileRange as copyFileRangeCall,
+  fallocate as fallocateCall,
+  fdatasync,
+  fsync as fsyncCall,
+  lseek as lseekCall,
+  pread,
+  pwrite,
+} from '../sys/syscalls.js';
+import { dropSetId } from './attributes.js';
+import { copyUpFile } from './copy-up.js';
+import { DirectoryNode, type FileNode, type Node } from './node.js';
+import type { Union } from './state.js';
+
+/** A regular file's descriptor for writing, after copying it up. */
+function writer(union: Union, node: FileNode): number {
+  if (!node.isRegular) throw new Errno(E.EINVAL);
+  copyUpFile(union, node);
+  return union.handles.writer(node);
+}
+
+export function read(union: Union, node: FileNode, offset: number, into: Uint8Array): number {
+  const fd = union.handles.reader(node);
+  let done = pread(fd, into, into.length, offset);
+  while (done > 0 && done < into.length) {
+    const more = pread(fd, into.subarray(done), into.length - done, offset + done);
+    if (more === 0) break;
+    done += more;
+  }
+  return done;
+}
+
+export function write(
+  union: Union,
+  node: FileNode,
+  offset: number,
+  data: Uint8Array,
+  killSetId: boolean,
+): number {
+  const fd = writer(union, node);
+  const count = pwrite(fd, data, data.length, offset);
+  if (killSetId) dropSetId(union, node);
+  return count;
+}
+
+export function fallocate(union: Union, node: FileNode, mode: number, offset: number, length: number): void {
+  fallocateCall(writer(union, node), mode, offset, length);
+}
+
+export function lseek(union: Union, node: FileNode, offset: number, whence: number): number {
+  return lseekCall(union.handles.reader(node), offset, whence);
+}
+
+export function copyFileRange(
+  union: Union,
+  from: FileNode,
+  fromOffset: number,
+  to: FileNode,
+  toOffset: number,
+  length: number,
+): number {
+  const toFd = writer(union, to);
+  return copyFileRangeCall(union.handles.reader(from), fromOffset, toFd, toOffset, length);
+}
+
+/** Nothing of a lower layer is dirty. */
+export function fsync(union: Union, node: Node, dataOnly: boolean): void {
+  if (union.settings.volatile) return;
+  if (node instanceof DirectoryNode) {
+    if (node.upper !== undefined) fsyncCall(union.handles.directory(node.upper));
+    return;
+  }
+  if (!node.inUpper || !node.isRegular) return;
+  const fd = union.handles.reader(node);
+  if (dataOnly) fdatasync(fd);
+  else fsyncCall(fd);
+}

@@ -1,0 +1,141 @@
+/**
+ * The union as a `Filesystem`: finds the nodes a request names and hands over to the operation.
+ *
+ * Rule: no decisions here. One file beside this one holds each operation.
+ */
+import type {
+  AttributeChanges,
+  Attributes,
+  Caller,
+  DirectoryPlusSink,
+  DirectorySink,
+  Entry,
+  Filesystem,
+  LookupResult,
+  NewInode,
+  NodeId,
+} from '../protocol/filesystem.js';
+import { type FilesystemStat, fstatfs, readlinkat } from '../sys/syscalls.js';
+import { getattr, setattr } from './attributes.js';
+import { create, link } from './create.js';
+import { copyFileRange, fallocate, fsync, lseek, read, write } from './data.js';
+import { inspectChunk } from './inspect.js';
+import { lookup } from './lookup.js';
+import { readdir, readdirplus } from './readdir.js';
+import { rmdir, unlink } from './remove.js';
+import { rename } from './rename.js';
+import type { Union } from './state.js';
+import { getxattr, listxattr, locate, removexattr, setxattr } from './xattr.js';
+
+export class UnionFilesystem implements Filesystem {
+  readonly #union: Union;
+  readonly #describe: () => unknown;
+
+  /** @param describe what `unionfs inspect` shows */
+  constructor(union: Union, describe: () => unknown) {
+    this.#union = union;
+    this.#describe = describe;
+  }
+
+  lookup(_caller: Caller, parent: NodeId, name: string): LookupResult {
+    return lookup(this.#union, this.#union.directory(parent), name);
+  }
+
+  forget(node: NodeId, lookups: number): void {
+    this.#union.forget(node, lookups);
+  }
+
+  getattr(node: NodeId): Attributes {
+    return getattr(this.#union, this.#union.node(node));
+  }
+
+  setattr(node: NodeId, changes: AttributeChanges): Attributes {
+    return setattr(this.#union, this.#union.node(node), changes);
+  }
+
+  readlink(node: NodeId): string {
+    const { dirfd, name } = locate(this.#union, this.#union.file(node));
+    return readlinkat(dirfd, name);
+  }
+
+  create(caller: Caller, parent: NodeId, name: string, inode: NewInode): Entry {
+    return create(this.#union, caller, this.#union.directory(parent), name, inode);
+  }
+
+  link(node: NodeId, parent: NodeId, name: string): Entry {
+    return link(this.#union, this.#union.file(node), this.#union.directory(parent), name);
+  }
+
+  unlink(parent: NodeId, name: string): void {
+    unlink(this.#union, this.#union.directory(parent), name);
+  }
+
+  rmdir(parent: NodeId, name: string): void {
+    rmdir(this.#union, this.#union.directory(parent), name);
+  }
+
+  rename(parent: NodeId, name: string, newParent: NodeId, newName: string, flags: number): void {
+    const [from, to] = [this.#union.directory(parent), this.#union.directory(newParent)];
+    rename(this.#union, from, name, to, newName, flags);
+  }
+
+  read(node: NodeId, offset: number, into: Uint8Array): number {
+    return read(this.#union, this.#union.file(node), offset, into);
+  }
+
+  write(node: NodeId, offset: number, data: Uint8Array, killSetId: boolean): number {
+    return write(this.#union, this.#union.file(node), offset, data, killSetId);
+  }
+
+  fallocate(node: NodeId, mode: number, offset: number, length: number): void {
+    fallocate(this.#union, this.#union.file(node), mode, offset, length);
+  }
+
+  lseek(node: NodeId, offset: number, whence: number): number {
+    return lseek(this.#union, this.#union.file(node), offset, whence);
+  }
+
+  copyFileRange(from: NodeId, fromOffset: number, to: NodeId, toOffset: number, length: number): number {
+    const [source, target] = [this.#union.file(from), this.#union.file(to)];
+    return copyFileRange(this.#union, source, fromOffset, target, toOffset, length);
+  }
+
+  fsync(node: NodeId, dataOnly: boolean): void {
+    fsync(this.#union, this.#union.node(node), dataOnly);
+  }
+
+  readdir(node: NodeId, cookie: number, sink: DirectorySink): void {
+    readdir(this.#union, this.#union.directory(node), cookie, sink);
+  }
+
+  readdirplus(node: NodeId, cookie: number, sink: DirectoryPlusSink): void {
+    readdirplus(this.#union, this.#union.directory(node), cookie, sink);
+  }
+
+  /** Space is upper's, or the top lower's on a read-only union. */
+  statfs(): FilesystemStat {
+    const [top] = this.#union.layers;
+    return fstatfs((this.#union.upper ?? top)?.rootFd ?? -1);
+  }
+
+  getxattr(node: NodeId, name: string): Uint8Array | undefined {
+    const found = this.#union.node(node);
+    if (found === this.#union.root) {
+      const chunk = inspectChunk(name, this.#describe);
+      if (chunk !== undefined) return chunk;
+    }
+    return getxattr(this.#union, found, name);
+  }
+
+  listxattr(node: NodeId): string[] {
+    return listxattr(this.#union, this.#union.node(node));
+  }
+
+  setxattr(node: NodeId, name: string, value: Uint8Array, flags: number, killSetGid: boolean): void {
+    setxattr(this.#union, this.#union.node(node), name, value, flags, killSetGid);
+  }
+
+  removexattr(node: NodeId, name: string): void {
+    removexattr(this.#union, this.#union.node(node), name);
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * Open descriptors of layer files and directories, bounded by an LRU cache.
+ *
+ * Rules: opens cost no message, so a descriptor belongs to a node or layer directory, not to an open file. Any
+ * descriptor may be closed behind one's back by opening another, but never one of the last few used: an operation
+ * may hold those it just asked for. What lost its last name cannot be reopened, so its descriptor is pinned
+ * outside the cache until the kernel forgets the node.
+ */
+import { LRUCache } from 'lru-cache';
+import { O } from '../sys/constants.js';
+import { E, Errno } from '../sys/errno.js';
+import { close, openat } from '../sys/syscalls.js';
+import { type LayerDirectory, openDirectory, openInLayer } from './layer.js';
+import type { FileNode } from './node.js';
+
+interface Handle {
+  readonly fd: number;
+  readonly writable: boolean;
+}
+
+export class Handles {
+  readonly #open: LRUCache<object, Handle>;
+
+  /** @param limit most descriptors to keep open */
+  constructor(limit: number) {
+    this.#open = new LRUCache({ max: limit, dispose: ({ fd }) => close(fd) });
+  }
+
+  /** A descriptor of a layer directory, for *at calls. */
+  directory(directory: LayerDirectory): number {
+    if (directory.pinned >= 0) return directory.pinned;
+    const cached = this.#open.get(directory);
+    if (cached !== undefined) return cached.fd;
+    if (directory.parent === undefined) throw new Errno(E.ESTALE);
+    const fd = openDirectory(directory, this.directory(directory.parent), directory.name);
+    this.#open.set(directory, { fd, writable: false });
+    return fd;
+  }
+
+  /** A descriptor for reading a regular file's data. */
+  reader(node: FileNode): number {
+    return this.#file(node, false);
+  }
+
+  /** A descriptor for reading and writing the data of a regular file in upper. */
+  writer(node: FileNode): number {
+    return this.#file(node, true);
+  }
+
+  #file(node: FileNode, writable: boolean): number {
+    if (node.pinned >= 0) return node.pinned;
+    const cached = this.#open.get(node);
+    if (cached !== undefined && (cached.writable || !writable)) return cached.fd;
+    const { directory, name } = node.home;
+    const flags = writable ? O.RDWR : O.RDONLY;
+    const fd = openInLayer(directory, this.directory(directory), name, flags);
+    this.#open.set(node, { fd, writable });
+    return fd;
+  }
+
+  /** An open descriptor of the file's data, if there is one: cheaper to stat than a name. */
+  ifOpen(node: FileNode): number | undefined {
+    return node.pinned >= 0 ? node.pinned : this.#open.get(node)?.fd;
+  }
+
+  /** Hands over a descriptor that is already open. */
+  adopt(node: FileNode, fd: number, writable: boolean): void {
+    this.#open.set(node, { fd, writable });
+  }
+
+  /** Keeps a file usable after its last name in upper goes: read-write if it is a regular file. */
+  pin(node: FileNode): void {
+    if (node.pinned >= 0) return;
+    const { directory, name } = node.home;
+    const dirfd = this.directory(directory);
+    if (!node.isRegular) {
+      node.pinned = openat(dirfd, name, O.PATH | O.NOFOLLOW);
+      return;
+    }
+    this.drop(node);
+    try {
+      node.pinned = openInLayer(directory, dirfd, name, O.RDWR);
+    } catch {
+      node.pinned = openInLayer(directory, dirfd, name, O.RDONLY);
+    }
+  }
+
+  /** Keeps a directory's attributes readable after it is removed. */
+  pinDirectory(directory: LayerDirectory): void {
+    if (directory.pinned >= 0 || directory.parent === undefined) return;
+    this.drop(directory);
+    directory.pinned = openDirectory(directory, this.directory(directory.parent), directory.name);
+  }
+
+  /** Closes a pinned descriptor. */
+  unpin(owner: FileNode | LayerDirectory): void {
+    close(owner.pinned);
+    owner.pinned = -1;
+  }
+
+  /** Closes what is open for a node or directory. */
+  drop(owner: object): void {
+    this.#open.delete(owner);
+  }
+
+  closeAll(): void {
+    this.#open.clear();
+  }
+}

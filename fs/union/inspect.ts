@@ -1,0 +1,34 @@
+/**
+ * What a live mount tells about itself: JSON in xattrs of its root that no list shows.
+ *
+ * Rule: the mount itself is asked, not a state file that could outlive it. The text comes in chunks,
+ * `system.unionfs.inspect.0` and on, because an xattr holds 64 KiB and a stack may have a thousand layers. Chunk 0
+ * takes a fresh picture.
+ */
+import { getxattrat } from '../sys/syscalls.js';
+
+const ATTRIBUTE = 'system.unionfs.inspect.';
+const CHUNK = 60_000;
+
+let picture = Buffer.alloc(0);
+
+/** The chunk that `attribute` names; undefined if it names none. An empty chunk ends the text. */
+export function inspectChunk(attribute: string, describe: () => unknown): Buffer | undefined {
+  if (!attribute.startsWith(ATTRIBUTE)) return undefined;
+  const index = Number(attribute.slice(ATTRIBUTE.length));
+  if (!Number.isSafeInteger(index) || index < 0) return undefined;
+  if (index === 0) picture = Buffer.from(JSON.stringify(describe()));
+  return picture.subarray(index * CHUNK, (index + 1) * CHUNK);
+}
+
+/** Asks the mount whose root is open at `fd`; undefined if it is not one of ours. */
+export function readInspection(fd: number): unknown {
+  const chunks: Buffer[] = [];
+  for (let index = 0; ; index++) {
+    const chunk = getxattrat(fd, '', ATTRIBUTE + index);
+    if (chunk === undefined) return undefined;
+    if (chunk.length === 0) break;
+    chunks.push(Buffer.from(chunk));
+  }
+  return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+}

@@ -1,0 +1,106 @@
+/**
+ * Layers and their directories.
+ *
+ * Rules: a layer's file is always reached as (directory descriptor, name), one component at a time and never
+ * through a symlink, so no path is too long, no rename above breaks a path, and hostile layer contents cannot lead
+ * out of the layer. Lower layers are opened through a private read-only, noatime copy of their mount where the
+ * kernel allows (compare clone_private_mount in fs/overlayfs/super.c): then not even a bug can change them.
+ */
+import { AT, MOUNT_ATTR, O, OPEN_TREE_CLONE } from '../sys/constants.js';
+import { E, Errno } from '../sys/errno.js';
+import { close, fstat, getxattrat, mountSetattr, openat, openTree, tryOpenat } from '../sys/syscalls.js';
+
+export class Layer {
+  /** Absolute path, for messages. */
+  readonly path: string;
+  /** Position from the top; the upper, if there is one, is 0. */
+  readonly index: number;
+  readonly isUpper: boolean;
+  readonly rootFd: number;
+  /** The filesystem the layer lies on (Stat.dev). */
+  readonly dev: number;
+  /** The root says that empty files may be whiteouts (overlay.opaque = "x"). */
+  readonly hasXattrWhiteouts: boolean;
+  readonly root: LayerDirectory;
+
+  constructor(path: string, index: number, isUpper: boolean, rootFd: number, hasXattrWhiteouts: boolean) {
+    this.path = path;
+    this.index = index;
+    this.isUpper = isUpper;
+    this.rootFd = rootFd;
+    this.hasXattrWhiteouts = hasXattrWhiteouts;
+    this.dev = fstat(rootFd).dev;
+    this.root = new LayerDirectory(this, undefined, '');
+    this.root.pinned = rootFd;
+  }
+}
+
+/** One directory of one layer. Parent and name change when it is renamed, so that it can always be reopened. */
+export class LayerDirectory {
+  readonly layer: Layer;
+  parent: LayerDirectory | undefined;
+  name: string;
+  /** A descriptor that must not be closed: the root's, or that of a directory that was removed while in use. */
+  pinned = -1;
+  /** Whether opening with O_NOATIME was refused; then it is not tried again for this directory's files. */
+  atimeRefused = false;
+
+  constructor(layer: Layer, parent: LayerDirectory | undefined, name: string) {
+    this.layer = layer;
+    this.parent = parent;
+    this.name = name;
+  }
+}
+
+const XATTR_WHITEOUT_MARKS = ['trusted.overlay.opaque', 'user.overlay.opaque'];
+const MARKED = 'x'.charCodeAt(0);
+const DIRECTORY = O.RDONLY | O.DIRECTORY | O.NOFOLLOW;
+
+/** Opens a layer's root; `path` must be an existing directory. */
+export function openLayer(path: string, index: number, isUpper: boolean): Layer {
+  const rootFd = isUpper ? openat(AT.FDCWD, path, O.RDONLY | O.DIRECTORY) : openLowerRoot(path);
+  const hasXattrWhiteouts = XATTR_WHITEOUT_MARKS.some((mark) => getxattrat(rootFd, '', mark)?.[0] === MARKED);
+  return new Layer(path, index, isUpper, rootFd, hasXattrWhiteouts);
+}
+
+/** A private copy of the mount keeps mounts below the layer out of it, as overlayfs does, and is read-only. */
+function openLowerRoot(path: string): number {
+  let tree: number;
+  try {
+    tree = openTree(path, OPEN_TREE_CLONE | O.CLOEXEC);
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    return openat(AT.FDCWD, path, O.RDONLY | O.DIRECTORY); // no privilege, or a kernel before 5.2
+  }
+  try {
+    mountSetattr(tree, MOUNT_ATTR.RDONLY | MOUNT_ATTR.NOATIME);
+    return openat(tree, '.', O.RDONLY | O.DIRECTORY);
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    return openat(AT.FDCWD, path, O.RDONLY | O.DIRECTORY); // a kernel before 5.12
+  } finally {
+    close(tree);
+  }
+}
+
+/** Opens a file of a layer; lower layers' access times stay as they are where the owner's right allows it. */
+export function openInLayer(directory: LayerDirectory, dirfd: number, name: string, flags: number): number {
+  const quiet = !directory.layer.isUpper && !directory.atimeRefused ? O.NOATIME : 0;
+  let fd = tryOpenat(dirfd, name, flags | quiet | O.NOFOLLOW);
+  if (fd === -E.EPERM && quiet !== 0) {
+    directory.atimeRefused = true;
+    fd = tryOpenat(dirfd, name, flags | O.NOFOLLOW);
+  }
+  if (fd < 0) throw new Errno(-fd, 'openat');
+  return fd;
+}
+
+/** Opens `name` below an open directory as a directory. One that may not be listed is opened for passage only. */
+export function openDirectory(directory: LayerDirectory, parentFd: number, name: string): number {
+  try {
+    return openInLayer(directory, parentFd, name, DIRECTORY);
+  } catch (error) {
+    if (!(error instanceof Errno) || error.code !== E.EACCES) throw error;
+    return openat(parentFd, name, O.PATH | O.DIRECTORY | O.NOFOLLOW);
+  }
+}

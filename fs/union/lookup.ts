@@ -1,0 +1,222 @@
+/**
+ * Lookup: from a name in a merged directory to its node.
+ *
+ * Rule: `rules.merge` decides; this file only fetches what each layer holds, from the top and no further than the
+ * decision needs, and ties the result to a node. Compare ovl_lookup in fs/overlayfs/namei.c.
+ */
+import type { Entry, LookupResult } from '../protocol/filesystem.js';
+import { NAME_MAX } from '../sys/constants.js';
+import { E, Errno } from '../sys/errno.js';
+import { isRegular, type Stat } from '../sys/stat.js';
+import { fstat, statat } from '../sys/syscalls.js';
+import { LayerDirectory } from './layer.js';
+import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
+import { ABSENT, type LayerEntry, merge } from './rules.js';
+import { FOREVER, type Union } from './state.js';
+import { classify, isDotName, readsDotNames, refuseMetacopy } from './whiteout.js';
+
+/** What lies under a name, before it is tied to a node. */
+export type Found =
+  | { readonly is: 'file'; readonly stat: Stat; readonly home: Home }
+  | {
+      readonly is: 'directory';
+      /** Of the topmost directory. */
+      readonly stat: Stat;
+      /** Of the directory whose inode number is shown: the topmost lower one, which copy-up does not change. */
+      readonly origin: Stat;
+      readonly upper: LayerDirectory | undefined;
+      readonly lowers: readonly LayerDirectory[];
+    };
+
+/** What layer `directory` holds under `name`, and its stat. */
+export function probe(
+  union: Union,
+  directory: LayerDirectory,
+  name: string,
+  somethingBelow: boolean,
+): { entry: LayerEntry; stat: Stat | undefined } {
+  if (isDotName(name) && readsDotNames(directory.layer)) return { entry: ABSENT, stat: undefined };
+  const dirfd = union.handles.directory(directory);
+  const stat = statat(dirfd, name);
+  return { entry: classify(directory.layer, dirfd, name, stat, somethingBelow), stat };
+}
+
+/** Looks `name` up in the layers of `parent`, the first `skip` of which are known not to hold it. */
+export function resolve(union: Union, parent: DirectoryNode, name: string, skip = 0): Found | undefined {
+  const directories = parent.layers;
+  const stats: (Stat | undefined)[] = [];
+  const at = (layer: number): LayerDirectory => directories[layer] as LayerDirectory;
+  const view = merge(
+    directories.length,
+    (layer) => {
+      const { entry, stat } = probe(union, at(layer), name, layer + 1 < directories.length);
+      stats[layer] = stat;
+      return entry;
+    },
+    skip,
+  );
+  if (view.shows === 'nothing') return undefined;
+  if (view.shows === 'directory') {
+    const found = view.layers.map((layer) => new LayerDirectory(at(layer).layer, at(layer), name));
+    const upper = found[0]?.layer.isUpper === true ? found[0] : undefined;
+    const lowers = upper === undefined ? found : found.slice(1);
+    const [first, second] = view.layers.map((layer) => stats[layer] as Stat) as [Stat, Stat | undefined];
+    const origin = upper !== undefined && second !== undefined ? second : first;
+    return { is: 'directory', stat: first, origin, upper, lowers };
+  }
+  const stat = stats[view.layer] as Stat;
+  const home = { directory: at(view.layer), name };
+  if (looksLikeMetacopy(stat)) refuseMetacopy(union.handles.directory(home.directory), name);
+  return { is: 'file', stat, home };
+}
+
+/** A metadata-only copy-up has its size but not its data. */
+const BLOCK = 512;
+const looksLikeMetacopy = (stat: Stat): boolean => isRegular(stat.mode) && stat.blocks * BLOCK < stat.size;
+
+/** Ties what was found to the node it always had, or to a new one. */
+export function adopt(union: Union, parent: DirectoryNode, name: string, found: Found): Node {
+  const known = parent.children.get(name);
+  const node =
+    found.is === 'directory'
+      ? adoptDirectory(union, parent, name, found, known)
+      : adoptFile(union, parent, name, found, known);
+  if (known !== undefined && known !== node) forgetName(parent, name, known);
+  parent.children.set(name, node);
+  node.stale = false;
+  return node;
+}
+
+function adoptFile(
+  union: Union,
+  parent: DirectoryNode,
+  name: string,
+  found: Found & { is: 'file' },
+  known: Node | undefined,
+): FileNode {
+  const { stat, home } = found;
+  const same = known instanceof FileNode && known.dev === stat.dev && known.layerIno === stat.ino;
+  const node = same ? known : (union.linked(stat) ?? union.newFile(stat, home));
+  if (stat.nlink > 1) union.registerLinks(node, stat);
+  node.addLink(parent, name);
+  return node;
+}
+
+function adoptDirectory(
+  union: Union,
+  parent: DirectoryNode,
+  name: string,
+  found: Found & { is: 'directory' },
+  known: Node | undefined,
+): DirectoryNode {
+  const { upper, lowers, origin } = found;
+  if (known instanceof DirectoryNode) {
+    refresh(union, known, found);
+    return known;
+  }
+  return union.newDirectory(union.inodes.of(origin.dev, origin.ino), { parent, name }, { upper, lowers });
+}
+
+/** Brings a known directory up to date after its layers may have changed. */
+function refresh(union: Union, node: DirectoryNode, found: Found & { is: 'directory' }): void {
+  const kept = found.lowers.map(
+    (fresh) => node.lowers.find((old) => old.layer === fresh.layer && old.parent === fresh.parent) ?? fresh,
+  );
+  const unchanged = kept.length === node.lowers.length && kept.every((lower, i) => lower === node.lowers[i]);
+  for (const lower of node.lowers) union.handles.drop(lower);
+  if (node.upper === undefined) node.upper = found.upper;
+  if (unchanged && !node.stale) return;
+  union.changes?.unwatch(node);
+  node.lowers = kept;
+  distrust(union, node);
+}
+
+/** Makes everything known below a directory be looked up again. */
+export function distrust(union: Union, node: DirectoryNode): void {
+  if (node.listing !== undefined) node.listing.stale = true;
+  union.changes?.forgetListing(node);
+  for (const [name, child] of node.children) {
+    child.stale = true;
+    union.changes?.forgetEntry(node, name);
+  }
+}
+
+/** A name no longer leads to `node`. */
+export function forgetName(parent: DirectoryNode, name: string, node: Node): void {
+  if (parent.children.get(name) === node) parent.children.delete(name);
+  if (node instanceof FileNode) node.removeLink(parent, name);
+}
+
+/** The node of a name, found or known; undefined if the view shows nothing. */
+export function find(
+  union: Union,
+  parent: DirectoryNode,
+  name: string,
+  skip = 0,
+): { node: Node; stat: Stat } | undefined {
+  const known = parent.children.get(name);
+  if (known !== undefined && !known.stale && union.trusts(parent)) {
+    return { node: known, stat: statOf(union, known) };
+  }
+  const found = resolve(union, parent, name, skip);
+  if (found === undefined) {
+    if (known !== undefined) forgetName(parent, name, known);
+    return undefined;
+  }
+  const node = adopt(union, parent, name, found);
+  // A name of a file whose other name was copied up shows that copy.
+  const moved = node instanceof FileNode && (node.layerIno !== found.stat.ino || node.dev !== found.stat.dev);
+  return { node, stat: moved ? statOf(union, node) : found.stat };
+}
+
+/** The attributes of a node where they are stored. */
+export function statOf(union: Union, node: Node): Stat {
+  if (node instanceof DirectoryNode) return fstat(union.handles.directory(node.top));
+  const fd = union.handles.ifOpen(node);
+  if (fd !== undefined) return fstat(fd);
+  const stat = statat(union.handles.directory(node.home.directory), node.home.name);
+  if (stat === undefined) throw new Errno(E.ESTALE);
+  return stat;
+}
+
+/** Turns a layer's stat into the mount's. */
+export function dress(node: Node, stat: Stat): Stat {
+  stat.ino = node.ino;
+  if (node instanceof DirectoryNode) {
+    if (node.removed) stat.nlink = 0;
+    // Subdirectories of several layers are not counted; 1 says so, as on overlayfs and btrfs.
+    else if (node.layers.length > 1) stat.nlink = 1;
+  } else if (!node.inUpper && node.links.length === 0 && stat.nlink > 0) {
+    stat.nlink -= 1;
+  }
+  return stat;
+}
+
+/** Seconds the kernel may rely on a node's attributes. */
+export function attributeTimeout(union: Union, node: Node): number {
+  if (node instanceof DirectoryNode) return union.timeout(node);
+  if (node.inUpper) return FOREVER;
+  const parent = node.links[0]?.parent;
+  return parent === undefined ? FOREVER : union.timeout(parent);
+}
+
+/** Hands a node to the kernel: counts the lookup. */
+export function entryOf(union: Union, parent: DirectoryNode, node: Node, stat: Stat): Entry {
+  node.lookups++;
+  return {
+    nodeid: node.id,
+    attributes: dress(node, stat),
+    entryTimeout: union.timeout(parent),
+    attributeTimeout: attributeTimeout(union, node),
+  };
+}
+
+/** FUSE_LOOKUP. */
+export function lookup(union: Union, parent: DirectoryNode, name: string): LookupResult {
+  if (name.length > NAME_MAX) throw new Errno(E.ENAMETOOLONG);
+  if (parent.removed) return { absentFor: 0 };
+  union.changes?.watch(parent);
+  const found = find(union, parent, name);
+  if (found === undefined) return { absentFor: union.timeout(parent) };
+  return entryOf(union, parent, found.node, found.stat);
+}

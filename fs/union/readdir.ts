@@ -1,0 +1,132 @@
+/**
+ * Merged directory listings.
+ *
+ * Rule: each name once, from the topmost layer that holds it, unless a layer above deletes it; the order is that of
+ * the names' cookies. Compare ovl_dir_read_merged in fs/overlayfs/readdir.c.
+ */
+import type { DirectoryPlusSink, DirectorySink, Entry } from '../protocol/filesystem.js';
+import { S } from '../sys/constants.js';
+import { type DirectoryEntry, readDirectory, statat } from '../sys/syscalls.js';
+import type { LayerDirectory } from './layer.js';
+import { type ListedName, Listing } from './listing.js';
+import { entryOf, find } from './lookup.js';
+import type { DirectoryNode } from './node.js';
+import type { Union } from './state.js';
+import { classify, DOT_OPAQUE, DOT_WHITEOUT, isDotName, readsDotNames } from './whiteout.js';
+
+/** The names of a directory as they are now. */
+export function listingOf(union: Union, node: DirectoryNode): Listing {
+  union.changes?.watch(node);
+  const known = node.listing;
+  if (known !== undefined && !known.stale && union.trusts(node)) return known;
+  const fresh = mergeNames(union, node.layers);
+  const listing = known ?? new Listing();
+  for (const { name } of [...listing.names()]) if (!fresh.has(name)) listing.remove(name);
+  for (const [name, { type, ino, skip }] of fresh) listing.add(name, type, ino, skip);
+  listing.stale = false;
+  node.listing = listing;
+  return listing;
+}
+
+interface Merged extends Pick<ListedName, 'type' | 'ino' | 'skip'> {}
+
+function mergeNames(union: Union, directories: readonly LayerDirectory[]): Map<string, Merged> {
+  const shown = new Map<string, Merged>();
+  const hidden = new Set<string>();
+  directories.forEach((directory, skip) => {
+    const dirfd = union.handles.directory(directory);
+    const hides: string[] = [];
+    const somethingBelow = skip + 1 < directories.length;
+    for (const entry of readDirectory(dirfd)) {
+      const { name } = entry;
+      if (isDotName(name) && readsDotNames(directory.layer)) {
+        if (name !== DOT_OPAQUE) hides.push(name.slice(DOT_WHITEOUT.length));
+        continue;
+      }
+      if (hidden.has(name) || shown.has(name)) continue;
+      if (isWhiteout(directory, dirfd, entry, somethingBelow)) hidden.add(name);
+      else shown.set(name, { type: entry.type, ino: union.inodes.of(directory.layer.dev, entry.ino), skip });
+    }
+    for (const name of hides) if (!shown.has(name)) hidden.add(name);
+  });
+  return shown;
+}
+
+/** Only these types can be whiteouts; 0 means that the filesystem does not tell the type. */
+const maybeDevice = (type: number): boolean => type === S.IFCHR || type === 0;
+
+function isWhiteout(
+  directory: LayerDirectory,
+  dirfd: number,
+  entry: DirectoryEntry,
+  somethingBelow: boolean,
+): boolean {
+  const maybeXattr = entry.type === S.IFREG && directory.layer.hasXattrWhiteouts;
+  if (!maybeDevice(entry.type) && !maybeXattr) return false;
+  const stat = statat(dirfd, entry.name);
+  if (stat === undefined) return true;
+  return classify(directory.layer, dirfd, entry.name, stat, somethingBelow).is === 'whiteout';
+}
+
+const DOT_COOKIE = 1;
+const DOT_DOT_COOKIE = 2;
+
+/** "." and "..", which no layer is asked for. */
+function* dots(
+  node: DirectoryNode,
+  cookie: number,
+): Generator<[name: string, node: DirectoryNode, cookie: number]> {
+  if (cookie < DOT_COOKIE) yield ['.', node, DOT_COOKIE];
+  if (cookie < DOT_DOT_COOKIE) yield ['..', node.parent ?? node, DOT_DOT_COOKIE];
+}
+
+/** FUSE_READDIR. */
+export function readdir(union: Union, node: DirectoryNode, cookie: number, sink: DirectorySink): void {
+  for (const [name, target, own] of dots(node, cookie)) {
+    if (!sink.add(name, target.ino, S.IFDIR, own)) return;
+  }
+  if (node.removed) return;
+  for (const listed of entriesAfter(union, node, cookie)) {
+    const ino = inodeNumber(union, node, listed);
+    if (ino !== undefined && !sink.add(listed.name, ino, listed.type, listed.cookie)) return;
+  }
+}
+
+/** FUSE_READDIRPLUS. */
+export function readdirplus(
+  union: Union,
+  node: DirectoryNode,
+  cookie: number,
+  sink: DirectoryPlusSink,
+): void {
+  for (const [name, target, own] of dots(node, cookie)) {
+    if (!sink.add(name, target.ino, S.IFDIR, own, undefined)) return;
+  }
+  if (node.removed) return;
+  for (const listed of entriesAfter(union, node, cookie)) {
+    const resolve = (): Entry | undefined => {
+      const found = find(union, node, listed.name, listed.skip);
+      return found && entryOf(union, node, found.node, found.stat);
+    };
+    if (!sink.add(listed.name, listed.ino, listed.type, listed.cookie, resolve)) return;
+  }
+}
+
+/** A listing is merged when reading starts, and goes on with the same one. */
+function entriesAfter(union: Union, node: DirectoryNode, cookie: number): Generator<ListedName> {
+  const listing = cookie === 0 || node.listing === undefined ? listingOf(union, node) : node.listing;
+  return listing.after(cookie);
+}
+
+/** The number that stat(2) shows: of a merged directory, the layer's own listing does not have it. */
+function inodeNumber(union: Union, parent: DirectoryNode, listed: ListedName): ListedName['ino'] | undefined {
+  const known = parent.children.get(listed.name);
+  if (known !== undefined) return known.ino;
+  const merges = listed.type === S.IFDIR && parent.layers.length > 1;
+  if (!merges) return listed.ino;
+  const found = find(union, parent, listed.name, listed.skip);
+  if (found === undefined) return undefined;
+  const { ino } = found.node;
+  if (found.node.lookups === 0) union.drop(found.node);
+  return ino;
+}

@@ -1,0 +1,126 @@
+/**
+ * Rename within the merged view.
+ *
+ * Rules: what is renamed is in upper first; the rename itself is one renameat2(2) there, which also leaves the
+ * whiteout or swaps with one where lower layers hold the old name. A directory that merges with lower ones cannot be
+ * moved that way and gives EXDEV, on which mv(1) copies. Compare ovl_rename in fs/overlayfs/dir.c.
+ */
+import { RENAME, S } from '../sys/constants.js';
+import { E, Errno } from '../sys/errno.js';
+import { renameat2, unlinkat } from '../sys/syscalls.js';
+import { execute, Target } from './apply.js';
+import { copyUpName } from './copy-up.js';
+import { checkNewName } from './create.js';
+import { find } from './lookup.js';
+import { DirectoryNode, FileNode, type Node } from './node.js';
+import { isEmpty, keepUsable, nameIsGone } from './remove.js';
+import { planRename, type RenameMode } from './rules.js';
+import type { Union } from './state.js';
+
+function modeOf(flags: number): RenameMode {
+  if (flags === 0) return 'replace';
+  if (flags === RENAME.NOREPLACE) return 'noreplace';
+  if (flags === RENAME.EXCHANGE) return 'exchange';
+  throw new Errno(E.EINVAL);
+}
+
+/** FUSE_RENAME, FUSE_RENAME2. */
+export function rename(
+  union: Union,
+  parent: DirectoryNode,
+  name: string,
+  newParent: DirectoryNode,
+  newName: string,
+  flags: number,
+): void {
+  const mode = modeOf(flags);
+  checkNewName(newName);
+  const source = new Target(union, parent, name);
+  const target = new Target(union, newParent, newName);
+  const moved = find(union, parent, name)?.node;
+  const replaced = find(union, newParent, newName)?.node;
+  if (moved === undefined) throw new Errno(E.ENOENT);
+  const plan = planRename(source.situation(), targetSituation(union, target, replaced), mode);
+  if (!('refused' in plan) && mode !== 'exchange') prepareLoss(union, target, replaced);
+  const renameWith = (flag: number): void => renameat2(source.dirfd, name, target.dirfd, newName, flag);
+  execute(plan, {
+    'make-parents': source.makeParents,
+    'make-new-parents': target.makeParents,
+    'copy-up': () => copyUpFileName(union, moved, source),
+    'copy-up-target': () => copyUpFileName(union, replaced, target),
+    'mark-opaque': source.markOpaque,
+    'mark-target-opaque': target.markOpaque,
+    'clear-target': target.clear,
+    move: () => renameWith(0),
+    'move-leaving-whiteout': () => moveLeavingWhiteout(source, renameWith),
+    'move-exchanging': () => renameWith(RENAME.EXCHANGE),
+    'remove-leftover': () => unlinkat(source.dirfd, name),
+  });
+  if (mode === 'exchange' && replaced !== undefined) swap(union, source, moved, target, replaced);
+  else settle(union, source, moved, target, replaced);
+}
+
+function targetSituation(union: Union, target: Target, replaced: Node | undefined) {
+  const situation = target.situation();
+  if (!(replaced instanceof DirectoryNode)) return situation;
+  const empty = isEmpty(union, replaced);
+  const upperEmpty = !empty || situation.upper !== 'directory' || target.upperEmpty();
+  return { ...situation, empty, upperEmpty };
+}
+
+/** What is about to be replaced may still be in use. */
+function prepareLoss(union: Union, target: Target, replaced: Node | undefined): void {
+  if (replaced instanceof FileNode) keepUsable(union, replaced, target.parent, target.name);
+  else if (replaced?.upper !== undefined) union.handles.pinDirectory(replaced.upper);
+}
+
+function copyUpFileName(union: Union, node: Node | undefined, at: Target): void {
+  if (!(node instanceof FileNode)) throw new Errno(E.EXDEV);
+  copyUpName(union, node, at.parent, at.name);
+}
+
+/** Where the filesystem lacks RENAME_WHITEOUT, the old name shows the lower entry for a moment; nothing is lost. */
+function moveLeavingWhiteout(source: Target, renameWith: (flag: number) => void): void {
+  try {
+    renameWith(RENAME.WHITEOUT);
+  } catch (error) {
+    if (!(error instanceof Errno) || error.code !== E.EINVAL) throw error;
+    renameWith(0);
+    source.whiteout();
+  }
+}
+
+/** Brings nodes and listings up to date after `moved` took the target's name. */
+function settle(union: Union, source: Target, moved: Node, target: Target, replaced: Node | undefined): void {
+  if (replaced instanceof DirectoryNode) replaced.removed = true;
+  nameIsGone(target.parent, target.name, replaced);
+  nameIsGone(source.parent, source.name, moved);
+  attach(union, moved, source, target);
+}
+
+function swap(union: Union, source: Target, moved: Node, target: Target, replaced: Node): void {
+  nameIsGone(source.parent, source.name, moved);
+  nameIsGone(target.parent, target.name, replaced);
+  attach(union, moved, source, target);
+  attach(union, replaced, target, source);
+}
+
+/** Gives a node its new name. */
+function attach(union: Union, node: Node, from: Target, to: Target): void {
+  const { upper } = to.parent;
+  if (upper === undefined) throw new Error('renamed without a parent in upper');
+  if (node instanceof DirectoryNode) {
+    node.parent = to.parent;
+    node.name = to.name;
+    if (node.upper !== undefined) {
+      node.upper.parent = upper;
+      node.upper.name = to.name;
+    }
+  } else {
+    const wasHome = node.home.directory === from.parent.upper && node.home.name === from.name;
+    if (wasHome && node.pinned < 0) node.home = { directory: upper, name: to.name };
+    node.addLink(to.parent, to.name);
+  }
+  to.parent.children.set(to.name, node);
+  to.parent.listing?.add(to.name, node instanceof DirectoryNode ? S.IFDIR : node.type, node.ino);
+}

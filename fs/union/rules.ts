@@ -1,0 +1,273 @@
+/**
+ * The rules of the union, as pure functions: no I/O, no Node.
+ *
+ * Two questions are answered here and nowhere else. What does the merged view show under a name, given what each
+ * layer holds (`merge`)? Which steps change the layers so that the view changes as an operation asks (`plan`,
+ * `planRename`)? The engine executes these plans, `unionfs explain` prints them, tests enumerate them.
+ *
+ * Invariants every plan keeps:
+ * - Lower layers are never named by a step that changes anything.
+ * - Whatever takes more than one syscall to build is built in work and appears under its name by one rename.
+ * - At every step the view shows the old state or the new one.
+ *
+ * Compare: fs/overlayfs/namei.c ovl_lookup, dir.c ovl_create_over_whiteout / ovl_remove_and_whiteout / ovl_rename,
+ * copy_up.c ovl_do_copy_up.
+ */
+
+export type Kind = 'file' | 'symlink' | 'special';
+/** A deleted name: a 0/0 character device, a `.wh.NAME` beside it, or an overlay.whiteout xattr on an empty file. */
+export type WhiteoutForm = 'device' | 'dot-wh' | 'xattr';
+/** A directory that does not merge with those below: an xattr, a `.wh..wh..opq` inside, or a `.wh.NAME` beside it. */
+export type OpaqueForm = 'xattr' | 'dot-wh-opq' | 'dot-wh';
+
+/** What one layer holds under one name. */
+export type LayerEntry =
+  | { readonly is: 'absent' }
+  | { readonly is: 'whiteout'; readonly form: WhiteoutForm }
+  | { readonly is: 'directory'; readonly opaque?: OpaqueForm }
+  | { readonly is: Kind };
+
+export const ABSENT: LayerEntry = { is: 'absent' };
+
+/** What ended the search downwards, and in which layer. */
+export interface Cover {
+  readonly layer: number;
+  readonly why: 'nondirectory' | 'whiteout' | 'opaque' | 'covered by a directory';
+}
+
+/** What the merged view shows. Layers are numbered from the top. */
+export type View =
+  | { readonly shows: 'nothing'; readonly cover?: Cover }
+  | { readonly shows: Kind; readonly layer: number; readonly cover: Cover }
+  | { readonly shows: 'directory'; readonly layers: readonly number[]; readonly cover?: Cover };
+
+/**
+ * Merges what layers `from` to `count - 1` hold, the top one first. `entryAt` is asked from the top and only as far
+ * down as the answer depends on it.
+ *
+ * The topmost entry wins. Directories merge with directories below them until an opaque one, a whiteout or another
+ * kind of entry ends the merge.
+ */
+export function merge(count: number, entryAt: (layer: number) => LayerEntry, from = 0): View {
+  const layers: number[] = [];
+  const directory = (cover: Cover): View =>
+    layers.length === 0 ? { shows: 'nothing', cover } : { shows: 'directory', layers, cover };
+  for (let layer = from; layer < count; layer++) {
+    const entry = entryAt(layer);
+    if (entry.is === 'absent') continue;
+    if (entry.is === 'whiteout') return directory({ layer, why: 'whiteout' });
+    if (entry.is !== 'directory') {
+      if (layers.length > 0) return directory({ layer, why: 'covered by a directory' });
+      return { shows: entry.is, layer, cover: { layer, why: 'nondirectory' } };
+    }
+    layers.push(layer);
+    if (entry.opaque !== undefined) return directory({ layer, why: 'opaque' });
+  }
+  return layers.length === 0 ? { shows: 'nothing' } : { shows: 'directory', layers };
+}
+
+// --- plans -----------------------------------------------------------------------------------------------------
+
+/** One step; `STEPS` says what each does. */
+export type Step = keyof typeof STEPS;
+
+export const STEPS = {
+  'make-parents': 'copy up the parent directories that are not in upper yet',
+  'make-new-parents': 'copy up the parent directories of the new name',
+  'copy-up': 'copy the file up into upper, as "explain --op write" shows',
+  'copy-up-target': 'copy the other file up into upper',
+  change: 'change the file in upper in place',
+  create: 'create the new entry in upper',
+  stage: 'create the new entry in work',
+  'stage-copy': 'create an empty copy in work',
+  'copy-data': 'copy the data, as a reflink where the filesystem can, keeping holes',
+  'copy-owner': 'copy owner and group',
+  'copy-mode': 'copy the permission bits',
+  'copy-xattrs': 'copy extended attributes and ACLs',
+  'copy-times': 'copy access and modification time',
+  sync: 'fsync the copy',
+  'mark-opaque': 'set the opaque xattr on the directory in upper, so that nothing below shows through',
+  'mark-staged-opaque': 'set the opaque xattr on the directory in work',
+  'mark-target-opaque': 'set the opaque xattr on the other directory in upper',
+  install: 'rename it from work to its name in upper',
+  exchange: 'swap it with what upper holds, in one rename (RENAME_EXCHANGE)',
+  discard: 'remove what the swap brought into work',
+  'keep-parent-times': 'give the parent directory in upper its times back',
+  remove: 'remove the entry from upper',
+  whiteout: 'create a whiteout in upper',
+  'stage-whiteout': 'create a whiteout in work',
+  'clear-target': 'swap the target directory, which holds only whiteouts, with an empty one from work',
+  move: 'rename it within upper',
+  'move-leaving-whiteout': 'rename it within upper and leave a whiteout, in one rename (RENAME_WHITEOUT)',
+  'move-exchanging': 'swap the two names in upper, in one rename (RENAME_EXCHANGE)',
+  'remove-leftover': 'remove the whiteout that the swap left under the old name',
+} as const;
+
+export type Refusal = 'ENOENT' | 'EEXIST' | 'ENOTDIR' | 'EISDIR' | 'ENOTEMPTY' | 'EROFS' | 'EXDEV';
+export type Plan = { readonly steps: readonly Step[] } | { readonly refused: Refusal };
+
+const steps = (...list: Step[]): Plan => ({ steps: list });
+const refused = (why: Refusal): Plan => ({ refused: why });
+
+/** One name as the plans see it. */
+export interface Situation {
+  /** What upper holds. */
+  readonly upper: LayerEntry['is'];
+  /** What the lower layers alone would show. */
+  readonly below: View['shows'];
+  /** Whether upper's directory, if it is one, is opaque. */
+  readonly opaque?: boolean;
+  /** The parent has lower layers too: a new directory is marked opaque against what may appear below it later. */
+  readonly parentMerged?: boolean;
+  /** The merged directory has no entries. */
+  readonly empty?: boolean;
+  /** Upper's directory has no entries at all, not even whiteouts. */
+  readonly upperEmpty?: boolean;
+}
+
+export type Operation = 'read' | 'write' | 'create' | 'mkdir' | 'unlink' | 'rmdir';
+
+/** What the view shows in a situation. */
+export function shown(name: Situation): View['shows'] {
+  if (name.upper === 'absent') return name.below;
+  return name.upper === 'whiteout' ? 'nothing' : name.upper;
+}
+
+/** Whether a name needs a whiteout once upper does not hold it any more. */
+const covers = (name: Situation): boolean => name.below !== 'nothing';
+
+const READ = steps();
+const IN_PLACE = steps('change');
+const INSTALL: readonly Step[] = ['install', 'keep-parent-times'];
+const ATTRIBUTES: readonly Step[] = ['copy-owner', 'copy-mode', 'copy-xattrs', 'copy-times'];
+const COPY_UP: Record<Kind | 'directory', Plan> = {
+  file: steps('make-parents', 'stage-copy', 'copy-data', ...ATTRIBUTES, 'sync', ...INSTALL),
+  directory: steps('make-parents', 'stage-copy', ...ATTRIBUTES, ...INSTALL),
+  symlink: steps('make-parents', 'stage-copy', ...ATTRIBUTES, ...INSTALL),
+  special: steps('make-parents', 'stage-copy', ...ATTRIBUTES, ...INSTALL),
+};
+
+/** Copies what a lower layer shows into upper. */
+export function planCopyUp(kind: Kind | 'directory'): Plan {
+  return COPY_UP[kind];
+}
+
+const CREATE = steps('make-parents', 'create');
+const CREATE_OVER_WHITEOUT = steps('make-parents', 'stage', 'install');
+const MKDIR_MERGED = steps('make-parents', 'create', 'mark-opaque');
+const MKDIR_OVER_WHITEOUT = steps('make-parents', 'stage', 'mark-staged-opaque', 'exchange', 'discard');
+
+function planCreate(name: Situation, directory: boolean): Plan {
+  if (shown(name) !== 'nothing') return refused('EEXIST');
+  if (name.upper === 'whiteout') return directory ? MKDIR_OVER_WHITEOUT : CREATE_OVER_WHITEOUT;
+  return directory && name.parentMerged === true ? MKDIR_MERGED : CREATE;
+}
+
+const REMOVE = steps('remove');
+const WHITEOUT = steps('make-parents', 'whiteout');
+const REPLACE_BY_WHITEOUT = steps('stage-whiteout', 'install');
+const EXCHANGE_WITH_WHITEOUT = steps('stage-whiteout', 'exchange', 'discard');
+const DISPLACE = steps('clear-target', 'remove');
+
+function planUnlink(name: Situation): Plan {
+  const what = shown(name);
+  if (what === 'nothing') return refused('ENOENT');
+  if (what === 'directory') return refused('EISDIR');
+  if (name.upper === 'absent') return WHITEOUT;
+  return covers(name) ? REPLACE_BY_WHITEOUT : REMOVE;
+}
+
+function planRmdir(name: Situation): Plan {
+  const what = shown(name);
+  if (what === 'nothing') return refused('ENOENT');
+  if (what !== 'directory') return refused('ENOTDIR');
+  if (name.empty === false) return refused('ENOTEMPTY');
+  if (name.upper === 'absent') return WHITEOUT;
+  if (covers(name)) return EXCHANGE_WITH_WHITEOUT;
+  return name.upperEmpty === false ? DISPLACE : REMOVE;
+}
+
+function planWrite(name: Situation): Plan {
+  const what = shown(name);
+  if (what === 'nothing') return refused('ENOENT');
+  if (name.upper !== 'absent') return IN_PLACE;
+  const copy = COPY_UP[what];
+  return 'refused' in copy ? copy : steps(...copy.steps, 'change');
+}
+
+/**
+ * The steps of an operation on one name. `create` stands for every way to make a new non-directory: open(O_CREAT),
+ * mknod, symlink, and link's new name. `write` stands for every change of data, attributes or xattrs.
+ */
+export function plan(operation: Operation, name: Situation, writable = true): Plan {
+  if (operation === 'read') return shown(name) === 'nothing' ? refused('ENOENT') : READ;
+  if (!writable) return refused('EROFS');
+  switch (operation) {
+    case 'write':
+      return planWrite(name);
+    case 'create':
+      return planCreate(name, false);
+    case 'mkdir':
+      return planCreate(name, true);
+    case 'unlink':
+      return planUnlink(name);
+    case 'rmdir':
+      return planRmdir(name);
+  }
+}
+
+// --- rename ----------------------------------------------------------------------------------------------------
+
+export type RenameMode = 'replace' | 'noreplace' | 'exchange';
+
+/** A directory that merges with lower ones cannot be moved by a rename of upper's alone. */
+const movable = (name: Situation): boolean =>
+  shown(name) !== 'directory' ||
+  (name.upper === 'directory' && (name.opaque === true || name.below !== 'directory'));
+
+/** Whether a directory that arrives under `target` must be kept from merging with what lies below. */
+const needsOpaque = (moved: Situation, target: Situation): boolean =>
+  shown(moved) === 'directory' && moved.opaque !== true && (covers(target) || target.parentMerged === true);
+
+/** Why `source` may not take the place of `target` (rename(2)). */
+function renameRefusal(source: Situation, target: Situation, mode: RenameMode): Refusal | undefined {
+  const [from, to] = [shown(source), shown(target)];
+  if (from === 'nothing' || (mode === 'exchange' && to === 'nothing')) return 'ENOENT';
+  if (mode === 'noreplace' && to !== 'nothing') return 'EEXIST';
+  if (mode === 'replace' && to !== 'nothing') {
+    if (from === 'directory' && to !== 'directory') return 'ENOTDIR';
+    if (from !== 'directory' && to === 'directory') return 'EISDIR';
+    if (to === 'directory' && target.empty === false) return 'ENOTEMPTY';
+  }
+  return movable(source) && (mode !== 'exchange' || movable(target)) ? undefined : 'EXDEV';
+}
+
+function planExchange(source: Situation, target: Situation): Plan {
+  const list: Step[] = ['make-parents', 'make-new-parents'];
+  if (source.upper === 'absent') list.push('copy-up');
+  if (target.upper === 'absent') list.push('copy-up-target');
+  if (needsOpaque(source, target)) list.push('mark-opaque');
+  if (needsOpaque(target, source)) list.push('mark-target-opaque');
+  list.push('move-exchanging');
+  return { steps: list };
+}
+
+/** The steps that give `source` the name of `target`. */
+export function planRename(source: Situation, target: Situation, mode: RenameMode, writable = true): Plan {
+  if (!writable) return refused('EROFS');
+  const refusal = renameRefusal(source, target, mode);
+  if (refusal !== undefined) return refused(refusal);
+  if (mode === 'exchange') return planExchange(source, target);
+  const list: Step[] = ['make-parents'];
+  if (source.upper === 'absent') list.push('copy-up');
+  list.push('make-new-parents');
+  if (needsOpaque(source, target)) list.push('mark-opaque');
+  if (shown(source) === 'directory' && target.upper === 'whiteout') {
+    list.push('move-exchanging');
+    if (!covers(source)) list.push('remove-leftover');
+    return { steps: list };
+  }
+  if (target.upper === 'directory' && target.upperEmpty === false) list.push('clear-target');
+  list.push(covers(source) ? 'move-leaving-whiteout' : 'move');
+  return { steps: list };
+}

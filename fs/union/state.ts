@@ -1,0 +1,206 @@
+/**
+ * What all operations of one mount share: layers, nodes, descriptors, the work directory, who the kernel is told.
+ *
+ * Rule: one thread owns all of it; nothing here is ever awaited.
+ */
+
+import { FUSE_ROOT_ID } from '../protocol/abi.js';
+import type { Caller, NodeId } from '../protocol/filesystem.js';
+import { E, Errno } from '../sys/errno.js';
+import type { Stat, U64 } from '../sys/stat.js';
+import { fstat, setfsgid, setfsuid, umask } from '../sys/syscalls.js';
+import type { Changes } from './changes.js';
+import { Handles } from './handles.js';
+import { InodeNumbers } from './inode-numbers.js';
+import type { Layer, LayerDirectory } from './layer.js';
+import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
+import type { Work } from './work.js';
+
+/** Seconds the kernel may rely on what it was told, where changes are reported or impossible: about 34 years. */
+export const FOREVER = 2 ** 30;
+/** Seconds it may rely on what lies in layers that should be watched but cannot be. */
+const UNWATCHED = 1;
+
+export interface UnionSettings {
+  /** Skip fsync in copy-up: a crash of the machine may lose or truncate copied-up files. */
+  readonly volatile: boolean;
+  /** Most descriptors to keep open. */
+  readonly descriptors: number;
+  /** How changes to layers behind the mount's back are noticed; a number is a time-out in seconds. */
+  readonly layerChanges: 'watch' | 'never' | number;
+}
+
+export class Union {
+  readonly layers: readonly Layer[];
+  readonly upper: Layer | undefined;
+  readonly work: Work | undefined;
+  readonly settings: UnionSettings;
+  readonly handles: Handles;
+  readonly inodes: InodeNumbers;
+  readonly root: DirectoryNode;
+  /** Reports changes of lower directories; undefined unless `layerChanges` is "watch". */
+  changes: Changes | undefined;
+  readonly counters = { copiedUpFiles: 0, copiedUpBytes: 0, requests: 0 };
+
+  readonly #nodes = new Map<NodeId, Node>();
+  /** Files with several links, by inode in their layer. */
+  readonly #linked = new Map<string, FileNode>();
+  #nextId = FUSE_ROOT_ID;
+  #callerUid = 0;
+  #callerGid = 0;
+  #umask = -1;
+
+  constructor(layers: readonly Layer[], work: Work | undefined, settings: UnionSettings) {
+    this.layers = layers;
+    this.work = work;
+    this.settings = settings;
+    this.upper = layers.find((layer) => layer.isUpper);
+    this.handles = new Handles(settings.descriptors);
+    this.inodes = new InodeNumbers(layers.map((layer) => layer.dev));
+    const lowers = layers.filter((layer) => !layer.isUpper).map((layer) => layer.root);
+    const stat = fstat((lowers[0] ?? layers[0]?.root)?.pinned ?? -1);
+    this.root = this.newDirectory(
+      this.inodes.of(stat.dev, stat.ino),
+      { parent: undefined, name: '' },
+      { upper: this.upper?.root, lowers },
+    );
+    this.root.lookups = 1;
+  }
+
+  // --- nodes
+
+  newDirectory(
+    ino: U64,
+    at: { parent: DirectoryNode | undefined; name: string },
+    layers: { upper: LayerDirectory | undefined; lowers: readonly LayerDirectory[] },
+  ): DirectoryNode {
+    const node = new DirectoryNode(this.#nextId++ as NodeId, ino, at, layers);
+    this.#nodes.set(node.id, node);
+    return node;
+  }
+
+  newFile(stat: Stat, home: Home): FileNode {
+    const ino = this.inodes.of(stat.dev, stat.ino);
+    const node = new FileNode(this.#nextId++ as NodeId, ino, stat, home);
+    this.#nodes.set(node.id, node);
+    return node;
+  }
+
+  node(id: NodeId): Node {
+    const node = this.#nodes.get(id);
+    if (node === undefined) throw new Errno(E.ESTALE);
+    return node;
+  }
+
+  directory(id: NodeId): DirectoryNode {
+    const node = this.node(id);
+    if (!(node instanceof DirectoryNode)) throw new Errno(E.ENOTDIR);
+    return node;
+  }
+
+  file(id: NodeId): FileNode {
+    const node = this.node(id);
+    if (!(node instanceof FileNode)) throw new Errno(E.EISDIR);
+    return node;
+  }
+
+  /** The node of a file with several links, known under any of its names. */
+  linked(stat: Stat): FileNode | undefined {
+    return this.#linked.get(inodeKey(stat));
+  }
+
+  /** Makes further names of the inode lead to `node`. */
+  registerLinks(node: FileNode, stat: Stat): void {
+    const key = inodeKey(stat);
+    if (node.keys.includes(key)) return;
+    node.keys.push(key);
+    this.#linked.set(key, node);
+  }
+
+  get nodeCount(): number {
+    return this.#nodes.size;
+  }
+
+  /** Takes back `lookups`; without any left the node is gone, with its descriptors. */
+  forget(id: NodeId, lookups: number): void {
+    const node = this.#nodes.get(id);
+    if (node === undefined) return;
+    node.lookups -= lookups;
+    if (node.lookups <= 0 && node !== this.root) this.drop(node);
+  }
+
+  /** Removes a node that neither the kernel nor a child refers to. */
+  drop(node: Node): void {
+    if (node instanceof DirectoryNode) {
+      if (node.children.size > 0) return; // its children will come back to it
+      this.changes?.unwatch(node);
+      for (const directory of node.layers) this.#closeDirectory(directory);
+      this.#nodes.delete(node.id);
+      this.#detach(node.parent, node.name, node);
+    } else {
+      if (node.pinned >= 0) this.handles.unpin(node);
+      this.handles.drop(node);
+      for (const key of node.keys) if (this.#linked.get(key) === node) this.#linked.delete(key);
+      this.#nodes.delete(node.id);
+      for (const { parent, name } of node.links) this.#detach(parent, name, node);
+    }
+  }
+
+  #closeDirectory(directory: LayerDirectory): void {
+    if (directory.parent === undefined) return;
+    if (directory.pinned >= 0) this.handles.unpin(directory);
+    this.handles.drop(directory);
+  }
+
+  #detach(parent: DirectoryNode | undefined, name: string, child: Node): void {
+    if (parent === undefined) return;
+    if (parent.children.get(name) === child) parent.children.delete(name);
+    if (parent.lookups <= 0 && parent !== this.root) this.drop(parent);
+  }
+
+  // --- layers
+
+  /** Layers are never changed through a mount without upper. */
+  writable(): { upper: Layer; work: Work } {
+    if (this.upper === undefined || this.work === undefined) throw new Errno(E.EROFS);
+    return { upper: this.upper, work: this.work };
+  }
+
+  /** Whether what is known of a directory's lower layers stays true until a change is reported. */
+  trusts(directory: DirectoryNode): boolean {
+    if (directory.lowers.length === 0 || this.settings.layerChanges === 'never') return true;
+    return directory.watched === true;
+  }
+
+  /** Seconds the kernel may rely on names and attributes found in a directory. */
+  timeout(directory: DirectoryNode): number {
+    if (this.trusts(directory)) return FOREVER;
+    return typeof this.settings.layerChanges === 'number' ? this.settings.layerChanges : UNWATCHED;
+  }
+
+  // --- the caller
+
+  /**
+   * Makes the next inode that this thread creates belong to `caller`. The thread's capabilities stay
+   * (SECBIT_NO_SETUID_FIXUP): the kernel has checked access already (default_permissions).
+   */
+  actAs(caller: Caller): void {
+    if (caller.uid !== this.#callerUid) {
+      this.#callerUid = caller.uid;
+      if (!setfsuid(caller.uid)) throw new Errno(E.EOVERFLOW, 'setfsuid');
+    }
+    if (caller.gid !== this.#callerGid) {
+      this.#callerGid = caller.gid;
+      if (!setfsgid(caller.gid)) throw new Errno(E.EOVERFLOW, 'setfsgid');
+    }
+  }
+
+  /** Makes `mask` the umask of the next creation; the layer's filesystem lets a default ACL override it. */
+  mask(mask: number): void {
+    if (mask === this.#umask) return;
+    umask(mask);
+    this.#umask = mask;
+  }
+}
+
+const inodeKey = (stat: Stat): string => `${stat.dev}:${stat.ino}`;

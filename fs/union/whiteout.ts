@@ -1,0 +1,122 @@
+/**
+ * Whiteouts and opaque directories on disk: every form is read, overlayfs' form is written.
+ *
+ * Rules:
+ * - Read in any layer: a 0/0 character device; an empty regular file with an overlay.whiteout xattr, in a
+ *   layer whose root is marked for them (overlay.opaque = "x"); a directory with `trusted.overlay.opaque`, `user.overlay.opaque` or `user.fuseoverlayfs.opaque` = "y".
+ * - Read in lower layers only: `.wh.NAME` and `.wh..wh..opq` (the aufs and OCI form). Such names are never shown,
+ *   and cannot be created.
+ * - Written: the device and the xattr, `trusted.overlay.` as root, `user.overlay.` without privilege.
+ *
+ * Compare ovl_is_whiteout, ovl_path_check_xwhiteout_xattr and ovl_path_check_dir_xattr in fs/overlayfs/util.c.
+ */
+import { S } from '../sys/constants.js';
+import { E, Errno } from '../sys/errno.js';
+import { isDirectory, isRegular, isWhiteoutDevice, type Stat } from '../sys/stat.js';
+import { getxattrat, listxattrat, mknodat, setxattrat, statat } from '../sys/syscalls.js';
+import type { Layer } from './layer.js';
+import type { Kind, LayerEntry, OpaqueForm } from './rules.js';
+
+/** A name that hides its suffix in the layers below (aufs, OCI image specification "Whiteouts"). */
+export const DOT_WHITEOUT = '.wh.';
+export const DOT_OPAQUE = '.wh..wh..opq';
+
+const OVERLAY_PREFIXES = ['trusted.overlay.', 'user.overlay.'] as const;
+export type OverlayPrefix = (typeof OVERLAY_PREFIXES)[number];
+const OPAQUE_XATTRS = [...OVERLAY_PREFIXES.map((prefix) => `${prefix}opaque`), 'user.fuseoverlayfs.opaque'];
+const WHITEOUT_XATTRS = OVERLAY_PREFIXES.map((prefix) => `${prefix}whiteout`);
+const METACOPY_XATTRS = OVERLAY_PREFIXES.map((prefix) => `${prefix}metacopy`);
+const REDIRECT_XATTRS = OVERLAY_PREFIXES.map((prefix) => `${prefix}redirect`);
+const YES = 'y'.charCodeAt(0);
+const yes = Buffer.from([YES]);
+
+/** Whether a layer's `.wh.` names are whiteouts: upper's are ordinary (and never made). */
+export const readsDotNames = (layer: Layer): boolean => !layer.isUpper;
+
+export const isDotName = (name: string): boolean => name.startsWith(DOT_WHITEOUT);
+
+const hasAnyXattr = (dirfd: number, name: string, attributes: readonly string[]): boolean =>
+  attributes.some((attribute) => getxattrat(dirfd, name, attribute) !== undefined);
+
+/** An empty file that stands for a deletion, as a nested overlay leaves it. */
+function isXattrWhiteout(dirfd: number, name: string, stat: Stat): boolean {
+  return isRegular(stat.mode) && stat.size === 0 && hasAnyXattr(dirfd, name, WHITEOUT_XATTRS);
+}
+
+function kindOf(mode: number): Kind {
+  const type = mode & S.IFMT;
+  return type === S.IFREG ? 'file' : type === S.IFLNK ? 'symlink' : 'special';
+}
+
+/** How the directory `name` is kept from merging with those below; undefined if it is not. */
+export function opaqueForm(layer: Layer, dirfd: number, name: string): OpaqueForm | undefined {
+  const attributes = listxattrat(dirfd, name);
+  if (attributes.length > 0) {
+    const marked = (attribute: string): boolean =>
+      attributes.includes(attribute) && getxattrat(dirfd, name, attribute)?.[0] === YES;
+    if (OPAQUE_XATTRS.some(marked)) return 'xattr';
+    refuseRedirect(attributes);
+  }
+  if (!readsDotNames(layer)) return undefined;
+  if (statat(dirfd, `${name}/${DOT_OPAQUE}`) !== undefined) return 'dot-wh-opq';
+  return statat(dirfd, DOT_WHITEOUT + name) !== undefined ? 'dot-wh' : undefined;
+}
+
+/** Redirects and metacopies are not followed yet: wrong data would be shown, so access is refused. */
+function refuseRedirect(attributes: readonly string[]): void {
+  if (REDIRECT_XATTRS.some((attribute) => attributes.includes(attribute))) throw new Errno(E.EIO, 'redirect');
+}
+
+export function refuseMetacopy(dirfd: number, name: string): void {
+  const attributes = listxattrat(dirfd, name);
+  if (METACOPY_XATTRS.some((attribute) => attributes.includes(attribute))) {
+    throw new Errno(E.EIO, 'metacopy');
+  }
+}
+
+/**
+ * What a layer holds under `name`, given its stat. `somethingBelow`: deeper layers matter, so opaqueness does.
+ * @param dirfd the layer's directory
+ */
+export function classify(
+  layer: Layer,
+  dirfd: number,
+  name: string,
+  stat: Stat | undefined,
+  somethingBelow: boolean,
+): LayerEntry {
+  if (stat === undefined) {
+    const hidden = somethingBelow && readsDotNames(layer) && statat(dirfd, DOT_WHITEOUT + name) !== undefined;
+    return hidden ? { is: 'whiteout', form: 'dot-wh' } : { is: 'absent' };
+  }
+  if (isDirectory(stat.mode)) {
+    const opaque = somethingBelow ? opaqueForm(layer, dirfd, name) : undefined;
+    return opaque === undefined ? { is: 'directory' } : { is: 'directory', opaque };
+  }
+  if (isWhiteoutDevice(stat)) return { is: 'whiteout', form: 'device' };
+  if (layer.hasXattrWhiteouts && isXattrWhiteout(dirfd, name, stat)) return { is: 'whiteout', form: 'xattr' };
+  return { is: kindOf(stat.mode) };
+}
+
+/** Creates a whiteout; its mode is 0 as the kernel's (ovl_do_whiteout). */
+export function makeWhiteout(dirfd: number, name: string): void {
+  mknodat(dirfd, name, S.IFCHR, 0, 0);
+}
+
+/** Marks a directory of upper or work as opaque. */
+export function markOpaque(prefix: OverlayPrefix, dirfd: number, name: string): void {
+  setxattrat(dirfd, name, `${prefix}opaque`, yes);
+}
+
+/** Which xattr form this process may write on this filesystem; `dirfd` is a directory of work. */
+export function writablePrefix(dirfd: number): OverlayPrefix {
+  for (const prefix of OVERLAY_PREFIXES) {
+    try {
+      setxattrat(dirfd, '', `${prefix}opaque`, yes);
+      return prefix;
+    } catch (error) {
+      if (!(error instanceof Errno) || (error.code !== E.EPERM && error.code !== E.EOPNOTSUPP)) throw error;
+    }
+  }
+  throw new Errno(E.EOPNOTSUPP, 'setxattr');
+}

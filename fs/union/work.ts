@@ -1,0 +1,94 @@
+/**
+ * The work directory: where everything that takes more than one syscall is built before one rename shows it.
+ *
+ * Rules: the layout is the kernel's (`work/work` for temporaries), so that overlayfs mounts the same directories.
+ * Whatever lies in `work/work` at mount time is a leftover of an interrupted operation and is removed. Names in it
+ * are never reused within a mount. Compare ovl_workdir_create and ovl_lookup_temp in fs/overlayfs.
+ */
+import { AT, O, RENAME } from '../sys/constants.js';
+import { E, unless } from '../sys/errno.js';
+import { isDirectory } from '../sys/stat.js';
+import { close, mkdirat, openat, readDirectory, renameat2, statat, unlinkat } from '../sys/syscalls.js';
+import { type OverlayPrefix, writablePrefix } from './whiteout.js';
+
+/** The kernel's name for the staging directory inside workdir. */
+export const STAGING = 'work';
+
+export class Work {
+  /** The staging directory. */
+  readonly fd: number;
+  readonly xattrPrefix: OverlayPrefix;
+  #next = 0;
+
+  /** @param workFd the directory given as workdir */
+  constructor(workFd: number) {
+    this.fd = openStaging(workFd);
+    emptyDirectory(this.fd);
+    this.xattrPrefix = this.#probe();
+  }
+
+  #probe(): OverlayPrefix {
+    const name = this.temporary();
+    mkdirat(this.fd, name, 0o700);
+    const fd = openat(this.fd, name, O.RDONLY | O.DIRECTORY);
+    try {
+      return writablePrefix(fd);
+    } finally {
+      close(fd);
+      this.discard(name);
+    }
+  }
+
+  /** A name in the staging directory that nothing has. */
+  temporary(): string {
+    return `#${(this.#next++).toString(16)}`;
+  }
+
+  /** Moves what was staged to its place; what is there already is replaced, or kept with `noreplace`. */
+  install(name: string, dirfd: number, target: string, noreplace: boolean): void {
+    renameat2(this.fd, name, dirfd, target, noreplace ? RENAME.NOREPLACE : 0);
+  }
+
+  /** Swaps what was staged with what is in place. */
+  exchange(name: string, dirfd: number, target: string): void {
+    renameat2(this.fd, name, dirfd, target, RENAME.EXCHANGE);
+  }
+
+  /** Removes a staged entry, whatever it is. */
+  discard(name: string): void {
+    removeTree(this.fd, name);
+  }
+}
+
+function openStaging(workFd: number): number {
+  unless([E.EEXIST], () => mkdirat(workFd, STAGING, 0o700));
+  return openat(workFd, STAGING, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+}
+
+/** Removes everything below an open directory. */
+function emptyDirectory(fd: number): void {
+  for (const { name } of readDirectory(fd)) removeTree(fd, name);
+}
+
+/** Removes `name` and all below it; what is gone already is no error. Symlinks are not followed. */
+export function removeTree(dirfd: number, name: string): void {
+  const stat = statat(dirfd, name);
+  if (stat === undefined) return;
+  if (!isDirectory(stat.mode)) {
+    unlinkat(dirfd, name);
+    return;
+  }
+  // Most directories that end here hold nothing.
+  const removed = unless([E.ENOTEMPTY, E.EEXIST], () => {
+    unlinkat(dirfd, name, AT.REMOVEDIR);
+    return true;
+  });
+  if (removed === true) return;
+  const fd = openat(dirfd, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+  try {
+    emptyDirectory(fd);
+  } finally {
+    close(fd);
+  }
+  unlinkat(dirfd, name, AT.REMOVEDIR);
+}
