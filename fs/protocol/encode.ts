@@ -6,7 +6,7 @@
  */
 import type { Stat, U64 } from '../sys/stat.js';
 import { SIZEOF } from './abi.js';
-import type { Entry } from './filesystem.js';
+import type { Entry, NodeId } from './filesystem.js';
 
 const TWO_32 = 2 ** 32;
 /** new_encode_dev */
@@ -29,8 +29,12 @@ export class Reply {
     this.#view = new DataView(this.buffer.buffer);
   }
 
+  /** The nodes whose lookups this reply counts; if it does not arrive, they must be taken back. */
+  readonly handedOut: NodeId[] = [];
+
   begin(): void {
     this.#end = SIZEOF.fuse_out_header;
+    this.handedOut.length = 0;
   }
 
   /** Completes the header and gives the message's length. With an error (positive errno) the body is dropped. */
@@ -118,6 +122,7 @@ export class Reply {
   }
 
   #entryAt(at: number, entry: Entry): void {
+    this.handedOut.push(entry.nodeid);
     this.#setU64(at, entry.nodeid);
     this.#setU64(at + 8, 0); // generation: node ids are never reused
     this.#setU64(at + 16, entry.entryTimeout);

@@ -40,6 +40,7 @@ export const native = {
   openat: bind<(dirfd: Int, path: Pointer, flags: Int, mode: Int) => Int>(
     'int openat(int dirfd, void *path, int flags, uint mode)',
   ),
+  dup3: bind<(from: Int, to: Int, flags: Int) => Int>('int dup3(int from, int to, int flags)'),
   close: bind<(fd: Int) => Int>('int close(int fd)'),
   read: bind<(fd: Int, buf: Pointer, count: Int) => Int64>('int64_t read(int fd, void *buf, size_t count)'),
   write: bind<(fd: Int, buf: Pointer, count: Int) => Int64>('int64_t write(int fd, void *buf, size_t count)'),
@@ -131,6 +132,7 @@ export const native = {
   open_by_handle_at: bind<(mountFd: Int, handle: Pointer, flags: Int) => Int>(
     'int open_by_handle_at(int mount_fd, void *handle, int flags)',
   ),
+  eventfd: bind<(initial: Int, flags: Int) => Int>('int eventfd(uint initial, int flags)'),
   inotify_init1: bind<(flags: Int) => Int>('int inotify_init1(int flags)'),
   inotify_add_watch: bind<(fd: Int, path: Pointer, mask: Int) => Int>(
     'int inotify_add_watch(int fd, void *path, uint mask)',

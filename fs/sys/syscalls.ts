@@ -47,6 +47,11 @@ export function close(fd: number): void {
   native.close(fd);
 }
 
+/** dup2(2): makes `to` another name of `from`, inherited by child processes. */
+export function dup2(from: number, to: number): void {
+  check('dup3', native.dup3(from, to, 0));
+}
+
 const statBuffer = Buffer.from(new ArrayBuffer(STATX_SIZE));
 const statWords = new Uint32Array(statBuffer.buffer);
 const STATX_BASIC_STATS = 0x7ff;
@@ -495,4 +500,21 @@ export function inotifyAddWatch(fd: number, dirfd: number, mask: number): number
 
 export function inotifyRmWatch(fd: number, watch: number): void {
   native.inotify_rm_watch(fd, watch);
+}
+
+/** eventfd(2): a descriptor that becomes readable when it is signalled, from whatever thread. */
+export function eventfd(): number {
+  return check('eventfd', native.eventfd(0, O.NONBLOCK | O.CLOEXEC));
+}
+
+const eventCount = Buffer.alloc(8);
+
+export function signalEventfd(fd: number): void {
+  eventCount.writeBigUInt64LE(1n);
+  check('write', native.write(fd, eventCount, eventCount.length));
+}
+
+/** Whether the descriptor was signalled since the last call. */
+export function takeEventfd(fd: number): boolean {
+  return native.read(fd, eventCount, eventCount.length) > 0;
 }

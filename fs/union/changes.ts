@@ -6,8 +6,16 @@
  * Upper belongs to the mount: changing it from outside while mounted is not supported, as with overlayfs.
  */
 import type { Notifier } from '../protocol/filesystem.js';
-import { IN } from '../sys/constants.js';
-import { inotifyAddWatch, inotifyInit, inotifyRmWatch, tryRead } from '../sys/syscalls.js';
+import { AT, FUSE_SUPER_MAGIC, IN, O } from '../sys/constants.js';
+import {
+  close,
+  fstatfs,
+  inotifyAddWatch,
+  inotifyInit,
+  inotifyRmWatch,
+  openat,
+  tryRead,
+} from '../sys/syscalls.js';
 import { distrust } from './lookup.js';
 import type { DirectoryNode } from './node.js';
 import type { Union } from './state.js';
@@ -17,6 +25,29 @@ const EVENTS =
 /** Events that change what a name means; the others change the inode it leads to. */
 const NAME_EVENTS = IN.MOVED_FROM | IN.MOVED_TO | IN.CREATE | IN.DELETE;
 const EVENT_HEADER = 16;
+
+/** f_type of filesystems whose other clients change files unseen (linux/magic.h): nfs, cifs, smb2, fuse, 9p, ceph... */
+const REMOTE_TYPES = new Set([
+  0x6969,
+  0xff534d42,
+  0xfe534d42,
+  FUSE_SUPER_MAGIC,
+  0x01021997,
+  0x00c36400,
+  0x0bd00bd0,
+  0x47504653,
+  0x5346414f,
+]);
+
+/** Whether inotify reports every change of the directory's filesystem. */
+export function changesAreSeen(path: string): boolean {
+  const fd = openat(AT.FDCWD, path, O.RDONLY | O.DIRECTORY);
+  try {
+    return !REMOTE_TYPES.has(fstatfs(fd).type);
+  } finally {
+    close(fd);
+  }
+}
 
 export class Changes {
   /** Readable when layers have changed. */
@@ -31,6 +62,10 @@ export class Changes {
     this.#union = union;
     this.#notifier = notifier;
     this.fd = inotifyInit();
+  }
+
+  close(): void {
+    close(this.fd);
   }
 
   get watchCount(): number {

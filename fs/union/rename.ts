@@ -56,8 +56,8 @@ export function rename(
     'move-exchanging': () => renameWith(RENAME.EXCHANGE),
     'remove-leftover': () => unlinkat(source.dirfd, name),
   });
-  if (mode === 'exchange' && replaced !== undefined) swap(union, source, moved, target, replaced);
-  else settle(union, source, moved, target, replaced);
+  if (mode === 'exchange' && replaced !== undefined) swap(source, moved, target, replaced);
+  else settle(source, moved, target, replaced);
 }
 
 function targetSituation(union: Union, target: Target, replaced: Node | undefined) {
@@ -91,22 +91,22 @@ function moveLeavingWhiteout(source: Target, renameWith: (flag: number) => void)
 }
 
 /** Brings nodes and listings up to date after `moved` took the target's name. */
-function settle(union: Union, source: Target, moved: Node, target: Target, replaced: Node | undefined): void {
+function settle(source: Target, moved: Node, target: Target, replaced: Node | undefined): void {
   if (replaced instanceof DirectoryNode) replaced.removed = true;
   nameIsGone(target.parent, target.name, replaced);
   nameIsGone(source.parent, source.name, moved);
-  attach(union, moved, source, target);
+  attach(moved, source, target);
 }
 
-function swap(union: Union, source: Target, moved: Node, target: Target, replaced: Node): void {
+function swap(source: Target, moved: Node, target: Target, replaced: Node): void {
   nameIsGone(source.parent, source.name, moved);
   nameIsGone(target.parent, target.name, replaced);
-  attach(union, moved, source, target);
-  attach(union, replaced, target, source);
+  attach(moved, source, target);
+  attach(replaced, target, source);
 }
 
 /** Gives a node its new name. */
-function attach(union: Union, node: Node, from: Target, to: Target): void {
+function attach(node: Node, from: Target, to: Target): void {
   const { upper } = to.parent;
   if (upper === undefined) throw new Error('renamed without a parent in upper');
   if (node instanceof DirectoryNode) {

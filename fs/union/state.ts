@@ -8,7 +8,7 @@ import { FUSE_ROOT_ID } from '../protocol/abi.js';
 import type { Caller, NodeId } from '../protocol/filesystem.js';
 import { E, Errno } from '../sys/errno.js';
 import type { Stat, U64 } from '../sys/stat.js';
-import { fstat, setfsgid, setfsuid, umask } from '../sys/syscalls.js';
+import { close, fstat, setfsgid, setfsuid, umask } from '../sys/syscalls.js';
 import type { Changes } from './changes.js';
 import { Handles } from './handles.js';
 import { InodeNumbers } from './inode-numbers.js';
@@ -156,6 +156,18 @@ export class Union {
     if (parent === undefined) return;
     if (parent.children.get(name) === child) parent.children.delete(name);
     if (parent.lookups <= 0 && parent !== this.root) this.drop(parent);
+  }
+
+  /** Closes every descriptor. */
+  close(): void {
+    for (const node of this.#nodes.values()) {
+      if (node instanceof FileNode && node.pinned >= 0) this.handles.unpin(node);
+      if (node instanceof DirectoryNode) for (const directory of node.layers) this.#closeDirectory(directory);
+    }
+    this.handles.closeAll();
+    this.changes?.close();
+    this.work?.close();
+    for (const { rootFd } of this.layers) close(rootFd);
   }
 
   // --- layers

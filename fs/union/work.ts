@@ -20,9 +20,11 @@ export class Work {
   readonly xattrPrefix: OverlayPrefix;
   #next = 0;
 
-  /** @param workFd the directory given as workdir */
-  constructor(workFd: number) {
+  /** @param path the directory given as workdir */
+  constructor(path: string) {
+    const workFd = openat(AT.FDCWD, path, O.RDONLY | O.DIRECTORY);
     this.fd = openStaging(workFd);
+    close(workFd);
     emptyDirectory(this.fd);
     this.xattrPrefix = this.#probe();
   }
@@ -37,6 +39,10 @@ export class Work {
       close(fd);
       this.discard(name);
     }
+  }
+
+  close(): void {
+    close(this.fd);
   }
 
   /** A name in the staging directory that nothing has. */

@@ -1,0 +1,57 @@
+/**
+ * unionfs umount: ends a mount and waits for its server, so that every layer is free when the command returns.
+ */
+import { readFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+import { Command } from 'commander';
+import { UsageError } from '../../fs/index.js';
+import { detach } from '../../fs/transport/device.js';
+import { toBytes } from '../../fs/union/stack.js';
+import { inspectMount, unionMountAt } from '../mounts.js';
+
+const POLL_MS = 5;
+const PATIENCE_MS = 10_000;
+
+export function umountCommand(): Command {
+  return new Command('umount')
+    .alias('unmount')
+    .description('end a mount and wait for its server')
+    .argument('<mountpoint>')
+    .option('-l, --lazy', 'detach a busy mount; it ends when its last user leaves')
+    .action(run);
+}
+
+async function run(path: string, options: { lazy?: true }): Promise<void> {
+  const mountpoint = unionMountAt(path);
+  const pid = inspectMount(mountpoint)?.pid;
+  if (!detach(toBytes(mountpoint), options.lazy === true)) {
+    throw new UsageError(`"${mountpoint}" is busy; end what uses it, or detach it with --lazy`);
+  }
+  if (pid !== undefined && options.lazy !== true) await serverGone(pid);
+}
+
+async function serverGone(pid: number): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  while (isAlive(pid)) {
+    if (performance.now() > deadline) throw new UsageError(`the server with pid ${pid} has not ended`);
+    await setTimeout(POLL_MS);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !isZombie(pid);
+  } catch {
+    return false;
+  }
+}
+
+/** A server that has ended, but whose parent has not asked for its exit status, holds nothing any more. */
+function isZombie(pid: number): boolean {
+  try {
+    return / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\)/s, ''));
+  } catch {
+    return true;
+  }
+}

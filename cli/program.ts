@@ -1,0 +1,79 @@
+/**
+ * What both programs share: one boundary where errors become a line and an exit code.
+ *
+ * Rule: a mistake of the user's is one line on standard error, naming the command and the offending value; nothing
+ * has been changed. Anything else is a bug and shows its stack.
+ */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { UsageError } from '../fs/index.js';
+import { Errno } from '../fs/sys/errno.js';
+import { suggestion, warn } from './output.js';
+
+/** The package's version, from dist/cli/. */
+export function version(): string {
+  const path = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+}
+
+export function newProgram(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .version(version(), '-V, --version')
+    .helpCommand(true)
+    .exitOverride()
+    .configureOutput({ outputError: () => {} })
+    .enablePositionalOptions();
+}
+
+/** Every option name a command knows. */
+function optionNames(command: Command): string[] {
+  return command.options.flatMap(({ long, short }) => [long, short]).filter((name) => name != null);
+}
+
+/** The command that was being parsed: the deepest one named on the command line. */
+function currentCommand(program: Command, argv: readonly string[]): Command {
+  const word = argv.find((argument) => !argument.startsWith('-'));
+  return program.commands.find((command) => command.name() === word) ?? program;
+}
+
+/** Commander's message as one line in our form. */
+function describeUsage(program: Command, argv: readonly string[], error: CommanderError): string {
+  const command = currentCommand(program, argv);
+  const where = command === program ? '' : `${command.name()}: `;
+  const quoted = /'([^']*)'/.exec(error.message)?.[1] ?? '';
+  if (error.code === 'commander.unknownOption') {
+    return `${where}unknown option "${quoted}"${suggestion(quoted, optionNames(command))}`;
+  }
+  if (error.code === 'commander.unknownCommand') {
+    const known = program.commands.map((child) => child.name());
+    return `unknown command "${quoted}"${suggestion(quoted, known)}`;
+  }
+  const [line] = error.message.replace(/^error: /, '').split('\n');
+  return `${where}${(line ?? '').replaceAll("'", '"')}`;
+}
+
+/** Runs a program; `failure` is the exit code of errors. */
+export async function runProgram(program: Command, argv: readonly string[], failure: number): Promise<void> {
+  for (const command of program.commands) command.copyInheritedSettings(program);
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    process.exitCode = report(program, argv, error, failure);
+  }
+}
+
+function report(program: Command, argv: readonly string[], error: unknown, failure: number): number {
+  const command = currentCommand(program, argv);
+  const where = command === program ? program.name() : command.name();
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    if (error.code === 'commander.help') return failure;
+    warn(describeUsage(program, argv, error));
+  } else if (error instanceof UsageError || error instanceof Errno) {
+    warn(`${where}: ${error.message}`);
+  } else {
+    warn(`${where}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  }
+  return failure;
+}

@@ -1,0 +1,36 @@
+/** Which stack a command means: a live mount's, a recorded one's, or one given by options. */
+import { existsSync } from 'node:fs';
+import { UsageError } from '../fs/index.js';
+import { defaultWork, directoryAt, recordedStack, type Stack, splitLayers } from '../fs/union/stack.js';
+import { canonical, inspectMount, unionMounts } from './mounts.js';
+
+export interface StackOptions {
+  readonly lower?: string;
+  readonly upper?: string;
+}
+
+/** The stack given by --lower and --upper; undefined if neither is. */
+export function givenStack({ lower, upper }: StackOptions): Stack | undefined {
+  if (lower === undefined) {
+    if (upper !== undefined) throw new UsageError('--upper needs --lower');
+    return undefined;
+  }
+  const lowers = splitLayers(lower).map(directoryAt);
+  return upper === undefined ? { lowers } : { lowers, upper: directoryAt(upper) };
+}
+
+/** The stack of a mountpoint, or, when nothing is mounted, of an upper or work directory that was. */
+export function stackAt(path: string): Stack {
+  const where = canonical(path);
+  if (unionMounts().includes(where)) {
+    const live = inspectMount(where);
+    if (live === undefined) throw new UsageError(`the server of "${where}" is gone; unmount it`);
+    return live;
+  }
+  if (!existsSync(where)) throw new UsageError(`"${path}" does not exist`);
+  const recorded = recordedStack(where) ?? recordedStack(defaultWork(where));
+  if (recorded === undefined) {
+    throw new UsageError(`"${path}" is neither a unionfs mountpoint nor the upper or work directory of one`);
+  }
+  return recorded;
+}

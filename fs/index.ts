@@ -1,0 +1,77 @@
+/**
+ * The union filesystem's public API: `mount` a stack of layers.
+ *
+ * A request's whole way, top to bottom:
+ *
+ *     /dev/fuse                      the kernel asks                        transport/device.ts
+ *       -> session                   read, busy-polling                     transport/session.ts, idle.ts
+ *       -> decode                    a bounded cursor over the message      protocol/decode.ts
+ *       -> operation table           one row per opcode                     protocol/operations.ts
+ *       -> union operation           lookup, create, rename ...             union/filesystem.ts
+ *            rules: view and plan    pure decisions                         union/rules.ts
+ *            steps                   one method each                        union/apply.ts, copy-up.ts
+ *       -> syscall                   on a layer's descriptor                sys/syscalls.ts
+ *       -> reply                     written by the same thread             protocol/encode.ts
+ *
+ * Three threads: the caller's, which handles signals and unmounts (`server.ts`); the one that serves requests
+ * (`serve.ts`); the one that writes notifications (`transport/notifier.ts`).
+ */
+import { closeSync } from 'node:fs';
+import { lockLayers, prepare } from './prepare.js';
+import { Server } from './server.js';
+import { recordStack, type Stack } from './union/stack.js';
+
+export { type Stack, UsageError } from './union/stack.js';
+
+export interface MountOptions {
+  /** Lower layers, the top one first; at least one. */
+  readonly lowers: readonly string[];
+  /** The writable layer; without it the mount is read-only. */
+  readonly upper?: string;
+  /** On upper's filesystem; made if its parent exists. Default: a hidden sibling of upper. */
+  readonly work?: string;
+  readonly mountpoint: string;
+  /** What /proc/mounts shows as source; the layers by default. */
+  readonly source?: string;
+  /** Flags of mount(2) beside the read-only one, which a missing upper implies. */
+  readonly flags?: number;
+  /** No fsync anywhere: fast, and lost after a power cut. */
+  readonly volatile?: boolean;
+  /** Keep written data in the kernel's cache: faster small writes, more attribute requests. */
+  readonly writeback?: boolean;
+  /** How changes to layers behind the mount's back are noticed: inotify, a time-out in seconds, or not at all. */
+  readonly layerChanges?: 'watch' | 'never' | number;
+  /** A line per request on standard error. */
+  readonly trace?: boolean;
+}
+
+export interface Mount {
+  readonly stack: Stack;
+  readonly mountpoint: string;
+  /** Settles when the mount has ended and its layers' descriptors are closed. Rejects if the server failed. */
+  readonly ended: Promise<void>;
+  /** Ends the mount: at once if nobody uses it, else by detaching it and, after a grace, cutting off who is left. */
+  end(): Promise<void>;
+}
+
+/**
+ * Mounts a union; it is usable when the promise settles. Throws `UsageError` for what the user can mend, before
+ * anything is changed.
+ */
+export async function mount(options: MountOptions): Promise<Mount> {
+  const { stack, mountpoint } = prepare(options);
+  const locks = await lockLayers(stack);
+  const unlock = (): void => {
+    for (const fd of locks) closeSync(fd);
+  };
+  try {
+    if (stack.work !== undefined) recordStack({ ...stack, work: stack.work });
+    const server = await Server.start(options, stack, mountpoint);
+    const ended = server.ended.finally(unlock);
+    ended.catch(() => {}); // the caller's to handle; never an unhandled rejection
+    return { stack, mountpoint, ended, end: () => server.end() };
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Notifications to the kernel: what it remembers is no longer true.
+ *
+ * Rules: they are never written by the thread that answers requests, because the kernel may wait for an answer
+ * while it takes one (it locks the directory). The serving thread puts them into a ring in shared memory; a thread of
+ * their own (`notifier.ts`) writes them in order. The ring is bounded; what does not fit waits in the serving thread.
+ */
+import { FUSE_EXPIRE_ONLY, NotifyCode, SIZEOF } from '../protocol/abi.js';
+import type { NodeId, Notifier } from '../protocol/filesystem.js';
+
+const CAPACITY = 256 * 1024;
+const LENGTH_PREFIX = 4;
+/** Indexes into the ring's control words. */
+const WRITTEN = 0;
+const READ = 1;
+const STOPPED = 2;
+const CONTROL_WORDS = 4;
+
+/** A single-writer, single-reader queue of messages in shared memory. Positions count bytes and wrap at 2^31. */
+export class NotifyRing {
+  readonly shared: SharedArrayBuffer;
+  readonly #control: Int32Array;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+
+  constructor(shared = new SharedArrayBuffer(CONTROL_WORDS * 4 + CAPACITY)) {
+    this.shared = shared;
+    this.#control = new Int32Array(shared, 0, CONTROL_WORDS);
+    this.#bytes = new Uint8Array(shared, CONTROL_WORDS * 4);
+    this.#view = new DataView(shared, CONTROL_WORDS * 4);
+  }
+
+  /** Appends a message, whose length is a multiple of 4; false if there is no room. */
+  push(message: Uint8Array): boolean {
+    const written = Atomics.load(this.#control, WRITTEN);
+    const used = (written - Atomics.load(this.#control, READ)) | 0;
+    const size = LENGTH_PREFIX + message.length;
+    if (used + size > CAPACITY) return false;
+    this.#view.setUint32(position(written), message.length, true);
+    for (let index = 0; index < message.length; index++) {
+      this.#bytes[position(written + LENGTH_PREFIX + index)] = message[index] as number;
+    }
+    Atomics.store(this.#control, WRITTEN, (written + size) | 0);
+    Atomics.notify(this.#control, WRITTEN);
+    return true;
+  }
+
+  /** Waits for the next message; undefined once stopped. */
+  pop(): Uint8Array | undefined {
+    const read = Atomics.load(this.#control, READ);
+    while (Atomics.load(this.#control, WRITTEN) === read) {
+      if (Atomics.load(this.#control, STOPPED) !== 0) return undefined;
+      Atomics.wait(this.#control, WRITTEN, read);
+    }
+    const length = this.#view.getUint32(position(read), true);
+    const message = new Uint8Array(length);
+    for (let index = 0; index < length; index++) {
+      message[index] = this.#bytes[position(read + LENGTH_PREFIX + index)] as number;
+    }
+    Atomics.store(this.#control, READ, (read + LENGTH_PREFIX + length) | 0);
+    return message;
+  }
+
+  /** Ends the reader, which may be waiting. */
+  stop(): void {
+    Atomics.store(this.#control, STOPPED, 1);
+    Atomics.add(this.#control, WRITTEN, 0);
+    Atomics.notify(this.#control, WRITTEN);
+  }
+}
+
+const position = (count: number): number => (count >>> 0) % CAPACITY;
+
+/** struct fuse_out_header of a notification: unique 0, the code in place of an error. */
+function notification(code: number, bodyLength: number): Buffer {
+  const length = SIZEOF.fuse_out_header + bodyLength;
+  const message = Buffer.alloc(Math.ceil(length / 4) * 4);
+  message.writeUInt32LE(length, 0);
+  message.writeInt32LE(code, 4);
+  return message;
+}
+
+/** struct fuse_notify_inval_inode_out: attributes and the whole of the cached data or listing. */
+export function encodeInvalidateInode(node: NodeId): Buffer {
+  const message = notification(NotifyCode.INVAL_INODE, 24);
+  message.writeBigUInt64LE(BigInt(node), SIZEOF.fuse_out_header);
+  return message;
+}
+
+/** struct fuse_notify_inval_entry_out. EXPIRE_ONLY leaves alone what is mounted below the name. */
+export function encodeInvalidateEntry(parent: NodeId, name: string): Buffer {
+  const message = notification(NotifyCode.INVAL_ENTRY, 16 + name.length + 1);
+  message.writeBigUInt64LE(BigInt(parent), SIZEOF.fuse_out_header);
+  message.writeUInt32LE(name.length, SIZEOF.fuse_out_header + 8);
+  message.writeUInt32LE(FUSE_EXPIRE_ONLY, SIZEOF.fuse_out_header + 12);
+  message.write(name, SIZEOF.fuse_out_header + 16, 'latin1');
+  return message;
+}
+
+/** The serving thread's end. */
+export class NotifyQueue implements Notifier {
+  readonly #ring: NotifyRing;
+  #waiting: Buffer[] = [];
+
+  constructor(ring: NotifyRing) {
+    this.#ring = ring;
+  }
+
+  invalidateEntry(parent: NodeId, name: string): void {
+    this.#waiting.push(encodeInvalidateEntry(parent, name));
+  }
+
+  invalidateInode(node: NodeId): void {
+    this.#waiting.push(encodeInvalidateInode(node));
+  }
+
+  /** Hands over as much as the ring takes. */
+  flush(): void {
+    if (this.#waiting.length === 0) return;
+    const rest = this.#waiting.findIndex((message) => !this.#ring.push(message));
+    this.#waiting = rest < 0 ? [] : this.#waiting.slice(rest);
+  }
+
+  /** Whether something is left that the ring had no room for. */
+  get pending(): boolean {
+    return this.#waiting.length > 0;
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * The loop: read a request, decode it, run its operation, write the reply.
+ *
+ * Rules:
+ * - Every request gets exactly one answer, except those that must get none. A malformed one is answered EINVAL, an
+ *   unknown one ENOSYS, a failed one its errno; any other error is a bug, logged once and answered EIO.
+ * - The loop never returns to the event loop. Waking up costs more than any request, so it spins for a moment
+ *   before it sleeps (`Idle`).
+ * - If a reply does not arrive, or an operation fails half-way, the lookups it counted are taken back.
+ *
+ * Compare fuse_dev_do_read and fuse_dev_do_write in fs/fuse/dev.c.
+ */
+import { writeSync } from 'node:fs';
+import { MESSAGE_OVERHEAD, Opcode, SIZEOF } from '../protocol/abi.js';
+import { Cursor, decodeHeader, Malformed, type RequestHeader } from '../protocol/decode.js';
+import { Reply } from '../protocol/encode.js';
+import type { Filesystem } from '../protocol/filesystem.js';
+import { type Connection, decodeInit, encodeInit, negotiate, type Wishes } from '../protocol/handshake.js';
+import { type Operation, operationOf, requestOf } from '../protocol/operations.js';
+import { E, Errno, errnoName } from '../sys/errno.js';
+import { tryRead, tryWrite } from '../sys/syscalls.js';
+import { Idle } from './idle.js';
+
+export interface SessionOptions {
+  readonly wishes: Wishes;
+  /** Write a line per request to standard error. */
+  readonly trace: boolean;
+  /** Called once, when INIT is answered. */
+  readonly onReady: () => void;
+  /** Other work of the serving thread, such as changes of layers. */
+  readonly background: Background;
+}
+
+export interface Background {
+  /** Descriptors that become readable when there is such work. */
+  readonly fds: readonly number[];
+  /** False ends the session, whether or not the filesystem is still mounted. */
+  run(): boolean;
+}
+
+/** Background work is looked after at least once in this many requests. */
+const BACKGROUND_EVERY = 128;
+/** read(2) results that mean "again": interrupted, or the request was withdrawn meanwhile. */
+const AGAIN = new Set([-E.EINTR, -E.ENOENT]);
+/** read(2) results that mean the connection is over: unmounted or aborted. */
+const OVER = new Set([0, -E.ENODEV, -E.ECONNABORTED]);
+const STDERR = 2;
+
+export class Session {
+  readonly #fd: number;
+  readonly #filesystem: Filesystem;
+  readonly #options: SessionOptions;
+  readonly #input: Buffer;
+  readonly #cursor: Cursor;
+  readonly #reply: Reply;
+  #connection: Connection | undefined;
+  readonly #counts = new Map<string, number>();
+  readonly #logged = new Set<string>();
+
+  /** @param fd /dev/fuse, non-blocking, of a mounted filesystem */
+  constructor(fd: number, filesystem: Filesystem, options: SessionOptions) {
+    this.#fd = fd;
+    this.#filesystem = filesystem;
+    this.#options = options;
+    const size = options.wishes.maxWrite + MESSAGE_OVERHEAD;
+    this.#input = Buffer.from(new ArrayBuffer(size));
+    this.#cursor = new Cursor(this.#input);
+    this.#reply = new Reply(size);
+  }
+
+  /** How often each operation was asked for. */
+  get counts(): Record<string, number> {
+    return Object.fromEntries(this.#counts);
+  }
+
+  /** Serves until the filesystem is unmounted. */
+  run(): void {
+    const { background } = this.#options;
+    const idle = new Idle([this.#fd, ...background.fds]);
+    for (let served = 1; ; ) {
+      const length = tryRead(this.#fd, this.#input);
+      if (length > 0) {
+        idle.busy();
+        this.serve(length);
+        if (served++ % BACKGROUND_EVERY === 0 && !background.run()) return;
+      } else if (length === -E.EAGAIN) {
+        if (idle.spin()) continue;
+        if (!background.run()) return;
+        idle.sleep();
+      } else if (OVER.has(length)) {
+        return;
+      } else if (!AGAIN.has(length)) {
+        throw new Errno(-length, 'read');
+      }
+    }
+  }
+
+  /** The buffer that `serve` finds its message in. */
+  get input(): Buffer {
+    return this.#input;
+  }
+
+  /** Answers the message of `length` bytes in the input buffer. */
+  serve(length: number): void {
+    this.#cursor.reset(length);
+    if (length < SIZEOF.fuse_in_header) {
+      this.#log('short', `a message of ${length} bytes has no header`);
+      return;
+    }
+    const header = decodeHeader(this.#cursor);
+    this.#reply.begin();
+    if (header.opcode === Opcode.INIT && this.#connection === undefined) {
+      this.#initialise(header);
+      return;
+    }
+    const operation = operationOf(header.opcode);
+    const error = this.#run(header, operation);
+    if (error !== 0) this.#takeBack();
+    if (operation?.unanswered !== true) this.#send(header, error);
+  }
+
+  #run(header: RequestHeader, operation: Operation | undefined): number {
+    if (operation === undefined || this.#connection === undefined) return E.ENOSYS;
+    this.#counts.set(operation.name, (this.#counts.get(operation.name) ?? 0) + 1);
+    let args: unknown;
+    let error = 0;
+    try {
+      args = operation.decode(this.#cursor, this.#connection);
+      operation.run(this.#filesystem, requestOf(header), args, this.#reply);
+    } catch (thrown) {
+      error = this.#errnoOf(operation.name, thrown);
+    }
+    if (this.#options.trace) this.#trace(header, operation.name, args, error);
+    return error;
+  }
+
+  /** The one place where errors become errno values. */
+  #errnoOf(name: string, thrown: unknown): number {
+    if (thrown instanceof Errno) return thrown.code;
+    if (thrown instanceof Malformed) return E.EINVAL;
+    const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+    this.#log(`${name} ${text}`, `${name}: ${text}`);
+    return E.EIO;
+  }
+
+  #initialise(header: RequestHeader): void {
+    const result = negotiate(decodeInit(this.#cursor), this.#options.wishes);
+    if (result.outcome === 'refused') {
+      this.#send(header, E.EPROTO);
+      throw new Error(result.reason);
+    }
+    if (result.outcome === 'agreed') this.#connection = result.connection;
+    this.#reply.bytes(encodeInit(this.#connection));
+    this.#send(header, 0);
+    if (result.outcome === 'agreed') this.#options.onReady();
+  }
+
+  #send(header: RequestHeader, error: number): void {
+    const length = this.#reply.finish(header.uniqueLow, header.uniqueHigh, error);
+    const written = tryWrite(this.#fd, this.#reply.buffer, length);
+    if (written < 0) this.#notDelivered(written);
+  }
+
+  /** ENOENT: the caller was interrupted and nobody waits; anything else but the end of the mount is a bug. */
+  #notDelivered(written: number): void {
+    this.#takeBack();
+    if (written === -E.ENOENT || OVER.has(written)) return;
+    this.#log(`reply ${written}`, `a reply was refused: ${errnoName(-written)}`);
+  }
+
+  #takeBack(): void {
+    for (const node of this.#reply.handedOut) this.#filesystem.forget(node, 1);
+    this.#reply.handedOut.length = 0;
+  }
+
+  #trace(header: RequestHeader, name: string, args: unknown, error: number): void {
+    const shown = JSON.stringify(args, (_key, value) =>
+      value?.type === 'Buffer' ? `${value.data.length} bytes` : value,
+    );
+    const result = error === 0 ? 'ok' : errnoName(error);
+    writeSync(STDERR, `${name} node=${header.nodeid} pid=${header.pid} ${shown ?? ''} = ${result}\n`);
+  }
+
+  /** Logs each kind of trouble once. */
+  #log(key: string, text: string): void {
+    if (this.#logged.has(key)) return;
+    this.#logged.add(key);
+    writeSync(STDERR, `unionfs: ${text}\n`);
+  }
+}

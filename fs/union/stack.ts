@@ -1,0 +1,114 @@
+/**
+ * A stack of layers as a user names it: checked before anything is changed, and recorded in the work directory.
+ *
+ * Rules: every complaint is one line with the offending value. Layers and mountpoint must not contain each other:
+ * the server would wait for itself. Lower layers may contain upper, as in overlayfs, but upper never a lower layer,
+ * which it would change. The record lets `diff` and later tools find the lowers when nothing is mounted.
+ */
+import { lstatSync, readFileSync, realpathSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, sep } from 'node:path';
+
+/** Absolute paths, symlinks resolved; the topmost lower first. */
+export interface Stack {
+  readonly lowers: readonly string[];
+  readonly upper?: string;
+  readonly work?: string;
+}
+
+/** A mistake in what the user asked for; the message is complete. */
+export class UsageError extends Error {}
+
+/** Paths are text to Node and bytes, one per character, to `sys`. */
+export const toBytes = (path: string): string => Buffer.from(path).toString('latin1');
+
+const RECORD = 'unionfs.json';
+const RECORD_VERSION = 1;
+
+/** Splits `a:b`; `\:` is a colon and `\\` a backslash within a path. */
+export function splitLayers(list: string): string[] {
+  const paths = [''];
+  for (const [, escaped, separator, other] of list.matchAll(/\\(.)|(:)|([^:\\]+|\\)/gs)) {
+    if (separator !== undefined) paths.push('');
+    else paths[paths.length - 1] += escaped ?? other ?? '';
+  }
+  return paths;
+}
+
+/** The inverse of `splitLayers`, as /proc/mounts shows it. */
+export function joinLayers(paths: readonly string[]): string {
+  return paths.map((path) => path.replace(/[\\:]/g, '\\$&')).join(':');
+}
+
+export const defaultWork = (upper: string): string =>
+  join(dirname(upper), `.${basename(upper)}.unionfs-work`);
+
+/** The real path of an existing directory. */
+export function directoryAt(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (path === '' || stat === undefined) throw new UsageError(`"${path}" does not exist`);
+  if (!stat.isDirectory()) throw new UsageError(`"${path}" is not a directory`);
+  return realpathSync(path);
+}
+
+/** Whether `inner` is `outer` or lies below it. */
+function contains(outer: string, inner: string): boolean {
+  return inner === outer || inner.startsWith(outer === sep ? outer : outer + sep);
+}
+
+/** Refuses stacks that would loop into themselves or lose data. `mountpoint` is absent when nothing is mounted. */
+export function checkStack(stack: Stack, mountpoint: string): void {
+  const { lowers, upper, work } = stack;
+  const layers = [...lowers, ...[upper, work].filter((path) => path !== undefined)];
+  for (const layer of layers) {
+    if (contains(mountpoint, layer)) {
+      throw new UsageError(`the layer "${layer}" lies inside the mountpoint "${mountpoint}"`);
+    }
+    if (contains(layer, mountpoint)) {
+      throw new UsageError(`the mountpoint "${mountpoint}" lies inside the layer "${layer}"`);
+    }
+  }
+  if (upper === undefined || work === undefined) return;
+  if (contains(upper, work) || contains(work, upper)) {
+    throw new UsageError(`upper "${upper}" and workdir "${work}" must not contain each other`);
+  }
+  for (const lower of lowers) {
+    const outer = [upper, work].find((path) => contains(path, lower));
+    if (outer !== undefined) throw new UsageError(`the lower layer "${lower}" lies inside "${outer}"`);
+  }
+  if (statSync(upper).dev !== statSync(dirname(work)).dev && !sameDevice(upper, work)) {
+    throw new UsageError(
+      `workdir "${work}" is not on the filesystem of upper "${upper}"; choose one with --workdir`,
+    );
+  }
+}
+
+function sameDevice(upper: string, work: string): boolean {
+  const stat = lstatSync(work, { throwIfNoEntry: false });
+  return stat !== undefined && stat.dev === statSync(upper).dev;
+}
+
+/** Writes the record of what is mounted; a half-written one is never seen. */
+export function recordStack(stack: Stack & { work: string }): void {
+  const path = join(stack.work, RECORD);
+  writeFileSync(`${path}.new`, `${JSON.stringify({ version: RECORD_VERSION, ...stack }, null, 2)}\n`, {
+    mode: 0o600,
+  });
+  renameSync(`${path}.new`, path);
+}
+
+/** The recorded stack of a work directory; undefined if there is none. */
+export function recordedStack(work: string): Stack | undefined {
+  let text: string;
+  try {
+    text = readFileSync(join(work, RECORD), 'utf8');
+  } catch {
+    return undefined;
+  }
+  const record = JSON.parse(text) as Stack & { version: number };
+  if (record.version !== RECORD_VERSION) {
+    throw new UsageError(
+      `"${join(work, RECORD)}" has version ${record.version}; this program reads ${RECORD_VERSION}`,
+    );
+  }
+  return record;
+}

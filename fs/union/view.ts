@@ -1,0 +1,36 @@
+/**
+ * A union to look at without a mount: what `diff` and `explain` are made of.
+ *
+ * Rule: the same lookup and the same rules as the mount's, and nothing is ever changed.
+ */
+import { LayerDirectory, openLayer } from './layer.js';
+import { find } from './lookup.js';
+import { DirectoryNode, type Node } from './node.js';
+import { type Stack, toBytes } from './stack.js';
+import { Union } from './state.js';
+
+const DESCRIPTORS = 256;
+
+/** A read-only union of a stack's layers; close it after use. */
+export function viewOf({ upper, lowers }: Pick<Stack, 'upper' | 'lowers'>): Union {
+  const paths = upper === undefined ? lowers : [upper, ...lowers];
+  const layers = paths.map((path, index) =>
+    openLayer(toBytes(path), index, upper !== undefined && index === 0),
+  );
+  return new Union(layers, undefined, { volatile: true, descriptors: DESCRIPTORS, layerChanges: 'never' });
+}
+
+/** The node that a path of names leads to; undefined if there is none. */
+export function walk(union: Union, names: readonly string[]): Node | undefined {
+  let node: Node | undefined = union.root;
+  for (const name of names) {
+    if (!(node instanceof DirectoryNode)) return undefined;
+    node = find(union, node, name)?.node;
+  }
+  return node;
+}
+
+/** The subdirectory `name` of a layer's directory. */
+export function below(directory: LayerDirectory, name: string): LayerDirectory {
+  return new LayerDirectory(directory.layer, directory, name);
+}
