@@ -13,6 +13,7 @@ import { Session } from './transport/session.js';
 import { Changes } from './union/changes.js';
 import { UnionFilesystem } from './union/filesystem.js';
 import { openLayer } from './union/layer.js';
+import { LinkIndex } from './union/link-index.js';
 import { type Stack, toBytes } from './union/stack.js';
 import { Union, type UnionSettings } from './union/state.js';
 import { Work } from './union/work.js';
@@ -50,7 +51,11 @@ function buildUnion({ stack, settings }: ServeData): Union {
     openLayer(toBytes(path), index, path === stack.upper && index === 0),
   );
   const work = stack.work === undefined ? undefined : new Work(toBytes(stack.work));
-  return new Union(layers, work, settings);
+  const union = new Union(layers, work, settings);
+  if (work !== undefined && union.upper !== undefined && stack.work !== undefined) {
+    union.index = LinkIndex.open(toBytes(stack.work), union.upper, layers.slice(1), work);
+  }
+  return union;
 }
 
 function serve(data: ServeData): void {

@@ -20,14 +20,14 @@ function run(path: string | undefined, options: StackOptions & { json?: true }):
   const stack = givenStack(options) ?? (path === undefined ? undefined : stackAt(path));
   if (stack === undefined) throw new UsageError('name a mountpoint, or layers with --lower and --upper');
   if (stack.upper === undefined) throw new UsageError('a union without upper has no changes');
-  const upper = viewOf({ upper: stack.upper, lowers: [] });
+  const merged = viewOf(stack);
   const lower = viewOf({ lowers: stack.lowers });
   try {
-    const changes = [...diff(upper, lower)];
+    const changes = [...diff(merged, lower)];
     if (options.json === true) printJson(changes.map(({ kind, path }) => ({ kind, path: toText(path) })));
     else for (const change of changes) process.stdout.write(line(change));
   } finally {
-    upper.close();
+    merged.close();
     lower.close();
   }
 }

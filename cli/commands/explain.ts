@@ -125,6 +125,8 @@ function describe(
 function describeEntry(entry: LayerEntry): string {
   if (entry.is === 'whiteout') return `whiteout (${entry.form})`;
   if (entry.is === 'directory' && entry.opaque !== undefined) return `opaque directory (${entry.opaque})`;
+  if (entry.is === 'directory' && entry.redirect !== undefined)
+    return `directory, redirected to ${entry.redirect}`;
   return entry.is;
 }
 

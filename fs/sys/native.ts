@@ -103,6 +103,9 @@ export const native = {
   ioctlInt: bind<(fd: Int, request: Int64, argument: Int) => Int>(
     'int ioctl(int fd, unsigned long request, int argument)',
   ),
+  ioctlPointer: bind<(fd: Int, request: Int64, argument: Pointer) => Int>(
+    'int ioctl(int fd, unsigned long request, void *argument)',
+  ),
   getxattr: bind<GetXattr>('int64_t getxattr(void *path, void *name, void *value, size_t size)'),
   setxattr: bind<SetXattr>('int setxattr(void *path, void *name, void *value, size_t size, int flags)'),
   listxattr: bind<ListXattr>('int64_t listxattr(void *path, void *list, size_t size)'),

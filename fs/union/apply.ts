@@ -4,7 +4,7 @@
  * Rule: a step is one method and at most a few syscalls; what to do and in which order is the plan's business. What
  * an interrupted plan leaves in work is removed by the next mount.
  */
-import { AT, S } from '../sys/constants.js';
+import { AT, PATH_MAX, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import {
   fchmodat,
@@ -18,11 +18,12 @@ import {
 } from '../sys/syscalls.js';
 import { copyUpDirectory } from './copy-up.js';
 import { LayerDirectory } from './layer.js';
-import { probe } from './lookup.js';
-import type { DirectoryNode } from './node.js';
-import { type LayerEntry, merge, type Plan, type Situation, type Step, type View } from './rules.js';
+import { candidates, probe } from './lookup.js';
+import { DirectoryNode, type Node } from './node.js';
+import { markImpure } from './origin.js';
+import { ABSENT, type LayerEntry, merge, type Plan, type Situation, type Step, type View } from './rules.js';
 import type { Union } from './state.js';
-import { makeWhiteout, markOpaque } from './whiteout.js';
+import { makeWhiteout, markOpaque, setRedirect } from './whiteout.js';
 import type { Work } from './work.js';
 
 /** Runs a plan with the given actions; a refused one becomes its errno. */
@@ -144,9 +145,27 @@ export class Target {
     return new LayerDirectory(parent.upper.layer, parent.upper, name);
   }
 
-  /** What upper and the lower layers hold under the name. `knownUpper` saves a look at upper. */
-  situation(knownUpper?: LayerEntry): Situation {
-    return situationOf(this.#union, this.parent, this.name, knownUpper);
+  /** Leads a directory that is about to move to its lower directories, unless a redirect does already. */
+  setRedirect(node: DirectoryNode, sameParent: boolean): void {
+    const known = node.redirect;
+    if (known !== undefined && (sameParent || known.startsWith('/'))) return;
+    const redirect = sameParent ? this.name : lowerPath(node);
+    if (redirect.length >= PATH_MAX) throw new Errno(E.EXDEV);
+    setRedirect(this.#work.xattrPrefix, this.dirfd, this.name, redirect);
+    node.redirect = redirect;
+  }
+
+  /** Marks the parent in upper if it has received a copy of a lower entry. */
+  markImpure(node: Node | undefined): void {
+    const isCopy = node instanceof DirectoryNode ? node.lowers.length > 0 : node?.hasOrigin === true;
+    if (isCopy && this.parent.upper !== undefined) {
+      markImpure(this.#work.xattrPrefix, this.parent.upper, this.dirfd);
+    }
+  }
+
+  /** What upper and the lower layers hold under the name. */
+  situation(): Situation {
+    return situationOf(this.#union, this.parent, this.name);
   }
 
   /** Whether upper's directory of this name is physically empty. */
@@ -158,30 +177,34 @@ export class Target {
   }
 }
 
-/** What the lower layers alone show under a name. */
-export function viewBelow(union: Union, parent: DirectoryNode, name: string): View {
-  const { lowers } = parent;
-  return merge(lowers.length, (layer) => {
-    const directory = lowers[layer] as LayerDirectory;
-    return probe(union, directory, name, layer + 1 < lowers.length).entry;
-  });
+/** The absolute path of a directory in the lower layers (ovl_get_redirect). */
+function lowerPath(node: DirectoryNode): string {
+  let path = '';
+  for (let at: DirectoryNode | undefined = node; at?.parent !== undefined; at = at.parent) {
+    const name = at.redirect ?? at.name;
+    if (name.startsWith('/')) return name + path;
+    path = `/${name}${path}`;
+  }
+  return path;
 }
 
-export function situationOf(
-  union: Union,
-  parent: DirectoryNode,
-  name: string,
-  knownUpper?: LayerEntry,
-): Situation {
+/** What the lower layers alone show under a name. */
+export function viewBelow(union: Union, parent: DirectoryNode, name: string): View {
+  return merge(entriesOf(candidates(union, parent.lowers, name)));
+}
+
+function* entriesOf(from: Iterable<{ entry: LayerEntry }>): Generator<LayerEntry> {
+  for (const { entry } of from) yield entry;
+}
+
+export function situationOf(union: Union, parent: DirectoryNode, name: string): Situation {
   const parentMerged = parent.lowers.length > 0;
-  const upper =
-    knownUpper ??
-    (parent.upper === undefined
-      ? { is: 'absent' as const }
-      : probe(union, parent.upper, name, parentMerged).entry);
+  const upper: LayerEntry =
+    parent.upper === undefined ? ABSENT : probe(union, parent.upper, name, parentMerged).entry;
   return {
     upper: upper.is,
     opaque: upper.is === 'directory' && upper.opaque !== undefined,
+    redirected: upper.is === 'directory' && upper.redirect !== undefined,
     below: parentMerged ? viewBelow(union, parent, name).shows : 'nothing',
     parentMerged,
   };

@@ -29,7 +29,9 @@ import {
 import { execute } from './apply.js';
 import { copyData } from './copy-data.js';
 import { LayerDirectory, openInLayer } from './layer.js';
-import type { DirectoryNode, FileNode, Link } from './node.js';
+import type { LinkIndex } from './link-index.js';
+import type { DirectoryNode, FileNode, Home, Link } from './node.js';
+import { encodeOrigin, markImpure, writeOrigin } from './origin.js';
 import { planCopyUp } from './rules.js';
 import type { Union } from './state.js';
 import { isPrivateXattr } from './xattr.js';
@@ -52,8 +54,13 @@ export function copyUpDirectory(union: Union, node: DirectoryNode): LayerDirecto
   if (node.removed || node.parent === undefined) throw new Errno(E.ENOENT);
   const dirfd = union.handles.directory(node.top);
   const source = { directory: node.top, name: '', dirfd, stat: fstat(dirfd), keep: 0 };
-  run(union, source, node.parent, node.name);
-  node.upper = new LayerDirectory(upper, node.parent.upper, node.name);
+  const { parent, name } = node;
+  run(union, source, {
+    parent,
+    directory: () => union.handles.directory(copyUpDirectory(union, parent)),
+    name,
+  });
+  node.upper = new LayerDirectory(upper, parent.upper, name);
   return node.upper;
 }
 
@@ -71,30 +78,72 @@ export function copyUpFile(union: Union, node: FileNode, keep = Number.POSITIVE_
   const source = { directory, name, dirfd, stat, keep };
   const [link] = node.links;
   if (link === undefined) copyUpOrphan(union, node, source);
+  else if (stat.nlink > 1 && union.index !== undefined) copyUpIndexed(union, node, source, union.index, link);
   else copyUpLink(union, node, source, link);
   union.counters.copiedUpFiles++;
   union.counters.copiedUpBytes += Math.min(keep, stat.size);
 }
 
 /** Makes one particular name of a non-directory exist in upper, not only the file. */
-export function copyUpName(union: Union, node: FileNode, parent: DirectoryNode, name: string): void {
+export function copyUpName(union: Union, node: FileNode, { parent, name }: Link): void {
   copyUpFile(union, node);
   const dirfd = union.handles.directory(copyUpDirectory(union, parent));
   if (statat(dirfd, name) !== undefined) return;
-  linkat(union.handles.directory(node.home.directory), node.home.name, dirfd, name);
+  if (node.index !== undefined && union.index !== undefined)
+    linkIndexed(union, union.index, node, parent, name);
+  else linkat(union.handles.directory(node.home.directory), node.home.name, dirfd, name);
 }
 
 function copyUpLink(union: Union, node: FileNode, source: Source, { parent, name }: Link): void {
-  const fd = run(union, source, parent, name);
+  const place = (): number => union.handles.directory(copyUpDirectory(union, parent));
+  const fd = run(union, source, { parent, directory: place, name });
+  settle(union, node, { directory: copyUpDirectory(union, parent), name }, fd);
+  parent.listing?.add(name, node.type, node.ino);
+}
+
+/** A file with several names is copied into the index, and the name it was reached by becomes a link there. */
+function copyUpIndexed(union: Union, node: FileNode, source: Source, index: LinkIndex, link: Link): void {
+  const origin = encodeOrigin(source.directory.layer, source.dirfd, source.name);
+  if (origin === undefined) {
+    copyUpLink(union, node, source, link);
+    return;
+  }
+  const name = index.nameOf(origin);
+  const fd = run(union, source, { parent: undefined, directory: () => index.fd, name });
+  settle(union, node, { directory: index.directory, name }, fd);
+  const lowerLinks = source.stat.nlink;
+  node.index = { name, lowerLinks, offset: lowerLinks - 1 };
+  linkIndexed(union, index, node, link.parent, link.name);
+}
+
+/** Gives an indexed file one of its names in upper. */
+function linkIndexed(
+  union: Union,
+  index: LinkIndex,
+  node: FileNode,
+  parent: DirectoryNode,
+  name: string,
+): void {
+  const { work } = union.writable();
   const directory = copyUpDirectory(union, parent);
+  const dirfd = union.handles.directory(directory);
+  const before = fstat(dirfd);
+  index.alias(node, dirfd, name);
+  markImpure(work.xattrPrefix, directory, dirfd);
+  setTimes(before, dirfd, '');
+}
+
+/** The node lives in upper from now on. */
+function settle(union: Union, node: FileNode, home: Home, fd: number): void {
   union.handles.drop(node);
-  node.home = { directory, name };
+  node.home = home;
+  node.hasOrigin = true;
   if (fd >= 0) union.handles.adopt(node, fd, true);
-  const copy = statat(union.handles.directory(directory), name);
+  const copy = statat(union.handles.directory(home.directory), home.name);
   if (copy === undefined) throw new Errno(E.EIO, 'copy-up');
   node.dev = copy.dev;
   node.layerIno = copy.ino;
-  parent.listing?.add(name, node.type, node.ino);
+  if (copy.nlink > 1 || node.keys.length > 0) union.registerLinks(node, copy);
 }
 
 /** A file without names is copied into an unnamed file, which lives as long as it is in use. */
@@ -117,16 +166,23 @@ function copyUpOrphan(union: Union, node: FileNode, source: Source): void {
   node.home = { directory: upper.root, name: '' };
 }
 
+/** Where a copy goes. */
+interface Destination {
+  /** The merged directory that shows it; undefined for the index. */
+  readonly parent: DirectoryNode | undefined;
+  readonly directory: () => number;
+  readonly name: string;
+}
+
 /** Executes the plan; gives the open descriptor of a regular file's copy, -1 for other kinds. */
-function run(union: Union, source: Source, parent: DirectoryNode, name: string): number {
+function run(union: Union, source: Source, { parent, directory, name }: Destination): number {
   const { work } = union.writable();
   const staged = work.temporary();
-  const place = (): number => union.handles.directory(copyUpDirectory(union, parent));
   let fd = -1;
   let parentBefore: Stat | undefined;
   try {
     execute(planCopyUp(kindOf(source.stat)), {
-      'make-parents': () => void copyUpDirectory(union, parent),
+      'make-parents': () => parent && copyUpDirectory(union, parent),
       'stage-copy': () => {
         fd = stage(source, work.fd, staged);
       },
@@ -134,15 +190,16 @@ function run(union: Union, source: Source, parent: DirectoryNode, name: string):
       'copy-owner': () => copyOwner(source, work.fd, staged),
       'copy-mode': () => copyMode(source, work.fd, staged),
       'copy-xattrs': () => copyXattrs(source, work.fd, staged),
+      'set-origin': () => setOrigin(union, source, parent, staged),
       'copy-times': () => copyTimes(source, work.fd, staged),
       sync: () => {
         if (!union.settings.volatile) fsync(fd);
       },
       install: () => {
-        parentBefore = fstat(place());
-        work.install(staged, place(), name, true);
+        parentBefore = fstat(directory());
+        work.install(staged, directory(), name, true);
       },
-      'keep-parent-times': () => parentBefore && setTimes(parentBefore, place(), ''),
+      'keep-parent-times': () => parentBefore && setTimes(parentBefore, directory(), ''),
     });
   } catch (error) {
     if (fd >= 0) close(fd);
@@ -150,6 +207,21 @@ function run(union: Union, source: Source, parent: DirectoryNode, name: string):
     throw error;
   }
   return fd;
+}
+
+/** Records which lower inode this is a copy of; what goes to the index also counts its names. */
+function setOrigin(union: Union, source: Source, parent: DirectoryNode | undefined, staged: string): void {
+  const { work } = union.writable();
+  // Without an index, the copy of one of several names is a file of its own.
+  if (parent !== undefined && !isDirectory(source.stat.mode) && source.stat.nlink > 1) return;
+  const origin = encodeOrigin(source.directory.layer, source.dirfd, source.name);
+  if (origin === undefined) return;
+  writeOrigin(work.xattrPrefix, work.fd, staged, origin);
+  if (parent === undefined) union.index?.prepare(work.fd, staged);
+  else {
+    const directory = copyUpDirectory(union, parent);
+    markImpure(work.xattrPrefix, directory, union.handles.directory(directory));
+  }
 }
 
 function kindOf(stat: Stat): 'file' | 'directory' | 'symlink' | 'special' {

@@ -120,10 +120,12 @@ export function link(union: Union, node: FileNode, parent: DirectoryNode, name: 
   checkNewName(name);
   if (node.pinned >= 0) throw new Errno(E.ENOENT);
   copyUpFile(union, node);
+  union.index?.pinCount(node);
   const { directory, name: home } = node.home;
   place(union, parent, name, false, (dirfd, at) =>
     linkat(union.handles.directory(directory), home, dirfd, at),
   );
+  new Target(union, parent, name).markImpure(node);
   node.addLink(parent, name);
   parent.children.set(name, node);
   const stat = statOf(union, node);

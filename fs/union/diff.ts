@@ -1,16 +1,15 @@
 /**
  * What upper changes, as `docker diff` tells it: A added, C changed, D deleted.
  *
- * Rule: only upper is walked, so the cost is that of the change. A whiteout over nothing is no change; an opaque
- * directory deletes what the lower one holds and upper's does not.
+ * Rule: only upper is walked, so the cost is that of the change. A whiteout over nothing is no change. An opaque
+ * directory, and one that was moved here by a redirect, replaces all that the lower layers hold under its name.
  */
 import { readDirectory } from '../sys/syscalls.js';
-import type { LayerDirectory } from './layer.js';
 import { find, probe } from './lookup.js';
 import { DirectoryNode } from './node.js';
 import { listingOf } from './readdir.js';
+import type { LayerEntry } from './rules.js';
 import type { Union } from './state.js';
-import { below } from './view.js';
 
 export interface Change {
   readonly kind: 'A' | 'C' | 'D';
@@ -20,49 +19,80 @@ export interface Change {
 
 /**
  * The changes in path order, a directory before its contents.
- * @param upper a view of the upper layer alone, opened as an upper
+ * @param merged a view of all layers
  * @param lower a view of the lower layers alone
  */
-export function* diff(upper: Union, lower: Union): Generator<Change> {
-  if (upper.upper === undefined) throw new Error('a view without upper');
-  yield* directory(upper, lower, upper.upper.root, lower.root, false, '');
+export function* diff(merged: Union, lower: Union): Generator<Change> {
+  yield* new Diff(merged, lower).changed(merged.root, lower.root, '');
 }
 
-function* directory(
-  upper: Union,
-  lower: Union,
-  here: LayerDirectory,
-  under: DirectoryNode | undefined,
-  opaque: boolean,
-  path: string,
-): Generator<Change> {
-  const held = new Set(readDirectory(upper.handles.directory(here)).map(({ name }) => name));
-  const deleted = opaque && under !== undefined ? [...listingOf(lower, under).names()] : [];
-  const names = new Set([...held, ...deleted.map(({ name }) => name)]);
-  for (const name of [...names].sort()) {
-    const child = `${path}/${name}`;
-    if (held.has(name)) yield* entry(upper, lower, here, under, name, child);
-    else yield { kind: 'D', path: child };
+const child = (union: Union, parent: DirectoryNode | undefined, name: string) =>
+  parent === undefined ? undefined : find(union, parent, name)?.node;
+
+const asDirectory = (node: unknown): DirectoryNode | undefined =>
+  node instanceof DirectoryNode ? node : undefined;
+
+/** Whether nothing of what the lower layers hold under this name shows through. */
+const replaces = (entry: LayerEntry): boolean =>
+  entry.is === 'directory' && (entry.opaque !== undefined || entry.redirect !== undefined);
+
+class Diff {
+  readonly #merged: Union;
+  readonly #lower: Union;
+
+  constructor(merged: Union, lower: Union) {
+    this.#merged = merged;
+    this.#lower = lower;
+  }
+
+  /** A directory that merges with what is `under` it: what upper's directory holds has changed. */
+  *changed(here: DirectoryNode, under: DirectoryNode | undefined, path: string): Generator<Change> {
+    if (here.upper === undefined) return;
+    const names = readDirectory(this.#merged.handles.directory(here.upper)).map(({ name }) => name);
+    for (const name of names.sort()) {
+      const { entry } = probe(this.#merged, here.upper, name, true);
+      yield* this.#entry(entry, here, under, name, `${path}/${name}`);
+    }
+  }
+
+  *#entry(
+    entry: LayerEntry,
+    here: DirectoryNode,
+    under: DirectoryNode | undefined,
+    name: string,
+    path: string,
+  ): Generator<Change> {
+    const covered = child(this.#lower, under, name);
+    if (entry.is === 'whiteout') {
+      if (covered !== undefined) yield { kind: 'D', path };
+      return;
+    }
+    yield { kind: covered === undefined ? 'A' : 'C', path };
+    const directory = asDirectory(child(this.#merged, here, name));
+    if (directory === undefined) return;
+    if (replaces(entry)) yield* this.#replaced(directory, asDirectory(covered), path);
+    else yield* this.changed(directory, asDirectory(covered), path);
+  }
+
+  /** A directory that shows nothing of what is `under` it: everything counts. */
+  *#replaced(here: DirectoryNode, under: DirectoryNode | undefined, path: string): Generator<Change> {
+    const held = namesOf(this.#merged, here);
+    const gone = namesOf(this.#lower, under);
+    for (const name of [...new Set([...held, ...gone])].sort()) {
+      const where = `${path}/${name}`;
+      if (!held.has(name)) {
+        yield { kind: 'D', path: where };
+        continue;
+      }
+      yield { kind: gone.has(name) ? 'C' : 'A', path: where };
+      const directory = asDirectory(child(this.#merged, here, name));
+      if (directory === undefined) continue;
+      yield* this.#replaced(directory, asDirectory(child(this.#lower, under, name)), where);
+    }
   }
 }
 
-function* entry(
-  upper: Union,
-  lower: Union,
-  here: LayerDirectory,
-  under: DirectoryNode | undefined,
-  name: string,
-  path: string,
-): Generator<Change> {
-  const { entry: held } = probe(upper, here, name, true);
-  const covered = under === undefined ? undefined : find(lower, under, name)?.node;
-  if (held.is === 'absent') return;
-  if (held.is === 'whiteout') {
-    if (covered !== undefined) yield { kind: 'D', path };
-    return;
-  }
-  yield { kind: covered === undefined ? 'A' : 'C', path };
-  if (held.is !== 'directory') return;
-  const next = covered instanceof DirectoryNode ? covered : undefined;
-  yield* directory(upper, lower, below(here, name), next, held.opaque !== undefined, path);
+function namesOf(union: Union, directory: DirectoryNode | undefined): Set<string> {
+  if (directory === undefined) return new Set();
+  return new Set([...listingOf(union, directory).names()].map(({ name }) => name));
 }

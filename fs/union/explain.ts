@@ -3,8 +3,6 @@
  *
  * Rule: the decision is `rules.merge`'s; this only keeps what the merge left out, with the reason.
  */
-import { isSymlink } from '../sys/stat.js';
-import { statat } from '../sys/syscalls.js';
 import { situationOf } from './apply.js';
 import type { LayerDirectory } from './layer.js';
 import { find, probe } from './lookup.js';
@@ -41,44 +39,64 @@ interface Descent {
   covered?: { at: string; cover: Cover };
 }
 
-const directoryEntry: LayerEntry = { is: 'directory' };
-
 /** Explains the path of `names`, each one character per byte. */
 export function explain(union: Union, names: readonly string[]): Explanation {
   const descents: Descent[] = union.layers.map((layer) => ({ directory: layer.root }));
-  let entries: LayerEntry[] = union.layers.map(() => directoryEntry);
-  let view: View = merge(entries.length, () => directoryEntry);
+  let found: Found[] = descents.map(({ directory }) => ({ entry: { is: 'directory' }, directory }));
+  let view: View = merge(found.map(({ entry }) => entry));
   let parent: DirectoryNode | undefined = union.root;
   names.forEach((name, depth) => {
-    const at = `/${names.slice(0, depth + 1).join('/')}`;
-    entries = descents.map(({ directory }) =>
-      directory === undefined ? ABSENT : hold(union, directory, name),
-    );
-    view = merge(descents.length, (layer) => (isCovered(descents[layer]) ? ABSENT : entryAt(entries, layer)));
-    cover(descents, view, at);
+    found = lookIntoAll(union, descents, name);
+    view = merge(found.map(({ entry }, layer) => (isCovered(descents[layer]) ? ABSENT : entry)));
+    cover(descents, view, `/${names.slice(0, depth + 1).join('/')}`);
+    for (const [layer, descent] of descents.entries()) descent.directory = found[layer]?.directory;
     if (depth + 1 === names.length) return;
-    for (const [layer, descent] of descents.entries()) {
-      const isDirectory = entryAt(entries, layer).is === 'directory';
-      descent.directory = isDirectory && descent.directory ? below(descent.directory, name) : undefined;
-    }
     const node: unknown = parent && find(union, parent, name)?.node;
     parent = node instanceof DirectoryNode ? node : undefined;
   });
   const layers = union.layers.map((layer, index) =>
-    describe(layer, index, entryAt(entries, index), descents[index], view),
+    describe(layer, index, found[index]?.entry ?? ABSENT, descents[index], view),
   );
   return { view, layers, situation: situation(union, parent, names) };
 }
 
-const entryAt = (entries: readonly LayerEntry[], layer: number): LayerEntry => entries[layer] ?? ABSENT;
 const isCovered = (descent: Descent | undefined): boolean => descent?.covered !== undefined;
 
-/** What the layer holds, whether or not it counts. Layers may lack the directory that others have. */
-function hold(union: Union, directory: LayerDirectory, name: string): LayerEntry {
-  const dirfd = union.handles.directory(directory);
-  const stat = statat(dirfd, name);
-  if (stat !== undefined && isSymlink(stat.mode)) return { is: 'symlink' };
-  return probe(union, directory, name, true).entry;
+/** What one layer holds, and its directory if it is one. */
+interface Found {
+  readonly entry: LayerEntry;
+  readonly directory: LayerDirectory | undefined;
+}
+
+/** What every layer holds, whether or not it counts. A redirect that counts leads the layers below it elsewhere. */
+function lookIntoAll(union: Union, descents: readonly Descent[], name: string): Found[] {
+  let wanted = name;
+  let roots: readonly string[] | undefined;
+  return descents.map((descent, layer) => {
+    const start = roots === undefined ? descent.directory : descendTo(union, layer, roots);
+    const found = lookInto(union, start, wanted);
+    const redirect = found.entry.is === 'directory' ? found.entry.redirect : undefined;
+    if (redirect !== undefined && !isCovered(descent)) {
+      const path = redirect.split('/').filter((part) => part !== '');
+      if (redirect.startsWith('/')) roots = path.slice(0, -1);
+      wanted = path.at(-1) ?? name;
+    }
+    return found;
+  });
+}
+
+function descendTo(union: Union, layer: number, path: readonly string[]): LayerDirectory | undefined {
+  return path.reduce<LayerDirectory | undefined>(
+    (directory, name) => lookInto(union, directory, name).directory,
+    union.layers[layer]?.root,
+  );
+}
+
+function lookInto(union: Union, directory: LayerDirectory | undefined, name: string): Found {
+  if (directory === undefined) return { entry: ABSENT, directory: undefined };
+  const { entry } = probe(union, directory, name, true);
+  const isDirectory = entry.is === 'directory';
+  return { entry, directory: isDirectory ? below(directory, name) : undefined };
 }
 
 /** Marks the layers below the one that ended the merge. */

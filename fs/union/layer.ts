@@ -42,6 +42,8 @@ export class LayerDirectory {
   name: string;
   /** A descriptor that must not be closed: the root's, or that of a directory that was removed while in use. */
   pinned = -1;
+  /** Upper's: whether it holds copies of lower entries; undefined until asked. */
+  impure: boolean | undefined;
   /** Whether opening with O_NOATIME was refused; then it is not tried again for this directory's files. */
   atimeRefused = false;
 

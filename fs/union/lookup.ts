@@ -10,14 +10,23 @@ import { E, Errno } from '../sys/errno.js';
 import { isRegular, type Stat } from '../sys/stat.js';
 import { fstat, statat } from '../sys/syscalls.js';
 import { LayerDirectory } from './layer.js';
+import type { IndexEntry } from './link-index.js';
 import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
+import { decodeOrigin, isImpure, readOrigin } from './origin.js';
 import { ABSENT, type LayerEntry, merge } from './rules.js';
 import { FOREVER, type Union } from './state.js';
 import { classify, isDotName, readsDotNames, refuseMetacopy } from './whiteout.js';
 
 /** What lies under a name, before it is tied to a node. */
 export type Found =
-  | { readonly is: 'file'; readonly stat: Stat; readonly home: Home }
+  | {
+      readonly is: 'file';
+      readonly stat: Stat;
+      readonly home: Home;
+      /** The inode whose number is shown: the lower one, which copy-up does not change. */
+      readonly origin: Stat;
+      readonly index: IndexEntry | undefined;
+    }
   | {
       readonly is: 'directory';
       /** Of the topmost directory. */
@@ -26,6 +35,8 @@ export type Found =
       readonly origin: Stat;
       readonly upper: LayerDirectory | undefined;
       readonly lowers: readonly LayerDirectory[];
+      /** Upper's redirect. */
+      readonly redirect: string | undefined;
     };
 
 /** What layer `directory` holds under `name`, and its stat. */
@@ -41,33 +52,137 @@ export function probe(
   return { entry: classify(directory.layer, dirfd, name, stat, somethingBelow), stat };
 }
 
+/** One place to look: a name in a directory of a layer. */
+interface Candidate {
+  readonly directory: LayerDirectory;
+  readonly name: string;
+  readonly stat: Stat | undefined;
+  readonly entry: LayerEntry;
+}
+
+/**
+ * What the layers of `directories` hold under `name`, fetched one at a time from the top. A redirect sends the
+ * search to another name in the layers below: in the same parents, or from the roots of all lower layers.
+ */
+export function* candidates(
+  union: Union,
+  directories: readonly LayerDirectory[],
+  name: string,
+  skip = 0,
+): Generator<Candidate> {
+  for (let index = skip; index < directories.length; index++) {
+    const directory = directories[index] as LayerDirectory;
+    const candidate = { directory, name, ...probe(union, directory, name, index + 1 < directories.length) };
+    yield candidate;
+    const redirect = candidate.entry.is === 'directory' ? candidate.entry.redirect : undefined;
+    if (redirect === undefined) continue;
+    if (redirect.startsWith('/')) yield* fromRoots(union, directory, redirect.slice(1).split('/'));
+    else yield* candidates(union, directories, redirect, index + 1);
+    return;
+  }
+}
+
+/** What the layers below `above` hold under a path from their roots. */
+function* fromRoots(union: Union, above: LayerDirectory, path: readonly string[]): Generator<Candidate> {
+  const roots = union.layers.filter(({ index }) => index > above.layer.index).map(({ root }) => root);
+  let directories: readonly LayerDirectory[] = roots;
+  for (const parent of path.slice(0, -1)) {
+    directories = mergedDirectories(union, directories, parent)?.map(({ directory }) => directory) ?? [];
+  }
+  const name = path.at(-1);
+  if (name !== undefined) yield* candidates(union, directories, name);
+}
+
+/** The directories of a merge, with their stats; undefined if the view shows something else. */
+function mergedDirectories(
+  union: Union,
+  directories: readonly LayerDirectory[],
+  name: string,
+): { directory: LayerDirectory; stat: Stat; redirect: string | undefined }[] | undefined {
+  const seen: Candidate[] = [];
+  const view = merge(collecting(candidates(union, directories, name), seen));
+  if (view.shows !== 'directory') return undefined;
+  return view.layers.map((layer) => directoryOf(seen[layer] as Candidate));
+}
+
+function directoryOf({ directory, name, stat, entry }: Candidate): {
+  directory: LayerDirectory;
+  stat: Stat;
+  redirect: string | undefined;
+} {
+  const redirect = entry.is === 'directory' ? entry.redirect : undefined;
+  return {
+    directory: new LayerDirectory(directory.layer, directory, name),
+    stat: stat as Stat,
+    redirect,
+  };
+}
+
+function* collecting(from: Iterable<Candidate>, seen: Candidate[]): Generator<LayerEntry> {
+  for (const candidate of from) {
+    seen.push(candidate);
+    yield candidate.entry;
+  }
+}
+
 /** Looks `name` up in the layers of `parent`, the first `skip` of which are known not to hold it. */
 export function resolve(union: Union, parent: DirectoryNode, name: string, skip = 0): Found | undefined {
-  const directories = parent.layers;
-  const stats: (Stat | undefined)[] = [];
-  const at = (layer: number): LayerDirectory => directories[layer] as LayerDirectory;
-  const view = merge(
-    directories.length,
-    (layer) => {
-      const { entry, stat } = probe(union, at(layer), name, layer + 1 < directories.length);
-      stats[layer] = stat;
-      return entry;
-    },
-    skip,
-  );
+  const seen: Candidate[] = [];
+  const view = merge(collecting(candidates(union, parent.layers, name, skip), seen));
   if (view.shows === 'nothing') return undefined;
   if (view.shows === 'directory') {
-    const found = view.layers.map((layer) => new LayerDirectory(at(layer).layer, at(layer), name));
-    const upper = found[0]?.layer.isUpper === true ? found[0] : undefined;
-    const lowers = upper === undefined ? found : found.slice(1);
-    const [first, second] = view.layers.map((layer) => stats[layer] as Stat) as [Stat, Stat | undefined];
-    const origin = upper !== undefined && second !== undefined ? second : first;
-    return { is: 'directory', stat: first, origin, upper, lowers };
+    const merged = view.layers.map((layer) => directoryOf(seen[layer] as Candidate));
+    return foundDirectory(merged);
   }
-  const stat = stats[view.layer] as Stat;
-  const home = { directory: at(view.layer), name };
-  if (looksLikeMetacopy(stat)) refuseMetacopy(union.handles.directory(home.directory), name);
-  return { is: 'file', stat, home };
+  const found = seen[view.layer] as Candidate & { stat: Stat };
+  return found.directory.layer.isUpper ? foundInUpper(union, found) : foundInLower(union, found);
+}
+
+function foundInLower(union: Union, { directory, name, stat }: Candidate & { stat: Stat }): Found {
+  const dirfd = union.handles.directory(directory);
+  if (looksLikeMetacopy(stat)) refuseMetacopy(dirfd, name);
+  const indexed = stat.nlink > 1 ? union.index?.find(directory.layer, dirfd, name) : undefined;
+  if (union.index === undefined || indexed === undefined) {
+    return { is: 'file', stat, home: { directory, name }, origin: stat, index: undefined };
+  }
+  const index = union.index.entry(indexed.name, indexed.stat, stat.nlink);
+  const home = { directory: union.index.directory, name: indexed.name };
+  return { is: 'file', stat: indexed.stat, home, origin: stat, index };
+}
+
+function foundInUpper(union: Union, { directory, name, stat }: Candidate & { stat: Stat }): Found {
+  const dirfd = union.handles.directory(directory);
+  if (looksLikeMetacopy(stat)) refuseMetacopy(dirfd, name);
+  const plain = { is: 'file' as const, stat, home: { directory, name }, origin: stat, index: undefined };
+  const { work, index, layers } = union;
+  if (work === undefined || !isImpure(work.xattrPrefix, directory, dirfd)) return plain;
+  const handle = readOrigin(work.xattrPrefix, dirfd, name);
+  if (handle === undefined) return plain;
+  const indexName = index?.nameOf(handle);
+  const origin = decodeOrigin(layers, handle);
+  if (origin === undefined) return plain;
+  if (index === undefined || indexName === undefined || origin.nlink < 2) return { ...plain, origin };
+  const indexed = statat(index.fd, indexName);
+  if (indexed?.ino !== stat.ino) return { ...plain, origin };
+  const home = { directory: index.directory, name: indexName };
+  return { ...plain, origin, home, index: index.entry(indexName, stat, origin.nlink) };
+}
+
+function foundDirectory(
+  merged: readonly { directory: LayerDirectory; stat: Stat; redirect: string | undefined }[],
+): Found | undefined {
+  const [first, second] = merged;
+  if (first === undefined) return undefined;
+  const inUpper = first.directory.layer.isUpper;
+  const directories = merged.map(({ directory }) => directory);
+  return {
+    is: 'directory',
+    stat: first.stat,
+    origin: inUpper && second !== undefined ? second.stat : first.stat,
+    upper: inUpper ? first.directory : undefined,
+    lowers: inUpper ? directories.slice(1) : directories,
+    redirect: inUpper ? first.redirect : undefined,
+  };
 }
 
 /** A metadata-only copy-up has its size but not its data. */
@@ -94,11 +209,19 @@ function adoptFile(
   found: Found & { is: 'file' },
   known: Node | undefined,
 ): FileNode {
-  const { stat, home } = found;
+  const { stat } = found;
   const same = known instanceof FileNode && known.dev === stat.dev && known.layerIno === stat.ino;
-  const node = same ? known : (union.linked(stat) ?? union.newFile(stat, home));
+  const node = same ? known : (union.linked(stat) ?? union.linked(found.origin) ?? newFile(union, found));
   if (stat.nlink > 1) union.registerLinks(node, stat);
+  if (found.origin.nlink > 1) union.registerLinks(node, found.origin);
   node.addLink(parent, name);
+  return node;
+}
+
+function newFile(union: Union, { stat, home, origin, index }: Found & { is: 'file' }): FileNode {
+  const node = union.newFile(stat, home, origin);
+  node.index = index;
+  node.hasOrigin = node.inUpper && origin !== stat;
   return node;
 }
 
@@ -114,7 +237,10 @@ function adoptDirectory(
     refresh(union, known, found);
     return known;
   }
-  return union.newDirectory(union.inodes.of(origin.dev, origin.ino), { parent, name }, { upper, lowers });
+  const ino = union.inodes.of(origin.dev, origin.ino);
+  const node = union.newDirectory(ino, { parent, name }, { upper, lowers });
+  node.redirect = found.redirect;
+  return node;
 }
 
 /** Brings a known directory up to date after its layers may have changed. */
@@ -186,6 +312,8 @@ export function dress(node: Node, stat: Stat): Stat {
     if (node.removed) stat.nlink = 0;
     // Subdirectories of several layers are not counted; 1 says so, as on overlayfs and btrfs.
     else if (node.layers.length > 1) stat.nlink = 1;
+  } else if (node.index !== undefined) {
+    stat.nlink += node.index.offset;
   } else if (!node.inUpper && node.links.length === 0 && stat.nlink > 0) {
     stat.nlink -= 1;
   }

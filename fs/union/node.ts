@@ -9,6 +9,7 @@ import type { NodeId } from '../protocol/filesystem.js';
 import { S } from '../sys/constants.js';
 import type { Stat, U64 } from '../sys/stat.js';
 import type { LayerDirectory } from './layer.js';
+import type { IndexEntry } from './link-index.js';
 import type { Listing } from './listing.js';
 
 /** Where a non-directory lies: a name in a directory of a layer. */
@@ -44,6 +45,8 @@ export class DirectoryNode extends BaseNode {
   upper: LayerDirectory | undefined;
   /** The lower layers' directories that are merged here, the top one first. */
   lowers: readonly LayerDirectory[];
+  /** Where upper's redirect xattr says that the lower directories are. */
+  redirect: string | undefined;
   /** The names the kernel knows here. */
   readonly children = new Map<string, Node>();
   listing: Listing | undefined;
@@ -92,6 +95,10 @@ export class FileNode extends BaseNode {
   pinned = -1;
   /** Identity of the inode in its layer, while `nlink` > 1 makes it needed: "dev:ino" keys of the node table. */
   readonly keys: string[] = [];
+  /** The copy of a lower file with several names. */
+  index: IndexEntry | undefined;
+  /** It lies in upper and is the copy of a lower entry. */
+  hasOrigin = false;
   /** Made in this mount and never given a capability: GETXATTR security.capability need not look. */
   bare = false;
 

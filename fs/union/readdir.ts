@@ -11,6 +11,7 @@ import type { LayerDirectory } from './layer.js';
 import { type ListedName, Listing } from './listing.js';
 import { entryOf, find } from './lookup.js';
 import type { DirectoryNode } from './node.js';
+import { isImpure } from './origin.js';
 import type { Union } from './state.js';
 import { classify, DOT_OPAQUE, DOT_WHITEOUT, isDotName, readsDotNames } from './whiteout.js';
 
@@ -118,15 +119,20 @@ function entriesAfter(union: Union, node: DirectoryNode, cookie: number): Genera
   return listing.after(cookie);
 }
 
-/** The number that stat(2) shows: of a merged directory, the layer's own listing does not have it. */
+/** The number that stat(2) shows; of merged directories and of copies, upper's own listing does not have it. */
 function inodeNumber(union: Union, parent: DirectoryNode, listed: ListedName): ListedName['ino'] | undefined {
   const known = parent.children.get(listed.name);
   if (known !== undefined) return known.ino;
   const merges = listed.type === S.IFDIR && parent.layers.length > 1;
-  if (!merges) return listed.ino;
+  if (!merges && !(listed.skip === 0 && holdsCopies(union, parent.upper))) return listed.ino;
   const found = find(union, parent, listed.name, listed.skip);
   if (found === undefined) return undefined;
   const { ino } = found.node;
   if (found.node.lookups === 0) union.drop(found.node);
   return ino;
+}
+
+function holdsCopies(union: Union, directory: LayerDirectory | undefined): boolean {
+  if (directory === undefined || union.work === undefined) return false;
+  return isImpure(union.work.xattrPrefix, directory, union.handles.directory(directory));
 }

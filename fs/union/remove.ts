@@ -8,8 +8,9 @@
 import { E, Errno } from '../sys/errno.js';
 import { statat } from '../sys/syscalls.js';
 import { execute, Target } from './apply.js';
-import { find, forgetName } from './lookup.js';
-import { DirectoryNode, FileNode, type Node } from './node.js';
+import { copyUpName } from './copy-up.js';
+import { find, forgetName, statOf } from './lookup.js';
+import { DirectoryNode, FileNode, type Link, type Node } from './node.js';
 import { listingOf } from './readdir.js';
 import { plan } from './rules.js';
 import type { Union } from './state.js';
@@ -17,10 +18,9 @@ import type { Union } from './state.js';
 /** FUSE_UNLINK. */
 export function unlink(union: Union, parent: DirectoryNode, name: string): void {
   const target = new Target(union, parent, name);
-  const situation = target.situation();
-  const node = parent.children.get(name);
-  if (node instanceof FileNode) keepUsable(union, node, parent, name);
-  execute(plan('unlink', situation), {
+  const node = parent.children.get(name) ?? find(union, parent, name)?.node;
+  if (node instanceof FileNode) beforeLoss(union, node, target);
+  execute(plan('unlink', target.situation()), {
     'make-parents': target.makeParents,
     whiteout: target.whiteout,
     'stage-whiteout': target.stageWhiteout,
@@ -28,6 +28,7 @@ export function unlink(union: Union, parent: DirectoryNode, name: string): void 
     remove: target.removeFile,
   });
   nameIsGone(parent, name, node);
+  if (node instanceof FileNode) afterLoss(union, node);
 }
 
 /** FUSE_RMDIR. */
@@ -68,8 +69,37 @@ export function nameIsGone(parent: DirectoryNode, name: string, node: Node | und
   parent.listing?.remove(name);
 }
 
+/**
+ * What must happen before a file loses a name. The count of a lower file's names is kept on its copy, so there must
+ * be one first (ovl_nlink_start).
+ */
+export function beforeLoss(union: Union, node: FileNode, at: Link): void {
+  const indexed =
+    union.index !== undefined && node.pinned < 0 && (node.index !== undefined || isShared(union, node));
+  if (indexed) {
+    copyUpName(union, node, at);
+    union.index?.pinCount(node);
+  }
+  keepUsable(union, node, at.parent, at.name);
+}
+
+/** A lower file with several names. */
+function isShared(union: Union, node: FileNode): boolean {
+  return !node.inUpper && node.keys.length > 0 && statOf(union, node).nlink > 1;
+}
+
+/** The copy of a lower file leaves the index with its last name (ovl_nlink_end). */
+export function afterLoss(union: Union, node: FileNode): void {
+  if (union.index === undefined || node.index === undefined) return;
+  const links = statOf(union, node).nlink + node.index.offset;
+  if (links > 0) return;
+  union.handles.pin(node);
+  union.index.remove(node.index);
+  node.index = undefined;
+}
+
 /** Makes sure that a file in upper can be reached once `name` is gone: by another name, or by a descriptor. */
-export function keepUsable(union: Union, node: FileNode, parent: DirectoryNode, name: string): void {
+function keepUsable(union: Union, node: FileNode, parent: DirectoryNode, name: string): void {
   const isHome = node.home.directory === parent.upper && node.home.name === name;
   if (!isHome || node.pinned >= 0) return;
   for (const link of node.links) {

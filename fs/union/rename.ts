@@ -2,18 +2,18 @@
  * Rename within the merged view.
  *
  * Rules: what is renamed is in upper first; the rename itself is one renameat2(2) there, which also leaves the
- * whiteout or swaps with one where lower layers hold the old name. A directory that merges with lower ones cannot be
- * moved that way and gives EXDEV, on which mv(1) copies. Compare ovl_rename in fs/overlayfs/dir.c.
+ * whiteout or swaps with one where lower layers hold the old name. A directory that merges with lower ones leaves
+ * these where they are and says so with a redirect. Compare ovl_rename and ovl_set_redirect in fs/overlayfs/dir.c.
  */
 import { RENAME, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { renameat2, unlinkat } from '../sys/syscalls.js';
 import { execute, Target } from './apply.js';
-import { copyUpName } from './copy-up.js';
+import { copyUpDirectory, copyUpName } from './copy-up.js';
 import { checkNewName } from './create.js';
 import { find } from './lookup.js';
 import { DirectoryNode, FileNode, type Node } from './node.js';
-import { isEmpty, keepUsable, nameIsGone } from './remove.js';
+import { afterLoss, beforeLoss, isEmpty, nameIsGone } from './remove.js';
 import { planRename, type RenameMode } from './rules.js';
 import type { Union } from './state.js';
 
@@ -40,14 +40,22 @@ export function rename(
   const moved = find(union, parent, name)?.node;
   const replaced = find(union, newParent, newName)?.node;
   if (moved === undefined) throw new Errno(E.ENOENT);
-  const plan = planRename(source.situation(), targetSituation(union, target, replaced), mode);
-  if (!('refused' in plan) && mode !== 'exchange') prepareLoss(union, target, replaced);
+  const attempt = () => planRename(source.situation(), targetSituation(union, target, replaced), mode);
+  let plan = attempt();
+  if (!('refused' in plan) && mode === 'replace' && replaced !== undefined) {
+    prepareLoss(union, target, replaced);
+    plan = attempt(); // what is replaced may be in upper now
+  }
   const renameWith = (flag: number): void => renameat2(source.dirfd, name, target.dirfd, newName, flag);
   execute(plan, {
     'make-parents': source.makeParents,
     'make-new-parents': target.makeParents,
     'copy-up': () => copyUpFileName(union, moved, source),
     'copy-up-target': () => copyUpFileName(union, replaced, target),
+    'copy-up-directory': () => copyUpDirectoryNode(union, moved),
+    'copy-up-target-directory': () => copyUpDirectoryNode(union, replaced),
+    'set-redirect': () => setRedirect(source, moved, parent === newParent),
+    'set-target-redirect': () => setRedirect(target, replaced, parent === newParent),
     'mark-opaque': source.markOpaque,
     'mark-target-opaque': target.markOpaque,
     'clear-target': target.clear,
@@ -58,6 +66,9 @@ export function rename(
   });
   if (mode === 'exchange' && replaced !== undefined) swap(source, moved, target, replaced);
   else settle(source, moved, target, replaced);
+  target.markImpure(moved);
+  if (mode === 'exchange') source.markImpure(replaced);
+  else if (replaced instanceof FileNode) afterLoss(union, replaced);
 }
 
 function targetSituation(union: Union, target: Target, replaced: Node | undefined) {
@@ -69,14 +80,24 @@ function targetSituation(union: Union, target: Target, replaced: Node | undefine
 }
 
 /** What is about to be replaced may still be in use. */
-function prepareLoss(union: Union, target: Target, replaced: Node | undefined): void {
-  if (replaced instanceof FileNode) keepUsable(union, replaced, target.parent, target.name);
-  else if (replaced?.upper !== undefined) union.handles.pinDirectory(replaced.upper);
+function prepareLoss(union: Union, target: Target, replaced: Node): void {
+  if (replaced instanceof FileNode) beforeLoss(union, replaced, target);
+  else if (replaced.upper !== undefined) union.handles.pinDirectory(replaced.upper);
 }
 
 function copyUpFileName(union: Union, node: Node | undefined, at: Target): void {
-  if (!(node instanceof FileNode)) throw new Errno(E.EXDEV);
-  copyUpName(union, node, at.parent, at.name);
+  if (!(node instanceof FileNode)) throw new Errno(E.EISDIR);
+  copyUpName(union, node, at);
+}
+
+function copyUpDirectoryNode(union: Union, node: Node | undefined): void {
+  if (!(node instanceof DirectoryNode)) throw new Errno(E.ENOTDIR);
+  copyUpDirectory(union, node);
+}
+
+function setRedirect(at: Target, node: Node | undefined, sameParent: boolean): void {
+  if (!(node instanceof DirectoryNode)) throw new Errno(E.ENOTDIR);
+  at.setRedirect(node, sameParent);
 }
 
 /** Where the filesystem lacks RENAME_WHITEOUT, the old name shows the lower entry for a moment; nothing is lost. */

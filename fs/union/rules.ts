@@ -24,7 +24,12 @@ export type OpaqueForm = 'xattr' | 'dot-wh-opq' | 'dot-wh';
 export type LayerEntry =
   | { readonly is: 'absent' }
   | { readonly is: 'whiteout'; readonly form: WhiteoutForm }
-  | { readonly is: 'directory'; readonly opaque?: OpaqueForm }
+  | {
+      readonly is: 'directory';
+      readonly opaque?: OpaqueForm;
+      /** Where its lower directories are: an absolute path, or another name in the same parent. */
+      readonly redirect?: string;
+    }
   | { readonly is: Kind };
 
 export const ABSENT: LayerEntry = { is: 'absent' };
@@ -42,18 +47,19 @@ export type View =
   | { readonly shows: 'directory'; readonly layers: readonly number[]; readonly cover?: Cover };
 
 /**
- * Merges what layers `from` to `count - 1` hold, the top one first. `entryAt` is asked from the top and only as far
- * down as the answer depends on it.
+ * Merges what layers hold, the top one first; the first is numbered `from`. Entries are only taken as far down as the
+ * answer depends on them, so they may be fetched lazily.
  *
  * The topmost entry wins. Directories merge with directories below them until an opaque one, a whiteout or another
  * kind of entry ends the merge.
  */
-export function merge(count: number, entryAt: (layer: number) => LayerEntry, from = 0): View {
+export function merge(entries: Iterable<LayerEntry>, from = 0): View {
   const layers: number[] = [];
   const directory = (cover: Cover): View =>
     layers.length === 0 ? { shows: 'nothing', cover } : { shows: 'directory', layers, cover };
-  for (let layer = from; layer < count; layer++) {
-    const entry = entryAt(layer);
+  let layer = from - 1;
+  for (const entry of entries) {
+    layer++;
     if (entry.is === 'absent') continue;
     if (entry.is === 'whiteout') return directory({ layer, why: 'whiteout' });
     if (entry.is !== 'directory') {
@@ -84,9 +90,15 @@ export const STEPS = {
   'copy-owner': 'copy owner and group',
   'copy-mode': 'copy the permission bits',
   'copy-xattrs': 'copy extended attributes and ACLs',
+  'set-origin': 'record which lower inode it is a copy of',
   'copy-times': 'copy access and modification time',
   sync: 'fsync the copy',
   'mark-opaque': 'set the opaque xattr on the directory in upper, so that nothing below shows through',
+  'copy-up-directory': 'copy the directory itself up into upper',
+  'set-redirect':
+    'set the redirect xattr on the directory in upper: its lower directories stay where they are',
+  'copy-up-target-directory': 'copy the other directory itself up into upper',
+  'set-target-redirect': 'set the redirect xattr on the other directory in upper',
   'mark-staged-opaque': 'set the opaque xattr on the directory in work',
   'mark-target-opaque': 'set the opaque xattr on the other directory in upper',
   install: 'rename it from work to its name in upper',
@@ -103,7 +115,7 @@ export const STEPS = {
   'remove-leftover': 'remove the whiteout that the swap left under the old name',
 } as const;
 
-export type Refusal = 'ENOENT' | 'EEXIST' | 'ENOTDIR' | 'EISDIR' | 'ENOTEMPTY' | 'EROFS' | 'EXDEV';
+export type Refusal = 'ENOENT' | 'EEXIST' | 'ENOTDIR' | 'EISDIR' | 'ENOTEMPTY' | 'EROFS';
 export type Plan = { readonly steps: readonly Step[] } | { readonly refused: Refusal };
 
 const steps = (...list: Step[]): Plan => ({ steps: list });
@@ -117,6 +129,8 @@ export interface Situation {
   readonly below: View['shows'];
   /** Whether upper's directory, if it is one, is opaque. */
   readonly opaque?: boolean;
+  /** Whether upper's directory, if it is one, has its lower directories elsewhere. */
+  readonly redirected?: boolean;
   /** The parent has lower layers too: a new directory is marked opaque against what may appear below it later. */
   readonly parentMerged?: boolean;
   /** The merged directory has no entries. */
@@ -139,7 +153,7 @@ const covers = (name: Situation): boolean => name.below !== 'nothing';
 const READ = steps();
 const IN_PLACE = steps('change');
 const INSTALL: readonly Step[] = ['install', 'keep-parent-times'];
-const ATTRIBUTES: readonly Step[] = ['copy-owner', 'copy-mode', 'copy-xattrs', 'copy-times'];
+const ATTRIBUTES: readonly Step[] = ['copy-owner', 'copy-mode', 'copy-xattrs', 'set-origin', 'copy-times'];
 const COPY_UP: Record<Kind | 'directory', Plan> = {
   file: steps('make-parents', 'stage-copy', 'copy-data', ...ATTRIBUTES, 'sync', ...INSTALL),
   directory: steps('make-parents', 'stage-copy', ...ATTRIBUTES, ...INSTALL),
@@ -220,14 +234,18 @@ export function plan(operation: Operation, name: Situation, writable = true): Pl
 
 export type RenameMode = 'replace' | 'noreplace' | 'exchange';
 
-/** A directory that merges with lower ones cannot be moved by a rename of upper's alone. */
-const movable = (name: Situation): boolean =>
-  shown(name) !== 'directory' ||
-  (name.upper === 'directory' && (name.opaque === true || name.below !== 'directory'));
+/** A directory with lower directories keeps them when it moves, by a redirect. */
+const hasLowers = (name: Situation): boolean =>
+  shown(name) === 'directory' &&
+  name.opaque !== true &&
+  (name.redirected === true || name.below === 'directory');
 
 /** Whether a directory that arrives under `target` must be kept from merging with what lies below. */
 const needsOpaque = (moved: Situation, target: Situation): boolean =>
-  shown(moved) === 'directory' && moved.opaque !== true && (covers(target) || target.parentMerged === true);
+  shown(moved) === 'directory' &&
+  !hasLowers(moved) &&
+  moved.opaque !== true &&
+  (covers(target) || target.parentMerged === true);
 
 /** Why `source` may not take the place of `target` (rename(2)). */
 function renameRefusal(source: Situation, target: Situation, mode: RenameMode): Refusal | undefined {
@@ -239,17 +257,36 @@ function renameRefusal(source: Situation, target: Situation, mode: RenameMode): 
     if (from !== 'directory' && to === 'directory') return 'EISDIR';
     if (to === 'directory' && target.empty === false) return 'ENOTEMPTY';
   }
-  return movable(source) && (mode !== 'exchange' || movable(target)) ? undefined : 'EXDEV';
+  return undefined;
 }
 
-function planExchange(source: Situation, target: Situation): Plan {
-  const list: Step[] = ['make-parents', 'make-new-parents'];
-  if (source.upper === 'absent') list.push('copy-up');
-  if (target.upper === 'absent') list.push('copy-up-target');
+/** What must have happened to an entry before upper's rename moves it to `target`. */
+function prepareSource(source: Situation, target: Situation): Step[] {
+  const isDirectory = shown(source) === 'directory';
+  const list: Step[] = [];
+  if (source.upper === 'absent') list.push(isDirectory ? 'copy-up-directory' : 'copy-up');
+  if (hasLowers(source)) list.push('set-redirect');
   if (needsOpaque(source, target)) list.push('mark-opaque');
-  if (needsOpaque(target, source)) list.push('mark-target-opaque');
-  list.push('move-exchanging');
-  return { steps: list };
+  return list;
+}
+
+/** The same steps on the other side of an exchange. */
+const MIRRORED: Partial<Record<Step, Step>> = {
+  'copy-up': 'copy-up-target',
+  'copy-up-directory': 'copy-up-target-directory',
+  'set-redirect': 'set-target-redirect',
+  'mark-opaque': 'mark-target-opaque',
+};
+
+function planExchange(source: Situation, target: Situation): Plan {
+  const mirrored = prepareSource(target, source).map((step) => MIRRORED[step] ?? step);
+  return steps(
+    'make-parents',
+    'make-new-parents',
+    ...prepareSource(source, target),
+    ...mirrored,
+    'move-exchanging',
+  );
 }
 
 /** The steps that give `source` the name of `target`. */
@@ -258,10 +295,7 @@ export function planRename(source: Situation, target: Situation, mode: RenameMod
   const refusal = renameRefusal(source, target, mode);
   if (refusal !== undefined) return refused(refusal);
   if (mode === 'exchange') return planExchange(source, target);
-  const list: Step[] = ['make-parents'];
-  if (source.upper === 'absent') list.push('copy-up');
-  list.push('make-new-parents');
-  if (needsOpaque(source, target)) list.push('mark-opaque');
+  const list: Step[] = ['make-parents', 'make-new-parents', ...prepareSource(source, target)];
   if (shown(source) === 'directory' && target.upper === 'whiteout') {
     list.push('move-exchanging');
     if (!covers(source)) list.push('remove-leftover');

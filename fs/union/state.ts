@@ -13,6 +13,7 @@ import type { Changes } from './changes.js';
 import { Handles } from './handles.js';
 import { InodeNumbers } from './inode-numbers.js';
 import type { Layer, LayerDirectory } from './layer.js';
+import type { LinkIndex } from './link-index.js';
 import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
 import type { Work } from './work.js';
 
@@ -34,6 +35,8 @@ export class Union {
   readonly layers: readonly Layer[];
   readonly upper: Layer | undefined;
   readonly work: Work | undefined;
+  /** Hard links of lower files; undefined where they do not survive copy-up. */
+  index: LinkIndex | undefined;
   readonly settings: UnionSettings;
   readonly handles: Handles;
   readonly inodes: InodeNumbers;
@@ -79,8 +82,8 @@ export class Union {
     return node;
   }
 
-  newFile(stat: Stat, home: Home): FileNode {
-    const ino = this.inodes.of(stat.dev, stat.ino);
+  newFile(stat: Stat, home: Home, origin = stat): FileNode {
+    const ino = this.inodes.of(origin.dev, origin.ino);
     const node = new FileNode(this.#nextId++ as NodeId, ino, stat, home);
     this.#nodes.set(node.id, node);
     return node;
@@ -167,6 +170,7 @@ export class Union {
     this.handles.closeAll();
     this.changes?.close();
     this.work?.close();
+    if (this.index !== undefined) close(this.index.fd);
     for (const { rootFd } of this.layers) close(rootFd);
   }
 

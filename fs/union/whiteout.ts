@@ -48,25 +48,38 @@ function kindOf(mode: number): Kind {
   return type === S.IFREG ? 'file' : type === S.IFLNK ? 'symlink' : 'special';
 }
 
-/** How the directory `name` is kept from merging with those below; undefined if it is not. */
-export function opaqueForm(layer: Layer, dirfd: number, name: string): OpaqueForm | undefined {
+/** How the directory `name` merges with those below: not at all, or with some that lie elsewhere. */
+export function directoryEntry(layer: Layer, dirfd: number, name: string): LayerEntry {
   const attributes = listxattrat(dirfd, name);
   if (attributes.length > 0) {
     const marked = (attribute: string): boolean =>
       attributes.includes(attribute) && getxattrat(dirfd, name, attribute)?.[0] === YES;
-    if (OPAQUE_XATTRS.some(marked)) return 'xattr';
-    refuseRedirect(attributes);
+    if (OPAQUE_XATTRS.some(marked)) return { is: 'directory', opaque: 'xattr' };
   }
-  if (!readsDotNames(layer)) return undefined;
+  const opaque = readsDotNames(layer) ? dotOpaque(dirfd, name) : undefined;
+  if (opaque !== undefined) return { is: 'directory', opaque };
+  const redirected = REDIRECT_XATTRS.find((attribute) => attributes.includes(attribute));
+  return redirected === undefined
+    ? { is: 'directory' }
+    : { is: 'directory', redirect: readRedirect(dirfd, name, redirected) };
+}
+
+function dotOpaque(dirfd: number, name: string): OpaqueForm | undefined {
   if (statat(dirfd, `${name}/${DOT_OPAQUE}`) !== undefined) return 'dot-wh-opq';
   return statat(dirfd, DOT_WHITEOUT + name) !== undefined ? 'dot-wh' : undefined;
 }
 
-/** Redirects and metacopies are not followed yet: wrong data would be shown, so access is refused. */
-function refuseRedirect(attributes: readonly string[]): void {
-  if (REDIRECT_XATTRS.some((attribute) => attributes.includes(attribute))) throw new Errno(E.EIO, 'redirect');
+/** A redirect, checked as the kernel does (ovl_get_redirect_xattr): names only, never "..". */
+function readRedirect(dirfd: number, name: string, attribute: string): string {
+  const redirect = getxattrat(dirfd, name, attribute)?.toString('latin1') ?? '';
+  const names = redirect.startsWith('/') ? redirect.slice(1).split('/') : [redirect];
+  if (names.some((part) => part === '' || part === '.' || part === '..' || part.includes('/'))) {
+    throw new Errno(E.EIO, 'redirect');
+  }
+  return redirect;
 }
 
+/** A metadata-only copy-up has its data elsewhere, which is not followed: wrong data would be shown. */
 export function refuseMetacopy(dirfd: number, name: string): void {
   const attributes = listxattrat(dirfd, name);
   if (METACOPY_XATTRS.some((attribute) => attributes.includes(attribute))) {
@@ -90,8 +103,7 @@ export function classify(
     return hidden ? { is: 'whiteout', form: 'dot-wh' } : { is: 'absent' };
   }
   if (isDirectory(stat.mode)) {
-    const opaque = somethingBelow ? opaqueForm(layer, dirfd, name) : undefined;
-    return opaque === undefined ? { is: 'directory' } : { is: 'directory', opaque };
+    return somethingBelow ? directoryEntry(layer, dirfd, name) : { is: 'directory' };
   }
   if (isWhiteoutDevice(stat)) return { is: 'whiteout', form: 'device' };
   if (layer.hasXattrWhiteouts && isXattrWhiteout(dirfd, name, stat)) return { is: 'whiteout', form: 'xattr' };
@@ -106,6 +118,11 @@ export function makeWhiteout(dirfd: number, name: string): void {
 /** Marks a directory of upper or work as opaque. */
 export function markOpaque(prefix: OverlayPrefix, dirfd: number, name: string): void {
   setxattrat(dirfd, name, `${prefix}opaque`, yes);
+}
+
+/** Records where the lower directories of a directory in upper or work are. */
+export function setRedirect(prefix: OverlayPrefix, dirfd: number, name: string, redirect: string): void {
+  setxattrat(dirfd, name, `${prefix}redirect`, Buffer.from(redirect, 'latin1'));
 }
 
 /** Which xattr form this process may write on this filesystem; `dirfd` is a directory of work. */

@@ -1,0 +1,126 @@
+/**
+ * The index: hard links of lower files survive copy-up.
+ *
+ * Rules: a lower file with several names is copied up once, to `work/index` under the hex of its origin; names in
+ * upper are links to it, and a name that only a lower layer holds leads there too. The number of names in the union
+ * is kept in `overlay.nlink` relative to the lower ("L+n") or upper ("U+n") inode's own count, so that an operation
+ * that changes both by one keeps it true. The format is overlayfs' (index=on). Compare ovl_get_index_name,
+ * ovl_get_nlink and ovl_set_nlink_upper in fs/overlayfs.
+ */
+import { AT, O } from '../sys/constants.js';
+import { E, Errno, unless } from '../sys/errno.js';
+import type { Stat } from '../sys/stat.js';
+import { getxattrat, linkat, mkdirat, openat, setxattrat, statat, unlinkat } from '../sys/syscalls.js';
+import { type Layer, LayerDirectory } from './layer.js';
+import type { FileNode } from './node.js';
+import { encodeOrigin } from './origin.js';
+import { UsageError } from './stack.js';
+import type { Work } from './work.js';
+
+const INDEX = 'index';
+
+/** What a node with an entry in the index knows of it. */
+export interface IndexEntry {
+  readonly name: string;
+  /** Links of the lower inode. */
+  readonly lowerLinks: number;
+  /** Names in the union minus links of the upper inode. */
+  offset: number;
+}
+
+export class LinkIndex {
+  readonly directory: LayerDirectory;
+  readonly #work: Work;
+  readonly #upper: Layer;
+
+  /** Opens the index; undefined where lower files cannot be named by handles. */
+  static open(workPath: string, upper: Layer, lowers: readonly Layer[], work: Work): LinkIndex | undefined {
+    if (work.xattrPrefix !== 'trusted.overlay.') return undefined; // the kernel has none without privilege either
+    const nameable = [upper, ...lowers].every((layer) => encodeOrigin(layer, layer.rootFd, '') !== undefined);
+    return nameable ? new LinkIndex(workPath, upper, work) : undefined;
+  }
+
+  private constructor(workPath: string, upper: Layer, work: Work) {
+    unless([E.EEXIST], () => mkdirat(AT.FDCWD, `${workPath}/${INDEX}`, 0o700));
+    this.directory = new LayerDirectory(upper, undefined, INDEX);
+    this.directory.pinned = openat(AT.FDCWD, `${workPath}/${INDEX}`, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+    this.#work = work;
+    this.#upper = upper;
+    this.#verifyUpper(workPath);
+  }
+
+  /** An index that belongs to another upper would show that one's files. */
+  #verifyUpper(workPath: string): void {
+    const handle = encodeOrigin(this.#upper, this.#upper.rootFd, '');
+    if (handle === undefined) return;
+    const attribute = `${this.#work.xattrPrefix}upper`;
+    const recorded = getxattrat(this.fd, '', attribute);
+    if (recorded === undefined) setxattrat(this.fd, '', attribute, handle);
+    else if (!handle.equals(recorded)) {
+      throw new UsageError(`workdir "${workPath}" belongs to another upper; choose a new one with --workdir`);
+    }
+  }
+
+  get fd(): number {
+    return this.directory.pinned;
+  }
+
+  /** The name under which a lower inode is indexed. */
+  nameOf(origin: Buffer): string {
+    return origin.toString('hex');
+  }
+
+  /** The copy of a lower file, if it has been copied up under any of its names. */
+  find(layer: Layer, dirfd: number, name: string): { name: string; stat: Stat } | undefined {
+    const origin = encodeOrigin(layer, dirfd, name);
+    if (origin === undefined) return undefined;
+    const indexed = this.nameOf(origin);
+    const stat = statat(this.fd, indexed);
+    return stat && { name: indexed, stat };
+  }
+
+  /** The entry of an inode in the index, given its lower inode's link count. */
+  entry(name: string, stat: Stat, lowerLinks: number): IndexEntry {
+    const stored = getxattrat(this.fd, name, this.#nlinkXattr)?.toString('latin1') ?? '';
+    const [, base, difference] = /^([LU])([+-]\d+)$/.exec(stored) ?? [];
+    if (base === undefined) return { name, lowerLinks, offset: 0 };
+    const links = (base === 'L' ? lowerLinks : stat.nlink) + Number(difference);
+    return { name, lowerLinks, offset: links - stat.nlink };
+  }
+
+  get #nlinkXattr(): string {
+    return `${this.#work.xattrPrefix}nlink`;
+  }
+
+  /** What a copy that is staged for the index must carry: the union has as many names as the lower inode. */
+  prepare(dirfd: number, name: string): void {
+    this.#setNlink(dirfd, name, 'L', 0);
+  }
+
+  /** Stores the union's count relative to upper's: true before and after an operation that changes both alike. */
+  pinCount(node: FileNode): void {
+    if (node.index !== undefined) this.#setNlink(this.fd, node.index.name, 'U', node.index.offset);
+  }
+
+  /** Gives the copy a name in upper that the union has already: upper's count grows, the union's does not. */
+  alias(node: FileNode, dirfd: number, name: string): void {
+    const entry = node.index;
+    if (entry === undefined) throw new Error('an alias of a file that is not indexed');
+    const stat = statat(this.fd, entry.name);
+    if (stat === undefined) throw new Errno(E.EIO, 'index');
+    this.#setNlink(this.fd, entry.name, 'L', stat.nlink + entry.offset - entry.lowerLinks);
+    linkat(this.fd, entry.name, dirfd, name);
+    entry.offset -= 1;
+    this.pinCount(node);
+  }
+
+  /** Removes the entry of a file that has lost its last name. */
+  remove(entry: IndexEntry): void {
+    unlinkat(this.fd, entry.name);
+  }
+
+  #setNlink(dirfd: number, name: string, base: 'L' | 'U', difference: number): void {
+    const text = `${base}${difference < 0 ? '' : '+'}${difference}`;
+    setxattrat(dirfd, name, this.#nlinkXattr, Buffer.from(text));
+  }
+}
