@@ -6,6 +6,7 @@
  */
 import type { Time } from '../sys/stat.js';
 import { SIZEOF } from './abi.js';
+import type { Caller, NodeId } from './filesystem.js';
 
 /** The message is shorter than its opcode's layout, or a name in it has no NUL. */
 export class Malformed extends Error {}
@@ -85,14 +86,11 @@ export class Cursor {
 }
 
 /** struct fuse_in_header, without the lengths. `unique` is kept as two halves: it is only echoed. */
-export interface RequestHeader {
+export interface RequestHeader extends Caller {
   readonly opcode: number;
   readonly uniqueLow: number;
   readonly uniqueHigh: number;
-  readonly nodeid: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly pid: number;
+  readonly node: NodeId;
 }
 
 export function decodeHeader(cursor: Cursor): RequestHeader {
@@ -100,12 +98,12 @@ export function decodeHeader(cursor: Cursor): RequestHeader {
   const opcode = cursor.u32();
   const uniqueLow = cursor.u32();
   const uniqueHigh = cursor.u32();
-  const nodeid = cursor.u64();
+  const node = cursor.u64() as NodeId;
   const uid = cursor.u32();
   const gid = cursor.u32();
   const pid = cursor.u32();
   cursor.skip(SIZEOF.fuse_in_header - 36); // total_extlen, padding
-  return { opcode, uniqueLow, uniqueHigh, nodeid, uid, gid, pid };
+  return { opcode, uniqueLow, uniqueHigh, node, uid, gid, pid };
 }
 
 /** A device number as FUSE sends it (new_decode_dev). */

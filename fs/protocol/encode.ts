@@ -5,6 +5,7 @@
  * file goes straight into the buffer.
  */
 import type { Stat, U64 } from '../sys/stat.js';
+import { allocate, type Memory } from '../sys/syscalls.js';
 import { SIZEOF } from './abi.js';
 import type { Entry, NodeId } from './filesystem.js';
 
@@ -18,6 +19,7 @@ const DIRENT_ALIGN = 8;
 const padded = (length: number): number => Math.ceil(length / DIRENT_ALIGN) * DIRENT_ALIGN;
 
 export class Reply {
+  readonly memory: Memory;
   readonly buffer: Buffer;
   readonly #view: DataView;
   #end: number = SIZEOF.fuse_out_header;
@@ -25,7 +27,8 @@ export class Reply {
   #limit = 0;
 
   constructor(size: number) {
-    this.buffer = Buffer.from(new ArrayBuffer(size));
+    this.memory = allocate(size);
+    this.buffer = this.memory.bytes;
     this.#view = new DataView(this.buffer.buffer);
   }
 

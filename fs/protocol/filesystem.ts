@@ -36,17 +36,17 @@ export interface Attributes {
 /** A lookup's result: an entry, or for how many seconds the name may be remembered as absent. */
 export type LookupResult = Entry | { readonly absentFor: number };
 
-/** What to change; absent members stay. */
+/** What to change; undefined members stay. */
 export interface AttributeChanges {
-  readonly mode?: number;
-  readonly uid?: number;
-  readonly gid?: number;
+  readonly mode: number | undefined;
+  readonly uid: number | undefined;
+  readonly gid: number | undefined;
   /** Bytes. */
-  readonly size?: number;
-  readonly atime?: TimeChange;
-  readonly mtime?: TimeChange;
+  readonly size: number | undefined;
+  readonly atime: TimeChange | undefined;
+  readonly mtime: TimeChange | undefined;
   /** Clear set-user-id, and set-group-id of a group-executable file. */
-  readonly killSetId?: boolean;
+  readonly killSetId: boolean;
 }
 
 /** What a new inode starts with. `umask` is the caller's; it yields to a default ACL. */

@@ -8,7 +8,6 @@
 
 import { S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
-import type { TimeChange } from '../sys/syscalls.js';
 import {
   FATTR,
   FUSE_FSYNC_FDATASYNC,
@@ -18,7 +17,7 @@ import {
 } from './abi.js';
 import { type Cursor, decodeDevice, type RequestHeader, time } from './decode.js';
 import type { Reply } from './encode.js';
-import type { AttributeChanges, Caller, Filesystem, NodeId } from './filesystem.js';
+import type { AttributeChanges, Filesystem, NodeId } from './filesystem.js';
 import type { Connection } from './handshake.js';
 
 /** A row of the table. `Args` is what `decode` found; `--trace` prints it. */
@@ -27,16 +26,8 @@ export interface Operation<Args = unknown> {
   /** True for messages that must not be answered. */
   readonly unanswered?: true;
   decode(cursor: Cursor, connection: Connection): Args;
-  run(fs: Filesystem, request: Request, args: Args, reply: Reply): void;
-}
-
-/** The part of the header that operations see. */
-export interface Request extends Caller {
-  readonly node: NodeId;
-}
-
-export function requestOf(header: RequestHeader): Request {
-  return { node: header.nodeid as NodeId, uid: header.uid, gid: header.gid, pid: header.pid };
+  /** Fills the reply. A failure is thrown as `Errno`, or its number returned where it is an everyday answer. */
+  run(fs: Filesystem, request: RequestHeader, args: Args, reply: Reply): unknown;
 }
 
 /** Ties the type of `decode`'s result to `run`'s argument, then forgets it: rows share one table type. */
@@ -79,19 +70,15 @@ function decodeSetattr(cursor: Cursor): AttributeChanges {
   const mode = cursor.u32();
   cursor.skip(4);
   const [uid, gid] = [cursor.u32(), cursor.u32()];
-  const has = (bit: number): boolean => (valid & bit) !== 0;
-  const stamp = (set: number, now: number, seconds: number, nsec: number): { value?: TimeChange } =>
-    has(now) ? { value: 'now' } : has(set) ? { value: time(seconds, nsec) } : {};
-  const newAtime = stamp(FATTR.ATIME, FATTR.ATIME_NOW, atime, atimensec).value;
-  const newMtime = stamp(FATTR.MTIME, FATTR.MTIME_NOW, mtime, mtimensec).value;
+  const given = <T>(bit: number, value: T): T | undefined => ((valid & bit) === 0 ? undefined : value);
   return {
-    ...(has(FATTR.MODE) && { mode: mode & ~S.IFMT }),
-    ...(has(FATTR.UID) && { uid }),
-    ...(has(FATTR.GID) && { gid }),
-    ...(has(FATTR.SIZE) && { size }),
-    ...(newAtime !== undefined && { atime: newAtime }),
-    ...(newMtime !== undefined && { mtime: newMtime }),
-    ...(has(FATTR.KILL_SUIDGID) && { killSetId: true }),
+    mode: given(FATTR.MODE, mode & ~S.IFMT),
+    uid: given(FATTR.UID, uid),
+    gid: given(FATTR.GID, gid),
+    size: given(FATTR.SIZE, size),
+    atime: given(FATTR.ATIME_NOW, 'now') ?? given(FATTR.ATIME, time(atime, atimensec)),
+    mtime: given(FATTR.MTIME_NOW, 'now') ?? given(FATTR.MTIME, time(mtime, mtimensec)),
+    killSetId: (valid & FATTR.KILL_SUIDGID) !== 0,
   };
 }
 
@@ -119,21 +106,17 @@ function decodeFsync(cursor: Cursor) {
 }
 
 /** Answers GETXATTR and LISTXATTR: size 0 asks for the length, a buffer that is too small is ERANGE. */
-function answerSized(reply: Reply, value: Uint8Array, size: number): void {
-  if (size === 0) {
-    reply.u32(value.length);
-    reply.u32(0);
-  } else if (value.length > size) {
-    throw new Errno(E.ERANGE);
-  } else {
-    reply.bytes(value);
-  }
+function answerSized(reply: Reply, value: Uint8Array, size: number): number | undefined {
+  if (size !== 0 && value.length > size) return E.ERANGE;
+  if (size !== 0) reply.bytes(value);
+  else answerCount32(reply, value.length);
+  return undefined;
 }
 
-function decodeGetxattr(cursor: Cursor) {
+function decodeXattrSize(cursor: Cursor): number {
   const size = cursor.u32();
   cursor.skip(4);
-  return { size };
+  return size;
 }
 
 function rename(name: string, layout: 'fuse_rename_in' | 'fuse_rename2_in'): Operation {
@@ -319,22 +302,24 @@ export const operations = {
   }),
   [Opcode.GETXATTR]: operation({
     name: 'GETXATTR',
-    decode: (cursor) => ({ ...decodeGetxattr(cursor), name: cursor.name() }),
+    decode: (cursor) => {
+      const size = decodeXattrSize(cursor);
+      return { size, name: cursor.name() };
+    },
     run: (fs, { node }, { name, size }, reply) => {
       const value = fs.getxattr(node, name);
-      if (value === undefined) throw new Errno(E.ENODATA);
-      answerSized(reply, value, size);
+      return value === undefined ? E.ENODATA : answerSized(reply, value, size);
     },
   }),
   [Opcode.LISTXATTR]: operation({
     name: 'LISTXATTR',
-    decode: decodeGetxattr,
-    run: (fs, { node }, { size }, reply) => {
+    decode: decodeXattrSize,
+    run: (fs, { node }, size, reply) => {
       const list = fs
         .listxattr(node)
         .map((name) => `${name}\0`)
         .join('');
-      answerSized(reply, Buffer.from(list, 'latin1'), size);
+      return answerSized(reply, Buffer.from(list, 'latin1'), size);
     },
   }),
   [Opcode.REMOVEXATTR]: operation({

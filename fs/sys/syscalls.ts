@@ -8,20 +8,22 @@
  */
 import { AT, O, PATH_MAX, POLLIN, XATTR_SIZE_MAX } from './constants.js';
 import { E, Errno } from './errno.js';
-import { errno, native } from './native.js';
+import { allocate, errno, type Memory, native } from './native.js';
 import { decodeStatx, STATX_SIZE, type Stat, type Time, type U64, u64 } from './stat.js';
+
+export { allocate, type Memory } from './native.js';
 
 type Call = keyof typeof native;
 
-const pathA = Buffer.alloc(PATH_MAX + 1);
-const pathB = Buffer.alloc(PATH_MAX + 1);
-const attributeName = Buffer.alloc(PATH_MAX + 1);
+const pathA = allocate(PATH_MAX + 1);
+const pathB = allocate(PATH_MAX + 1);
+const attributeName = allocate(PATH_MAX + 1);
 
-/** Writes `text` as a C string into `buffer`. A longer one than the kernel takes is refused as it would. */
-function cString(buffer: Buffer, text: string): Buffer {
+/** Writes `text` as a C string into `memory`. A longer one than the kernel takes is refused as it would. */
+function cString({ bytes, address }: Memory, text: string): number {
   if (text.length >= PATH_MAX) throw new Errno(E.ENAMETOOLONG);
-  buffer[buffer.write(text, 0, 'latin1')] = 0;
-  return buffer;
+  bytes[bytes.write(text, 0, 'latin1')] = 0;
+  return address;
 }
 
 function check(call: Call, result: number): number {
@@ -52,15 +54,15 @@ export function dup2(from: number, to: number): void {
   check('dup3', native.dup3(from, to, 0));
 }
 
-const statBuffer = Buffer.from(new ArrayBuffer(STATX_SIZE));
-const statWords = new Uint32Array(statBuffer.buffer);
+const statMemory = allocate(STATX_SIZE);
+const statWords = new Uint32Array(statMemory.bytes.buffer);
 const STATX_BASIC_STATS = 0x7ff;
 const AT_NO_AUTOMOUNT = 0x800;
 
 /** statx(2) of `name` in `dirfd`, symlinks not followed; undefined if there is no such name. */
 export function statat(dirfd: number, name: string): Stat | undefined {
   const flags = AT.SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
-  if (native.statx(dirfd, cString(pathA, name), flags, STATX_BASIC_STATS, statBuffer) < 0) {
+  if (native.statx(dirfd, cString(pathA, name), flags, STATX_BASIC_STATS, statMemory.address) < 0) {
     const code = errno();
     if (code === E.ENOENT) return undefined;
     throw new Errno(code, 'statx');
@@ -68,11 +70,11 @@ export function statat(dirfd: number, name: string): Stat | undefined {
   return decodeStatx(statWords);
 }
 
-const emptyPath = Buffer.alloc(1);
+const emptyPath = allocate(1);
 
 /** statx(2) of an open descriptor. */
 export function fstat(fd: number): Stat {
-  check('statx', native.statx(fd, emptyPath, AT.EMPTY_PATH, STATX_BASIC_STATS, statBuffer));
+  check('statx', native.statx(fd, emptyPath.address, AT.EMPTY_PATH, STATX_BASIC_STATS, statMemory.address));
   return decodeStatx(statWords);
 }
 
@@ -84,8 +86,8 @@ export interface DirectoryEntry {
   readonly type: number;
 }
 
-const direntBuffer = Buffer.from(new ArrayBuffer(256 * 1024));
-const direntWords = new DataView(direntBuffer.buffer);
+const dirents = allocate(256 * 1024);
+const direntWords = new DataView(dirents.bytes.buffer);
 const DIRENT_NAME = 19;
 /** DT_* times 4096 is S_IF* (readdir(3), "d_type"). */
 const DT_SHIFT = 12;
@@ -95,12 +97,12 @@ export function readDirectory(fd: number): DirectoryEntry[] {
   const entries: DirectoryEntry[] = [];
   check('lseek', native.lseek(fd, 0, 0));
   for (;;) {
-    const end = check('getdents64', native.getdents64(fd, direntBuffer, direntBuffer.length));
+    const end = check('getdents64', native.getdents64(fd, dirents.address, dirents.bytes.length));
     if (end === 0) return entries;
     for (let at = 0; at < end; ) {
       const length = direntWords.getUint16(at + 16, true);
-      const nul = direntBuffer.indexOf(0, at + DIRENT_NAME);
-      const name = direntBuffer.toString('latin1', at + DIRENT_NAME, nul);
+      const nul = dirents.bytes.indexOf(0, at + DIRENT_NAME);
+      const name = dirents.bytes.toString('latin1', at + DIRENT_NAME, nul);
       if (name !== '.' && name !== '..') {
         const ino = u64(direntWords.getUint32(at, true), direntWords.getUint32(at + 4, true));
         entries.push({ name, ino, type: direntWords.getUint8(at + 18) << DT_SHIFT });
@@ -147,10 +149,24 @@ export function readlinkat(dirfd: number, name: string): string {
   return linkBuffer.toString('latin1', 0, check('readlinkat', length));
 }
 
+/**
+ * Calls on a descriptor fail with EBADF if it was opened with O_PATH; its magic link in /proc leads to the same inode.
+ */
+function viaDescriptor(onDescriptor: () => number, onPath: () => number): number {
+  const result = onDescriptor();
+  return result < 0 && errno() === E.EBADF ? onPath() : result;
+}
+
 /** fchmodat(2). It follows symlinks: callers make sure that `name` is none. An empty name means `dirfd` itself. */
 export function fchmodat(dirfd: number, name: string, mode: number): void {
-  const path = name === '' ? procPath(dirfd, name) : cString(pathA, name);
-  check('fchmodat', native.fchmodat(dirfd, path, mode, 0));
+  const result =
+    name === ''
+      ? viaDescriptor(
+          () => native.fchmod(dirfd, mode),
+          () => native.fchmodat(AT.FDCWD, procPath(dirfd, name), mode, 0),
+        )
+      : native.fchmodat(dirfd, cString(pathA, name), mode, 0);
+  check('fchmodat', result);
 }
 
 /** fchownat(2), symlinks not followed; -1 keeps an id; an empty name means `dirfd` itself. */
@@ -162,28 +178,33 @@ export function fchownat(dirfd: number, name: string, uid: number, gid: number):
 /** A timestamp to set, or one of the two special requests of utimensat(2). */
 export type TimeChange = Time | 'now' | 'keep';
 
-const timesBuffer = Buffer.alloc(32);
+const times = allocate(32);
 const TIMESPEC_SIZE = 16;
 const UTIME_NOW = 0x3fffffff;
 const UTIME_OMIT = 0x3ffffffe;
 
-function encodeTimes(atime: TimeChange, mtime: TimeChange): Buffer {
+function encodeTimes(atime: TimeChange, mtime: TimeChange): number {
   [atime, mtime].forEach((time, index) => {
     const at = index * TIMESPEC_SIZE;
     const special = time === 'now' ? UTIME_NOW : UTIME_OMIT;
     const [seconds, nanoseconds] = typeof time === 'string' ? [0, special] : [time.seconds, time.nanoseconds];
-    timesBuffer.writeBigInt64LE(BigInt(seconds), at);
-    timesBuffer.writeBigInt64LE(BigInt(nanoseconds), at + 8);
+    times.bytes.writeBigInt64LE(BigInt(seconds), at);
+    times.bytes.writeBigInt64LE(BigInt(nanoseconds), at + 8);
   });
-  return timesBuffer;
+  return times.address;
 }
 
 /** utimensat(2), symlinks not followed. An empty name means `dirfd` itself. */
 export function utimensat(dirfd: number, name: string, atime: TimeChange, mtime: TimeChange): void {
-  const times = encodeTimes(atime, mtime);
-  const [at, path, flags] =
-    name === '' ? [AT.FDCWD, procPath(dirfd, name), 0] : [dirfd, cString(pathA, name), AT.SYMLINK_NOFOLLOW];
-  check('utimensat', native.utimensat(at, path, times, flags));
+  const pair = encodeTimes(atime, mtime);
+  const result =
+    name === ''
+      ? viaDescriptor(
+          () => native.futimens(dirfd, pair),
+          () => native.utimensat(AT.FDCWD, procPath(dirfd, name), pair, 0),
+        )
+      : native.utimensat(dirfd, cString(pathA, name), pair, AT.SYMLINK_NOFOLLOW);
+  check('utimensat', result);
 }
 
 // --- data ------------------------------------------------------------------------------------------------------
@@ -282,14 +303,14 @@ export function fstatfs(fd: number): FilesystemStat {
  * The path of `name` below `dirfd` for calls without an *at form: the l*xattr calls do not follow its last component.
  * An empty name means the descriptor itself, whatever it is open on; those calls must follow the magic link.
  */
-function procPath(dirfd: number, name: string): Buffer {
+function procPath(dirfd: number, name: string): number {
   return cString(pathA, name === '' ? `/proc/self/fd/${dirfd}` : `/proc/self/fd/${dirfd}/${name}`);
 }
 
-const xattrBuffer = Buffer.alloc(XATTR_SIZE_MAX);
+const xattrValue = allocate(XATTR_SIZE_MAX);
 
 function xattrResult(call: Call, length: number): Buffer | undefined {
-  if (length >= 0) return xattrBuffer.subarray(0, length);
+  if (length >= 0) return xattrValue.bytes.subarray(0, length);
   const code = errno();
   if (code === E.ENODATA || code === E.EOPNOTSUPP) return undefined;
   throw new Errno(code, call);
@@ -297,9 +318,17 @@ function xattrResult(call: Call, length: number): Buffer | undefined {
 
 /** getxattr(2); undefined when absent or unsupported. The result aliases a scratch buffer until the next call. */
 export function getxattrat(dirfd: number, name: string, attribute: string): Buffer | undefined {
-  const call = name === '' ? 'getxattr' : 'lgetxattr';
   const key = cString(attributeName, attribute);
-  return xattrResult(call, native[call](procPath(dirfd, name), key, xattrBuffer, xattrBuffer.length));
+  const value = xattrValue.address;
+  const size = XATTR_SIZE_MAX;
+  const length =
+    name === ''
+      ? viaDescriptor(
+          () => native.fgetxattr(dirfd, key, value, size),
+          () => native.getxattr(procPath(dirfd, name), key, value, size),
+        )
+      : native.lgetxattr(procPath(dirfd, name), key, value, size);
+  return xattrResult('getxattr', length);
 }
 
 export function setxattrat(
@@ -309,20 +338,42 @@ export function setxattrat(
   value: Uint8Array,
   flags = 0,
 ): void {
-  const call = name === '' ? 'setxattr' : 'lsetxattr';
   const key = cString(attributeName, attribute);
-  check(call, native[call](procPath(dirfd, name), key, value, value.length, flags));
+  const size = value.length;
+  const result =
+    name === ''
+      ? viaDescriptor(
+          () => native.fsetxattr(dirfd, key, value, size, flags),
+          () => native.setxattr(procPath(dirfd, name), key, value, size, flags),
+        )
+      : native.lsetxattr(procPath(dirfd, name), key, value, size, flags);
+  check('setxattr', result);
 }
 
 export function removexattrat(dirfd: number, name: string, attribute: string): void {
-  const call = name === '' ? 'removexattr' : 'lremovexattr';
-  check(call, native[call](procPath(dirfd, name), cString(attributeName, attribute)));
+  const key = cString(attributeName, attribute);
+  const result =
+    name === ''
+      ? viaDescriptor(
+          () => native.fremovexattr(dirfd, key),
+          () => native.removexattr(procPath(dirfd, name), key),
+        )
+      : native.lremovexattr(procPath(dirfd, name), key);
+  check('removexattr', result);
 }
 
 /** listxattr(2): the attribute names; empty where the filesystem has none. */
 export function listxattrat(dirfd: number, name: string): string[] {
-  const call = name === '' ? 'listxattr' : 'llistxattr';
-  const list = xattrResult(call, native[call](procPath(dirfd, name), xattrBuffer, xattrBuffer.length));
+  const into = xattrValue.address;
+  const size = XATTR_SIZE_MAX;
+  const length =
+    name === ''
+      ? viaDescriptor(
+          () => native.flistxattr(dirfd, into, size),
+          () => native.listxattr(procPath(dirfd, name), into, size),
+        )
+      : native.llistxattr(procPath(dirfd, name), into, size);
+  const list = xattrResult('listxattr', length);
   return list === undefined || list.length === 0
     ? []
     : list.toString('latin1', 0, list.length - 1).split('\0');
@@ -419,7 +470,7 @@ export function mountSetattr(fd: number, attributes: number): void {
   const result = native.syscallPath(
     SYS_mount_setattr,
     fd,
-    emptyPath,
+    emptyPath.address,
     AT.EMPTY_PATH,
     argument,
     SIZEOF_MOUNT_ATTR,
@@ -491,14 +542,14 @@ export class PollSet {
 }
 
 /** read(2) on a non-blocking descriptor: the count, or the negated errno. Never throws. */
-export function tryRead(fd: number, into: Uint8Array): number {
-  const count = native.read(fd, into, into.length);
+export function tryRead(fd: number, into: Memory): number {
+  const count = native.read(fd, into.address, into.bytes.length);
   return count < 0 ? -errno() : count;
 }
 
 /** write(2): the count, or the negated errno. Never throws. */
-export function tryWrite(fd: number, from: Uint8Array, length: number): number {
-  const count = native.write(fd, from, length);
+export function tryWrite(fd: number, from: Memory, length: number): number {
+  const count = native.write(fd, from.address, length);
   return count < 0 ? -errno() : count;
 }
 

@@ -4,7 +4,7 @@
  * Errors are no news: ENOENT says that the kernel does not know the node or name, ENODEV that it is unmounted.
  */
 import { workerData } from 'node:worker_threads';
-import { tryWrite } from '../sys/syscalls.js';
+import { allocate, tryWrite } from '../sys/syscalls.js';
 import { NotifyRing } from './notify.js';
 
 export interface NotifierData {
@@ -12,9 +12,13 @@ export interface NotifierData {
   readonly shared: SharedArrayBuffer;
 }
 
+/** The longest notification: headers and a name. */
+const MESSAGE_MAX = 1024;
+
 const { fd, shared } = workerData as NotifierData;
 const ring = new NotifyRing(shared);
+const memory = allocate(MESSAGE_MAX);
 for (let message = ring.pop(); message !== undefined; message = ring.pop()) {
-  const length = new DataView(message.buffer).getUint32(0, true);
-  tryWrite(fd, message, length);
+  memory.bytes.set(message);
+  tryWrite(fd, memory, memory.bytes.readUInt32LE(0));
 }

@@ -16,9 +16,9 @@ import { Cursor, decodeHeader, Malformed, type RequestHeader } from '../protocol
 import { Reply } from '../protocol/encode.js';
 import type { Filesystem } from '../protocol/filesystem.js';
 import { type Connection, decodeInit, encodeInit, negotiate, type Wishes } from '../protocol/handshake.js';
-import { type Operation, operationOf, requestOf } from '../protocol/operations.js';
+import { type Operation, operationOf } from '../protocol/operations.js';
 import { E, Errno, errnoName } from '../sys/errno.js';
-import { tryRead, tryWrite } from '../sys/syscalls.js';
+import { allocate, type Memory, tryRead, tryWrite } from '../sys/syscalls.js';
 import { Idle } from './idle.js';
 
 export interface SessionOptions {
@@ -45,16 +45,18 @@ const AGAIN = new Set([-E.EINTR, -E.ENOENT]);
 /** read(2) results that mean the connection is over: unmounted or aborted. */
 const OVER = new Set([0, -E.ENODEV, -E.ECONNABORTED]);
 const STDERR = 2;
+/** More than the largest opcode. */
+const COUNTED_OPCODES = 64;
 
 export class Session {
   readonly #fd: number;
   readonly #filesystem: Filesystem;
   readonly #options: SessionOptions;
-  readonly #input: Buffer;
+  readonly #input: Memory;
   readonly #cursor: Cursor;
   readonly #reply: Reply;
   #connection: Connection | undefined;
-  readonly #counts = new Map<string, number>();
+  readonly #counts = new Float64Array(COUNTED_OPCODES);
   readonly #logged = new Set<string>();
 
   /** @param fd /dev/fuse, non-blocking, of a mounted filesystem */
@@ -63,14 +65,15 @@ export class Session {
     this.#filesystem = filesystem;
     this.#options = options;
     const size = options.wishes.maxWrite + MESSAGE_OVERHEAD;
-    this.#input = Buffer.from(new ArrayBuffer(size));
-    this.#cursor = new Cursor(this.#input);
+    this.#input = allocate(size);
+    this.#cursor = new Cursor(this.#input.bytes);
     this.#reply = new Reply(size);
   }
 
   /** How often each operation was asked for. */
   get counts(): Record<string, number> {
-    return Object.fromEntries(this.#counts);
+    const asked = [...this.#counts.entries()].filter(([, count]) => count > 0);
+    return Object.fromEntries(asked.map(([opcode, count]) => [operationOf(opcode)?.name ?? opcode, count]));
   }
 
   /** Serves until the filesystem is unmounted. */
@@ -97,7 +100,7 @@ export class Session {
 
   /** The buffer that `serve` finds its message in. */
   get input(): Buffer {
-    return this.#input;
+    return this.#input.bytes;
   }
 
   /** Answers the message of `length` bytes in the input buffer. */
@@ -121,12 +124,13 @@ export class Session {
 
   #run(header: RequestHeader, operation: Operation | undefined): number {
     if (operation === undefined || this.#connection === undefined) return E.ENOSYS;
-    this.#counts.set(operation.name, (this.#counts.get(operation.name) ?? 0) + 1);
+    this.#counts[header.opcode] = (this.#counts[header.opcode] ?? 0) + 1;
     let args: unknown;
     let error = 0;
     try {
       args = operation.decode(this.#cursor, this.#connection);
-      operation.run(this.#filesystem, requestOf(header), args, this.#reply);
+      const result = operation.run(this.#filesystem, header, args, this.#reply);
+      if (typeof result === 'number') error = result;
     } catch (thrown) {
       error = this.#errnoOf(operation.name, thrown);
     }
@@ -157,7 +161,7 @@ export class Session {
 
   #send(header: RequestHeader, error: number): void {
     const length = this.#reply.finish(header.uniqueLow, header.uniqueHigh, error);
-    const written = tryWrite(this.#fd, this.#reply.buffer, length);
+    const written = tryWrite(this.#fd, this.#reply.memory, length);
     if (written < 0) this.#notDelivered(written);
   }
 
@@ -178,7 +182,7 @@ export class Session {
       value?.type === 'Buffer' ? `${value.data.length} bytes` : value,
     );
     const result = error === 0 ? 'ok' : errnoName(error);
-    writeSync(STDERR, `${name} node=${header.nodeid} pid=${header.pid} ${shown ?? ''} = ${result}\n`);
+    writeSync(STDERR, `${name} node=${header.node} pid=${header.pid} ${shown ?? ''} = ${result}\n`);
   }
 
   /** Logs each kind of trouble once. */

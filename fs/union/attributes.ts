@@ -30,7 +30,7 @@ export function setattr(union: Union, node: Node, changes: AttributeChanges): At
     if (node instanceof DirectoryNode) throw new Errno(E.EISDIR);
     ftruncate(union.handles.writer(node), changes.size);
   }
-  if (changes.killSetId === true) dropSetId(union, node);
+  if (changes.killSetId) dropSetId(union, node);
   const { dirfd, name } = locate(union, node);
   if (changes.uid !== undefined || changes.gid !== undefined) {
     fchownat(dirfd, name, changes.uid ?? -1, changes.gid ?? -1);

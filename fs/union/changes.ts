@@ -8,6 +8,7 @@
 import type { Notifier } from '../protocol/filesystem.js';
 import { AT, FUSE_SUPER_MAGIC, IN, O } from '../sys/constants.js';
 import {
+  allocate,
   close,
   fstatfs,
   inotifyAddWatch,
@@ -56,7 +57,7 @@ export class Changes {
   readonly #notifier: Notifier;
   readonly #watched = new Map<number, Set<DirectoryNode>>();
   readonly #watches = new Map<DirectoryNode, number[]>();
-  readonly #buffer = Buffer.alloc(64 * 1024);
+  readonly #memory = allocate(64 * 1024);
 
   constructor(union: Union, notifier: Notifier) {
     this.#union = union;
@@ -103,10 +104,10 @@ export class Changes {
   /** Handles all events that have arrived. */
   drain(): void {
     for (;;) {
-      const end = tryRead(this.fd, this.#buffer);
+      const end = tryRead(this.fd, this.#memory);
       if (end <= 0) return;
       for (let at = 0; at < end; ) {
-        const length = this.#buffer.readUInt32LE(at + 12);
+        const length = this.#memory.bytes.readUInt32LE(at + 12);
         this.#event(at, length);
         at += EVENT_HEADER + length;
       }
@@ -114,13 +115,13 @@ export class Changes {
   }
 
   #event(at: number, length: number): void {
-    const watch = this.#buffer.readInt32LE(at);
-    const mask = this.#buffer.readUInt32LE(at + 4);
+    const watch = this.#memory.bytes.readInt32LE(at);
+    const mask = this.#memory.bytes.readUInt32LE(at + 4);
     if ((mask & IN.Q_OVERFLOW) !== 0) {
       for (const node of this.#watches.keys()) distrust(this.#union, node);
       return;
     }
-    const field = this.#buffer.toString('latin1', at + EVENT_HEADER, at + EVENT_HEADER + length);
+    const field = this.#memory.bytes.toString('latin1', at + EVENT_HEADER, at + EVENT_HEADER + length);
     const name = field.slice(0, Math.max(field.indexOf('\0'), 0));
     for (const node of this.#watched.get(watch) ?? []) this.#changed(node, name, mask);
   }

@@ -7,15 +7,15 @@
  * ovl_create_or_link in fs/overlayfs/dir.c.
  */
 import type { Caller, Entry, NewInode } from '../protocol/filesystem.js';
-import { NAME_MAX, S } from '../sys/constants.js';
+import { NAME_MAX, O, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { isDirectory, type Stat } from '../sys/stat.js';
-import { linkat, mkdirat, mknodat, statat, symlinkat } from '../sys/syscalls.js';
+import { linkat, mkdirat, mknodat, openat, statat, symlinkat } from '../sys/syscalls.js';
 import { execute, Target } from './apply.js';
 import { copyUpFile } from './copy-up.js';
 import { LayerDirectory } from './layer.js';
 import { entryOf, statOf } from './lookup.js';
-import type { DirectoryNode, FileNode, Node } from './node.js';
+import { type DirectoryNode, FileNode, type Node } from './node.js';
 import { ABSENT, plan, type Situation } from './rules.js';
 import type { Union } from './state.js';
 import { isDotName } from './whiteout.js';
@@ -32,22 +32,25 @@ function checkNewInode(inode: NewInode): void {
   if (isWhiteout) throw new Errno(E.EPERM);
 }
 
-/** Makes the inode itself. */
-function makeInode(union: Union, caller: Caller, inode: NewInode, dirfd: number, name: string): void {
+/**
+ * Makes the inode itself. A regular file comes with a descriptor, because whoever makes one mostly writes to it at
+ * once, and because its mode may forbid opening it later; other kinds give -1.
+ */
+function makeInode(union: Union, caller: Caller, inode: NewInode, dirfd: number, name: string): number {
   union.actAs(caller);
-  switch (inode.kind) {
-    case 'symlink':
-      symlinkat(inode.target, dirfd, name);
-      return;
-    case 'directory':
-      union.mask(inode.umask);
-      mkdirat(dirfd, name, inode.mode & ~S.IFMT);
-      return;
-    case 'node':
-      union.mask(inode.umask);
-      mknodat(dirfd, name, inode.mode, inode.major, inode.minor);
+  if (inode.kind === 'symlink') {
+    symlinkat(inode.target, dirfd, name);
+    return -1;
   }
+  union.mask(inode.umask);
+  const type = inode.mode & S.IFMT;
+  if (inode.kind === 'directory') mkdirat(dirfd, name, inode.mode & ~S.IFMT);
+  else if (type === S.IFREG) return openat(dirfd, name, NEW_FILE, inode.mode & ~S.IFMT);
+  else mknodat(dirfd, name, inode.mode, inode.major, inode.minor);
+  return -1;
 }
+
+const NEW_FILE = O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW;
 
 /** FUSE_MKNOD, FUSE_MKDIR, FUSE_SYMLINK. */
 export function create(
@@ -59,10 +62,12 @@ export function create(
 ): Entry {
   checkNewName(name);
   checkNewInode(inode);
-  const stat = place(union, parent, name, inode.kind === 'directory', (dirfd, at) =>
-    makeInode(union, caller, inode, dirfd, at),
-  );
+  let fd = -1;
+  const stat = place(union, parent, name, inode.kind === 'directory', (dirfd, at) => {
+    fd = makeInode(union, caller, inode, dirfd, at);
+  });
   const node = newNode(union, parent, name, stat);
+  if (fd >= 0 && node instanceof FileNode) union.handles.adopt(node, fd, true);
   return entryOf(union, parent, node, stat);
 }
 

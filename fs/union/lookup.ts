@@ -72,9 +72,9 @@ export function* candidates(
 ): Generator<Candidate> {
   for (let index = skip; index < directories.length; index++) {
     const directory = directories[index] as LayerDirectory;
-    const candidate = { directory, name, ...probe(union, directory, name, index + 1 < directories.length) };
-    yield candidate;
-    const redirect = candidate.entry.is === 'directory' ? candidate.entry.redirect : undefined;
+    const { entry, stat } = probe(union, directory, name, index + 1 < directories.length);
+    yield { directory, name, stat, entry };
+    const redirect = entry.is === 'directory' ? entry.redirect : undefined;
     if (redirect === undefined) continue;
     if (redirect.startsWith('/')) yield* fromRoots(union, directory, redirect.slice(1).split('/'));
     else yield* candidates(union, directories, redirect, index + 1);

@@ -51,7 +51,8 @@ export function unescapeXattr(attribute: string): string | undefined {
 /** Where a node's inode is reached by *at calls; an empty name means the descriptor itself. */
 export function locate(union: Union, node: Node): { dirfd: number; name: string } {
   if (node instanceof DirectoryNode) return { dirfd: union.handles.directory(node.top), name: '' };
-  if (node.pinned >= 0) return { dirfd: node.pinned, name: '' };
+  const fd = union.handles.ifOpen(node);
+  if (fd !== undefined) return { dirfd: fd, name: '' };
   return { dirfd: union.handles.directory(node.home.directory), name: node.home.name };
 }
 
