@@ -23,8 +23,6 @@ const DETACH_GRACE_MS = 1000;
 /** Seconds after which layers are looked at again that cannot be watched. */
 const UNWATCHABLE_TTL = 1;
 const MIN_DESCRIPTORS = 64;
-/** Requests leave short-lived objects: with room for them, few survive to be copied. */
-const YOUNG_GENERATION_MB = 64;
 
 export class Server {
   /** Settles when the serving thread has ended; rejects if it failed. */
@@ -87,8 +85,7 @@ export class Server {
 }
 
 function start(module: string, workerData: unknown): Worker {
-  const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB };
-  return new Worker(new URL(module, import.meta.url), { workerData, resourceLimits });
+  return new Worker(new URL(module, import.meta.url), { workerData });
 }
 
 function exitOf(worker: Worker): Promise<void> {
