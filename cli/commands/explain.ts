@@ -131,7 +131,7 @@ function describeEntry(entry: LayerEntry): string {
 }
 
 const REASONS: Record<Cover['why'], string> = {
-  nondirectory: 'is not a directory',
+  nondirectory: 'holds the name',
   whiteout: 'deletes it',
   opaque: 'is opaque',
   'covered by a directory': 'is not a directory either way',

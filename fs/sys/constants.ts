@@ -63,6 +63,8 @@ export const MS = {
   BIND: 4096,
   REC: 16384,
   PRIVATE: 1 << 18,
+  SLAVE: 1 << 19,
+  SHARED: 1 << 20,
   RELATIME: 1 << 21,
 } as const;
 export const MNT_DETACH = 2;

@@ -1,0 +1,424 @@
+/**
+ * Protects the promises of `rules.ts`: the view it computes is that of overlayfs, every plan makes the view change
+ * exactly as the operation would on a plain directory tree, and a crash after any system call of a plan leaves the
+ * old view or the new one.
+ *
+ * Every combination of what three layers can hold under a name is tried; the oracle is the model beside this file.
+ * No exceptions are needed for crashes but one the kernel has too: until the step "keep-parent-times" (and whenever
+ * names change) a crash may leave the parent directory with the time of the change.
+ */
+import { assert } from 'chai';
+import {
+  type LayerEntry,
+  merge,
+  type Operation,
+  type Plan,
+  plan,
+  planRename,
+  type Refusal,
+  type RenameMode,
+  type Situation,
+  STEPS,
+  type Step,
+} from '../../fs/union/rules.js';
+import { Random } from '../random.js';
+import { Machine, type Place, pathOf } from './machine.js';
+import { descend, flatten, freeze, inode, print, replaceIn, type Seen, touchIn } from './model.js';
+import {
+  ALL_FORMS,
+  build,
+  describe as described,
+  emptyLayer,
+  everyHolding,
+  FORMS,
+  type Form,
+  type Holding,
+  origin,
+  place,
+  type Stack,
+  situationOf,
+  UPPER_FORMS,
+} from './stacks.js';
+
+const SEED = 20240607;
+const NAME: Place = { directory: ['p'], name: 'n' };
+const BESIDE: Place = { directory: ['p'], name: 'm' };
+const ELSEWHERE: Place = { directory: ['q'], name: 'm' };
+const OPERATIONS: readonly Operation[] = ['read', 'write', 'create', 'mkdir', 'unlink', 'rmdir'];
+const MODES: readonly RenameMode[] = ['replace', 'noreplace', 'exchange'];
+/** Directories whose times follow the names in them. */
+const PARENTS = ['', '/p', '/q'];
+
+type Outcome = { readonly view: Seen } | { readonly refused: Refusal };
+
+// --- what operations do to a plain tree ------------------------------------------------------------------------
+
+const isEmpty = (directory: Seen): boolean => Object.keys(directory.children).length === 0;
+const kindIn = (seen: Seen | undefined): Seen['kind'] | 'nothing' => seen?.kind ?? 'nothing';
+
+function born(kind: 'file' | 'directory'): Seen {
+  const { owner, mode, xattrs, times } = inode(kind, 'new');
+  const ino = kind === 'file' ? 'new' : '';
+  return { kind, ino, data: '', owner, mode, xattrs, times, from: ['new'], children: {} };
+}
+
+function put(view: Seen, at: Place, seen: Seen | undefined): Seen {
+  return touchIn(replaceIn(view, pathOf(at), seen), at.directory);
+}
+
+function changed(seen: Seen): Seen {
+  return { ...seen, data: seen.kind === 'file' ? 'changed' : seen.data, xattrs: ['user.changed'] };
+}
+
+/** The errno values of open(2), mkdir(2), unlink(2), rmdir(2). */
+function refusal(operation: Operation, seen: Seen | undefined): Refusal | undefined {
+  const exists = seen !== undefined;
+  if (operation === 'create' || operation === 'mkdir') return exists ? 'EEXIST' : undefined;
+  if (!exists) return 'ENOENT';
+  if (operation === 'unlink') return seen.kind === 'directory' ? 'EISDIR' : undefined;
+  if (operation !== 'rmdir') return undefined;
+  if (seen.kind !== 'directory') return 'ENOTDIR';
+  return isEmpty(seen) ? undefined : 'ENOTEMPTY';
+}
+
+function perform(operation: Operation, view: Seen, at: Place): Outcome {
+  const seen = descend(view, pathOf(at));
+  const refused = refusal(operation, seen);
+  if (refused !== undefined) return { refused };
+  if (operation === 'read' || seen === undefined) {
+    if (operation === 'read') return { view };
+    return { view: put(view, at, born(operation === 'mkdir' ? 'directory' : 'file')) };
+  }
+  if (operation === 'write') return { view: replaceIn(view, pathOf(at), changed(seen)) };
+  return { view: put(view, at, undefined) };
+}
+
+/** rename(2), renameat2(2). */
+function renameRefusal(from: Seen | undefined, to: Seen | undefined, mode: RenameMode): Refusal | undefined {
+  if (from === undefined) return 'ENOENT';
+  if (mode === 'exchange') return to === undefined ? 'ENOENT' : undefined;
+  if (to === undefined) return undefined;
+  if (mode === 'noreplace') return 'EEXIST';
+  if (to.kind !== 'directory') return from.kind === 'directory' ? 'ENOTDIR' : undefined;
+  if (from.kind !== 'directory') return 'EISDIR';
+  return isEmpty(to) ? undefined : 'ENOTEMPTY';
+}
+
+function performRename(view: Seen, at: Place, to: Place, mode: RenameMode): Outcome {
+  const [moved, replaced] = [descend(view, pathOf(at)), descend(view, pathOf(to))];
+  const refused = renameRefusal(moved, replaced, mode);
+  if (refused !== undefined) return { refused };
+  return { view: put(put(view, at, mode === 'exchange' ? replaced : undefined), to, moved) };
+}
+
+// --- carrying a plan out ---------------------------------------------------------------------------------------
+
+/** Runs a plan to its end and checks the view after every system call. */
+function check(
+  label: () => string,
+  stack: Stack,
+  plan: Plan,
+  expected: Outcome,
+  task: Parameters<Machine['run']>[1],
+) {
+  if ('refused' in plan || 'refused' in expected) {
+    assert.deepEqual(
+      'refused' in plan ? plan : 'carried out',
+      'refused' in expected ? expected : 'carried out',
+      label(),
+    );
+    return undefined;
+  }
+  const machine = new Machine(stack.upper, stack.below);
+  const untimed = (seen: Seen): string => print(seen, PARENTS);
+  const [before, after] = [untimed(machine.view()), untimed(expected.view)];
+  let reached = before === after;
+  const done: Step[] = [];
+  for (const step of machine.run(plan.steps, task)) {
+    done.push(step);
+    const now = untimed(machine.view());
+    if (now === after) reached = true;
+    else if (now !== before || reached) {
+      assert.fail(
+        now,
+        reached ? after : before,
+        `${label()}: a crash after ${done.join(', ')} shows neither view`,
+      );
+    }
+  }
+  assert.isTrue(reached, `${label()}: ${plan.steps.join(', ')} changed nothing`);
+  if (print(machine.view()) !== print(expected.view)) {
+    assert.strictEqual(
+      print(machine.view()),
+      print(expected.view),
+      `${label()}: after ${plan.steps.join(', ')}`,
+    );
+  }
+  if (Object.keys(machine.work).length > 0) assert.fail(`${label()}: something is left in work`);
+  return machine;
+}
+
+/** A whiteout that the plan has left under a name must cover something. */
+function assertNoIdleWhiteout(label: () => string, stack: Stack, at: Place): void {
+  const left = stack.upper.children[at.directory[0] ?? '']?.children[at.name];
+  if (left?.kind !== 'whiteout' || descend(stack.below, pathOf(at)) !== undefined) return;
+  assert.fail(`${label()}: a whiteout is left under ${at.name} that covers nothing`);
+}
+
+// --- tests -----------------------------------------------------------------------------------------------------
+
+describe('union/rules: merge', () => {
+  /** The entries that a lookup meets from the top down, and the directory each is in; redirects are followed. */
+  function entries(forms: readonly Form[]): { entry: LayerEntry; id: string }[] {
+    let name = 'n';
+    return forms.map((form, layer) => {
+      const id = `${name}@${layer}`;
+      if (name !== 'n') return { entry: FORMS.directory, id };
+      const entry: LayerEntry = FORMS[form];
+      if (entry.is === 'directory' && entry.redirect !== undefined) name = origin('n');
+      return { entry, id };
+    });
+  }
+
+  /** Three lower layers that hold `forms`. */
+  function flat(forms: readonly Form[]): Seen | undefined {
+    const layers = forms.map((form, layer) => {
+      const root = emptyLayer(layer, ['p']);
+      const parent = root.children['p']?.children ?? {};
+      place(parent, 'n', form, layer, 'full');
+      place(parent, origin('n'), 'directory', layer, 'full');
+      return freeze(root);
+    });
+    return descend(flatten(layers.reverse()), pathOf(NAME));
+  }
+
+  const combinations = ALL_FORMS.flatMap((a) =>
+    ALL_FORMS.flatMap((b) => ALL_FORMS.map((c) => [a, b, c] as const)),
+  );
+
+  it('shows what applying the layers one onto the other shows, for every combination', () => {
+    for (const forms of combinations) {
+      const found = entries(forms);
+      const view = merge(found.map(({ entry }) => entry));
+      const layers = view.shows === 'nothing' ? [] : view.shows === 'directory' ? view.layers : [view.layer];
+      const from = layers.map((layer) => found[layer]?.id);
+      const expected = flat(forms);
+      assert.deepEqual(
+        { shows: view.shows, from },
+        { shows: kindIn(expected), from: expected?.from ?? [] },
+        forms.join(),
+      );
+    }
+  });
+
+  it('takes no entry below the cover it names, and nothing there matters', () => {
+    for (const forms of combinations) {
+      const found = entries(forms).map(({ entry }) => entry);
+      const { cover } = merge(found);
+      const needed = cover === undefined ? found.length : cover.layer + 1;
+      const lazy = (function* () {
+        yield* found.slice(0, needed);
+        if (needed < found.length) throw new Error(`${forms.join()}: an entry below the cover was taken`);
+      })();
+      assert.deepEqual(merge(lazy), merge(found));
+    }
+  });
+
+  const COVERS: readonly [string, readonly LayerEntry[], ReturnType<typeof merge>][] = [
+    ['nothing anywhere', [FORMS.absent, FORMS.absent], { shows: 'nothing' }],
+    [
+      'a whiteout',
+      [FORMS.absent, FORMS['whiteout device'], FORMS.file],
+      { shows: 'nothing', cover: { layer: 1, why: 'whiteout' } },
+    ],
+    [
+      'a file over a directory',
+      [FORMS.file, FORMS.directory],
+      { shows: 'file', layer: 0, cover: { layer: 0, why: 'nondirectory' } },
+    ],
+    [
+      'a directory over a file',
+      [FORMS.directory, FORMS.file, FORMS.directory],
+      { shows: 'directory', layers: [0], cover: { layer: 1, why: 'covered by a directory' } },
+    ],
+    [
+      'directories down to an opaque one',
+      [FORMS.directory, FORMS.absent, FORMS['directory opaque by xattr'], FORMS.directory],
+      { shows: 'directory', layers: [0, 2], cover: { layer: 2, why: 'opaque' } },
+    ],
+    [
+      'directories down to a whiteout',
+      [FORMS.directory, FORMS.directory, FORMS['whiteout .wh.NAME'], FORMS.directory],
+      { shows: 'directory', layers: [0, 1], cover: { layer: 2, why: 'whiteout' } },
+    ],
+  ];
+  for (const [what, given, expected] of COVERS) {
+    it(`says what ended the search: ${what}`, () => assert.deepEqual(merge(given), expected));
+  }
+
+  it('numbers layers from where it is told to', () => {
+    const view = merge([FORMS.absent, FORMS.directory, FORMS.file], 3);
+    assert.deepEqual(view, {
+      shows: 'directory',
+      layers: [4],
+      cover: { layer: 5, why: 'covered by a directory' },
+    });
+  });
+});
+
+describe('union/rules: plan', () => {
+  const holdings = everyHolding();
+
+  for (const operation of OPERATIONS) {
+    it(`${operation}: the view changes as it should and survives crashes, for every combination`, () => {
+      const make = () => inode(operation === 'mkdir' ? 'directory' : 'file', 'new');
+      for (const holding of holdings) {
+        const stack = build([NAME, holding]);
+        const before = new Machine(stack.upper, stack.below).view();
+        const label = () => `${operation} ${described(holding)}`;
+        const planned = plan(operation, situationOf(stack, NAME, holding));
+        const machine = check(label, stack, planned, perform(operation, before, NAME), { at: NAME, make });
+        if (machine !== undefined) assertNoIdleWhiteout(label, stack, NAME);
+      }
+    });
+  }
+
+  it('mkdir: what appears below later does not show through', () => {
+    for (const holding of holdings.filter(({ parent }) => parent !== 'above')) {
+      const stack = build([NAME, holding]);
+      const planned = plan('mkdir', situationOf(stack, NAME, holding));
+      if ('refused' in planned) continue;
+      const steps = new Machine(stack.upper, stack.below).run(planned.steps, {
+        at: NAME,
+        make: () => inode('directory', 'new'),
+      });
+      Array.from(steps);
+      const later = build([
+        NAME,
+        { forms: ['absent', 'directory', 'directory'], contents: 'full', parent: 'below' },
+      ]);
+      const seen = descend(new Machine(stack.upper, later.below).view(), pathOf(NAME));
+      assert.deepEqual(seen?.from, ['new'], described(holding));
+    }
+  });
+
+  it('refuses every change, and nothing else, of a union without upper', () => {
+    for (const holding of holdings.filter(({ parent }) => parent === 'below')) {
+      const stack = build([NAME, holding]);
+      const situation = situationOf(stack, NAME, holding);
+      for (const operation of OPERATIONS) {
+        const expected = operation === 'read' ? plan('read', situation) : { refused: 'EROFS' };
+        assert.deepEqual(plan(operation, situation, false), expected, `${operation} ${described(holding)}`);
+      }
+    }
+  });
+});
+
+describe('union/rules: planRename', () => {
+  /** Pairs drawn from all combinations of two names, in each mode. */
+  const DRAWN = 4000;
+
+  /** What lowers can show under a name, once each. */
+  const LOWERS: readonly (readonly [Form, Form])[] = [
+    ['absent', 'absent'],
+    ['file', 'absent'],
+    ['directory', 'directory'],
+    ['directory', 'file'],
+    ['directory redirected by a path', 'absent'],
+    ['whiteout device', 'directory'],
+  ];
+
+  function few(contents: readonly Holding['contents'][]): Holding[] {
+    const forms = UPPER_FORMS.flatMap((top) => LOWERS.map((lowers) => [top, ...lowers] as const));
+    return contents.flatMap((each) =>
+      forms
+        .filter((held) => each === 'full' || held.some((form) => FORMS[form].is === 'directory'))
+        .map((held): Holding => ({ forms: held, contents: each, parent: 'merged' })),
+    );
+  }
+
+  function checkRename(source: Holding, target: Holding, to: Place, mode: RenameMode): void {
+    const stack = build([NAME, source], [to, target]);
+    const before = new Machine(stack.upper, stack.below).view();
+    const label = () =>
+      `rename (${mode}) ${described(source)} to /${pathOf(to).join('/')} ${described(target)}`;
+    const planned = planRename(situationOf(stack, NAME, source), situationOf(stack, to, target), mode);
+    const machine = check(label, stack, planned, performRename(before, NAME, to, mode), { at: NAME, to });
+    if (machine === undefined) return;
+    assertNoIdleWhiteout(label, stack, NAME);
+    assertNoIdleWhiteout(label, stack, to);
+  }
+
+  for (const mode of MODES) {
+    it(`${mode}: the view changes as it should and survives crashes, within a directory`, () => {
+      const targets = few(['full', 'empty', 'hidden']);
+      for (const source of few(['full'])) {
+        for (const target of targets) checkRename(source, target, BESIDE, mode);
+      }
+    });
+
+    it(`${mode}: the same for ${DRAWN} pairs of all combinations, across directories too`, () => {
+      const random = new Random(SEED);
+      const holdings = everyHolding();
+      for (let drawn = 0; drawn < DRAWN; drawn++) {
+        const [source, target] = [random.pick(holdings), random.pick(holdings)];
+        const across = source.parent !== target.parent || random.below(2) === 0;
+        checkRename(source, target, across ? ELSEWHERE : BESIDE, mode);
+      }
+    });
+  }
+
+  it('refuses every rename in a union without upper', () => {
+    const file: Situation = { upper: 'absent', below: 'file' };
+    for (const mode of MODES) {
+      assert.deepEqual(planRename(file, { upper: 'absent', below: 'nothing' }, mode, false), {
+        refused: 'EROFS',
+      });
+    }
+  });
+
+  it('keeps a directory without lower ones from merging with what appears below its new name later', () => {
+    for (const source of everyHolding()) {
+      const stack = build(
+        [NAME, source],
+        [ELSEWHERE, { forms: ['absent', 'absent', 'absent'], contents: 'full', parent: 'merged' }],
+      );
+      const target: Situation = { upper: 'absent', below: 'nothing', parentMerged: true };
+      const machine = new Machine(stack.upper, stack.below);
+      const moved = descend(machine.view(), pathOf(NAME));
+      const planned = planRename(situationOf(stack, NAME, source), target, 'replace');
+      if ('refused' in planned || moved?.kind !== 'directory' || moved.from.length > 1) continue;
+      Array.from(machine.run(planned.steps, { at: NAME, to: ELSEWHERE }));
+      const later = build(
+        [NAME, source],
+        [ELSEWHERE, { forms: ['absent', 'directory', 'directory'], contents: 'full', parent: 'below' }],
+      );
+      const now = descend(new Machine(stack.upper, later.below).view(), pathOf(ELSEWHERE));
+      assert.deepEqual(
+        Object.keys(now?.children ?? {}).sort(),
+        Object.keys(moved.children).sort(),
+        described(source),
+      );
+    }
+  });
+});
+
+describe('union/rules: steps', () => {
+  it('every step that a plan names is described, and every one described is used', () => {
+    const named = new Set<string>();
+    const collect = (plan: Plan): void => {
+      if (!('refused' in plan)) for (const step of plan.steps) named.add(step);
+    };
+    const situations = new Map<string, Situation>();
+    for (const holding of everyHolding()) {
+      const situation = situationOf(build([NAME, holding]), NAME, holding);
+      situations.set(JSON.stringify(situation), situation);
+    }
+    for (const one of situations.values()) {
+      for (const operation of OPERATIONS) collect(plan(operation, one));
+      for (const other of situations.values())
+        for (const mode of MODES) collect(planRename(one, other, mode));
+    }
+    assert.sameMembers([...named], Object.keys(STEPS));
+  });
+});
