@@ -37,7 +37,7 @@ export class Reply {
 
   begin(): void {
     this.#end = SIZEOF.fuse_out_header;
-    this.handedOut.length = 0;
+    if (this.handedOut.length > 0) this.handedOut.length = 0;
   }
 
   /** Completes the header and gives the message's length. With an error (positive errno) the body is dropped. */

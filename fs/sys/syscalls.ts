@@ -183,15 +183,23 @@ const TIMESPEC_SIZE = 16;
 const UTIME_NOW = 0x3fffffff;
 const UTIME_OMIT = 0x3ffffffe;
 
+const timesView = new DataView(times.bytes.buffer);
+const TWO_32 = 2 ** 32;
+
 function encodeTimes(atime: TimeChange, mtime: TimeChange): number {
-  [atime, mtime].forEach((time, index) => {
-    const at = index * TIMESPEC_SIZE;
-    const special = time === 'now' ? UTIME_NOW : UTIME_OMIT;
-    const [seconds, nanoseconds] = typeof time === 'string' ? [0, special] : [time.seconds, time.nanoseconds];
-    times.bytes.writeBigInt64LE(BigInt(seconds), at);
-    times.bytes.writeBigInt64LE(BigInt(nanoseconds), at + 8);
-  });
+  encodeTime(0, atime);
+  encodeTime(TIMESPEC_SIZE, mtime);
   return times.address;
+}
+
+/** struct timespec. */
+function encodeTime(at: number, time: TimeChange): void {
+  const seconds = typeof time === 'string' ? 0 : time.seconds;
+  timesView.setUint32(at, seconds % TWO_32, true);
+  timesView.setInt32(at + 4, Math.floor(seconds / TWO_32), true);
+  const special = time === 'now' ? UTIME_NOW : UTIME_OMIT;
+  timesView.setUint32(at + 8, typeof time === 'string' ? special : time.nanoseconds, true);
+  timesView.setUint32(at + 12, 0, true);
 }
 
 /** utimensat(2), symlinks not followed. An empty name means `dirfd` itself. */

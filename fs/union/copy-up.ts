@@ -61,6 +61,7 @@ export function copyUpDirectory(union: Union, node: DirectoryNode): LayerDirecto
     name,
   });
   node.upper = new LayerDirectory(upper, parent.upper, name);
+  parent.listing?.add(name, S.IFDIR, node.ino);
   return node.upper;
 }
 

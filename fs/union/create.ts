@@ -14,6 +14,7 @@ import { linkat, mkdirat, mknodat, openat, statat, symlinkat } from '../sys/sysc
 import { execute, Target } from './apply.js';
 import { copyUpFile } from './copy-up.js';
 import { LayerDirectory } from './layer.js';
+import { Listing } from './listing.js';
 import { entryOf, statOf } from './lookup.js';
 import { type DirectoryNode, FileNode, type Node } from './node.js';
 import { ABSENT, plan, type Situation } from './rules.js';
@@ -110,7 +111,9 @@ function newNode(union: Union, parent: DirectoryNode, name: string, stat: Stat):
   if (isDirectory(stat.mode)) {
     const upper = new LayerDirectory(parent.upper.layer, parent.upper, name);
     const ino = union.inodes.of(stat.dev, stat.ino);
-    node = union.newDirectory(ino, { parent, name }, { upper, lowers: [] });
+    const made = union.newDirectory(ino, { parent, name }, { upper, lowers: [] });
+    made.listing = new Listing(); // it is empty, and every later name passes through here
+    node = made;
   } else {
     node = union.newFile(stat, { directory: parent.upper, name });
     node.bare = true;

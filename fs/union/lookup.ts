@@ -284,7 +284,7 @@ export function find(
   if (known !== undefined && !known.stale && union.trusts(parent)) {
     return { node: known, stat: statOf(union, known) };
   }
-  const found = resolve(union, parent, name, skip);
+  const found = isListedAbsent(union, parent, name) ? undefined : resolve(union, parent, name, skip);
   if (found === undefined) {
     if (known !== undefined) forgetName(parent, name, known);
     return undefined;
@@ -293,6 +293,12 @@ export function find(
   // A name of a file whose other name was copied up shows that copy.
   const moved = node instanceof FileNode && (node.layerIno !== found.stat.ino || node.dev !== found.stat.dev);
   return { node, stat: moved ? statOf(union, node) : found.stat };
+}
+
+/** Whether an up-to-date listing says that there is no such name. */
+function isListedAbsent(union: Union, parent: DirectoryNode, name: string): boolean {
+  const { listing } = parent;
+  return listing !== undefined && !listing.stale && union.trusts(parent) && listing.get(name) === undefined;
 }
 
 /** The attributes of a node where they are stored. */

@@ -106,10 +106,10 @@ export class Machine {
         return yield* this.#makeParents(to);
       case 'copy-up':
       case 'copy-up-directory':
-        return yield* this.#copyUp(at);
+        return yield* this.#copyUp(at, step === 'copy-up-directory');
       case 'copy-up-target':
       case 'copy-up-target-directory':
-        return yield* this.#copyUp(to);
+        return yield* this.#copyUp(to, step === 'copy-up-target-directory');
       case 'clear-target':
         return yield* this.#clear(to);
       default:
@@ -122,13 +122,14 @@ export class Machine {
     for (let depth = 1; depth <= directory.length; depth++) {
       const name = must(directory[depth - 1], 'parent');
       if (this.#find(directory.slice(0, depth)) === undefined) {
-        yield* this.#copyUp({ directory: directory.slice(0, depth - 1), name });
+        yield* this.#copyUp({ directory: directory.slice(0, depth - 1), name }, true);
       }
     }
   }
 
-  *#copyUp(at: Place): Generator<Step> {
+  *#copyUp(at: Place, directory: boolean): Generator<Step> {
     const { kind } = must(descend(this.view(), pathOf(at)), 'source of a copy');
+    if (directory !== (kind === 'directory')) throw new Error(`a ${kind} is copied up as something else`);
     const plan = planCopyUp(kind);
     if ('refused' in plan) throw new Error(plan.refused);
     yield* this.run(plan.steps, { at });
@@ -138,6 +139,7 @@ export class Machine {
   *#clear(at: Place): Generator<Step> {
     const task: Task = { at };
     const old = this.#at(at);
+    if (Object.keys(old.children).length === 0) throw new Error('clear-target: there is nothing to clear');
     this.#stage(task, { ...old, id: `${old.id} cleared`, children: {} });
     yield 'clear-target';
     for (const step of ['mark-staged-opaque', 'exchange', 'discard'] as const) {

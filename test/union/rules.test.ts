@@ -23,7 +23,7 @@ import {
 } from '../../fs/union/rules.js';
 import { Random } from '../random.js';
 import { Machine, type Place, pathOf } from './machine.js';
-import { descend, flatten, freeze, inode, print, replaceIn, type Seen, touchIn } from './model.js';
+import { descend, flatten, freeze, inode, must, print, replaceIn, type Seen, touchIn } from './model.js';
 import {
   ALL_FORMS,
   build,
@@ -158,9 +158,11 @@ function check(
   return machine;
 }
 
-/** A whiteout that the plan has left under a name must cover something. */
-function assertNoIdleWhiteout(label: () => string, stack: Stack, at: Place): void {
+/** What the plan has left under a name: no whiteout that covers nothing, no redirect that an opaque mark annuls. */
+function assertNothingIdle(label: () => string, stack: Stack, at: Place): void {
   const left = stack.upper.children[at.directory[0] ?? '']?.children[at.name];
+  if (left?.opaque && left.redirect !== undefined)
+    assert.fail(`${label()}: ${at.name} is opaque and redirected`);
   if (left?.kind !== 'whiteout' || descend(stack.below, pathOf(at)) !== undefined) return;
   assert.fail(`${label()}: a whiteout is left under ${at.name} that covers nothing`);
 }
@@ -183,10 +185,11 @@ describe('union/rules: merge', () => {
   /** Three lower layers that hold `forms`. */
   function flat(forms: readonly Form[]): Seen | undefined {
     const layers = forms.map((form, layer) => {
-      const root = emptyLayer(layer, ['p']);
-      const parent = root.children['p']?.children ?? {};
-      place(parent, 'n', form, layer, 'full');
-      place(parent, origin('n'), 'directory', layer, 'full');
+      const parent = 'p';
+      const root = emptyLayer(layer, [parent]);
+      const children = must(root.children[parent], parent).children;
+      place(children, 'n', form, layer, 'full');
+      place(children, origin('n'), 'directory', layer, 'full');
       return freeze(root);
     });
     return descend(flatten(layers.reverse()), pathOf(NAME));
@@ -278,7 +281,7 @@ describe('union/rules: plan', () => {
         const label = () => `${operation} ${described(holding)}`;
         const planned = plan(operation, situationOf(stack, NAME, holding));
         const machine = check(label, stack, planned, perform(operation, before, NAME), { at: NAME, make });
-        if (machine !== undefined) assertNoIdleWhiteout(label, stack, NAME);
+        if (machine !== undefined) assertNothingIdle(label, stack, NAME);
       }
     });
   }
@@ -345,8 +348,8 @@ describe('union/rules: planRename', () => {
     const planned = planRename(situationOf(stack, NAME, source), situationOf(stack, to, target), mode);
     const machine = check(label, stack, planned, performRename(before, NAME, to, mode), { at: NAME, to });
     if (machine === undefined) return;
-    assertNoIdleWhiteout(label, stack, NAME);
-    assertNoIdleWhiteout(label, stack, to);
+    assertNothingIdle(label, stack, NAME);
+    assertNothingIdle(label, stack, to);
   }
 
   for (const mode of MODES) {
