@@ -82,13 +82,17 @@ function serve(data: ServeData): void {
       maxWrite: MAX_WRITE,
     },
     trace: data.trace,
-    onReady: () => tell('ready'),
+    onReady: ({ flags }) => {
+      queue.canExpire = flags.has('HAS_EXPIRE_ONLY');
+      tell('ready');
+    },
     background: {
       fds: [data.stop, ...(union.changes === undefined ? [] : [union.changes.fd])],
       run: () => {
         union.changes?.drain();
-        queue.flush();
-        return !takeEventfd(data.stop);
+        const flushed = queue.flush();
+        if (takeEventfd(data.stop)) return 'end';
+        return flushed ? 'done' : 'again';
       },
     },
   });

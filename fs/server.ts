@@ -60,6 +60,10 @@ export class Server {
       .finally(() => {
         close(fd); // the last descriptor: whoever is still inside a detached mount is cut off
         close(this.#stop);
+      })
+      .catch((failure: unknown) => {
+        detach(this.#mountpoint, true); // nobody serves it any more
+        throw failure;
       });
     const early = this.ended.then(() => {
       throw new Error('the mount ended before it was usable');

@@ -110,8 +110,11 @@ export interface Filesystem {
 
 /** Tells the kernel that what it remembers is no longer true. Delivery is asynchronous and in order. */
 export interface Notifier {
-  /** The name may mean something else now, or nothing, or have appeared. */
-  invalidateEntry(parent: NodeId, name: string): void;
+  /**
+   * The name may mean something else now, or nothing, or have appeared.
+   * @param mayHoldMounts something may be mounted below the name, which must survive
+   */
+  invalidateEntry(parent: NodeId, name: string, mayHoldMounts: boolean): void;
   /** Attributes, and data or directory listing, have changed. */
   invalidateInode(node: NodeId): void;
 }

@@ -9,9 +9,10 @@ import { PollSet, schedYield } from '../sys/syscalls.js';
 
 /** Longest spin in milliseconds: four wake-ups. */
 const SPIN = 0.2;
-const FOREVER = -1;
 
 export class Idle {
+  static readonly FOREVER = -1;
+
   readonly #poll: PollSet;
   /** How long to spin before sleeping, in milliseconds. */
   #budget = SPIN;
@@ -40,10 +41,10 @@ export class Idle {
     return true;
   }
 
-  /** Sleeps until something is readable. */
-  sleep(): void {
+  /** Sleeps until something is readable, at most `timeout` milliseconds. */
+  sleep(timeout: number): void {
     const before = performance.now();
-    this.#poll.wait(FOREVER);
+    this.#poll.wait(timeout);
     this.#budget = performance.now() - before < SPIN ? SPIN : 0;
     this.#since = undefined;
   }

@@ -87,12 +87,12 @@ export function encodeInvalidateInode(node: NodeId): Buffer {
   return message;
 }
 
-/** struct fuse_notify_inval_entry_out. EXPIRE_ONLY leaves alone what is mounted below the name. */
-export function encodeInvalidateEntry(parent: NodeId, name: string): Buffer {
+/** struct fuse_notify_inval_entry_out. With `expireOnly`, what is mounted below the name is left alone. */
+export function encodeInvalidateEntry(parent: NodeId, name: string, expireOnly: boolean): Buffer {
   const message = notification(NotifyCode.INVAL_ENTRY, 16 + name.length + 1);
   message.writeBigUInt64LE(BigInt(parent), SIZEOF.fuse_out_header);
   message.writeUInt32LE(name.length, SIZEOF.fuse_out_header + 8);
-  message.writeUInt32LE(FUSE_EXPIRE_ONLY, SIZEOF.fuse_out_header + 12);
+  message.writeUInt32LE(expireOnly ? FUSE_EXPIRE_ONLY : 0, SIZEOF.fuse_out_header + 12);
   message.write(name, SIZEOF.fuse_out_header + 16, 'latin1');
   return message;
 }
@@ -106,23 +106,23 @@ export class NotifyQueue implements Notifier {
     this.#ring = ring;
   }
 
-  invalidateEntry(parent: NodeId, name: string): void {
-    this.#waiting.push(encodeInvalidateEntry(parent, name));
+  /** Kernels before 6.2 cannot let an entry expire: dropping it would unmount what is mounted below. */
+  canExpire = true;
+
+  invalidateEntry(parent: NodeId, name: string, mayHoldMounts: boolean): void {
+    if (mayHoldMounts && !this.canExpire) return;
+    this.#waiting.push(encodeInvalidateEntry(parent, name, this.canExpire));
   }
 
   invalidateInode(node: NodeId): void {
     this.#waiting.push(encodeInvalidateInode(node));
   }
 
-  /** Hands over as much as the ring takes. */
-  flush(): void {
-    if (this.#waiting.length === 0) return;
+  /** Hands over as much as the ring takes; false if something is left. */
+  flush(): boolean {
+    if (this.#waiting.length === 0) return true;
     const rest = this.#waiting.findIndex((message) => !this.#ring.push(message));
     this.#waiting = rest < 0 ? [] : this.#waiting.slice(rest);
-  }
-
-  /** Whether something is left that the ring had no room for. */
-  get pending(): boolean {
-    return this.#waiting.length > 0;
+    return rest < 0;
   }
 }

@@ -26,7 +26,7 @@ export interface SessionOptions {
   /** Write a line per request to standard error. */
   readonly trace: boolean;
   /** Called once, when INIT is answered. */
-  readonly onReady: () => void;
+  readonly onReady: (connection: Connection) => void;
   /** Other work of the serving thread, such as changes of layers. */
   readonly background: Background;
 }
@@ -34,8 +34,8 @@ export interface SessionOptions {
 export interface Background {
   /** Descriptors that become readable when there is such work. */
   readonly fds: readonly number[];
-  /** False ends the session, whether or not the filesystem is still mounted. */
-  run(): boolean;
+  /** Does what there is to do: whether all is done, some is to be tried again soon, or the session must end. */
+  run(): 'done' | 'again' | 'end';
 }
 
 /** Background work is looked after at least once in this many requests. */
@@ -45,6 +45,8 @@ const AGAIN = new Set([-E.EINTR, -E.ENOENT]);
 /** read(2) results that mean the connection is over: unmounted or aborted. */
 const OVER = new Set([0, -E.ENODEV, -E.ECONNABORTED]);
 const STDERR = 2;
+/** How soon background work that had to wait is tried again. */
+const RETRY_MS = 10;
 /** More than the largest opcode. */
 const COUNTED_OPCODES = 64;
 
@@ -85,11 +87,12 @@ export class Session {
       if (length > 0) {
         idle.busy();
         this.serve(length);
-        if (served++ % BACKGROUND_EVERY === 0 && !background.run()) return;
+        if (served++ % BACKGROUND_EVERY === 0 && background.run() === 'end') return;
       } else if (length === -E.EAGAIN) {
         if (idle.spin()) continue;
-        if (!background.run()) return;
-        idle.sleep();
+        const state = background.run();
+        if (state === 'end') return;
+        idle.sleep(state === 'again' ? RETRY_MS : Idle.FOREVER);
       } else if (OVER.has(length)) {
         return;
       } else if (!AGAIN.has(length)) {
@@ -156,7 +159,7 @@ export class Session {
     if (result.outcome === 'agreed') this.#connection = result.connection;
     this.#reply.bytes(encodeInit(this.#connection));
     this.#send(header, 0);
-    if (result.outcome === 'agreed') this.#options.onReady();
+    if (result.outcome === 'agreed') this.#options.onReady(result.connection);
   }
 
   #send(header: RequestHeader, error: number): void {

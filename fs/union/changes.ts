@@ -18,7 +18,7 @@ import {
   tryRead,
 } from '../sys/syscalls.js';
 import { distrust } from './lookup.js';
-import type { DirectoryNode } from './node.js';
+import { DirectoryNode } from './node.js';
 import type { Union } from './state.js';
 
 const EVENTS =
@@ -162,7 +162,8 @@ export class Changes {
   }
 
   forgetEntry(parent: DirectoryNode, name: string): void {
-    this.#notifier.invalidateEntry(parent.id, name);
+    const isDirectory = parent.children.get(name) instanceof DirectoryNode;
+    this.#notifier.invalidateEntry(parent.id, name, isDirectory);
   }
 
   forgetListing(node: DirectoryNode): void {
