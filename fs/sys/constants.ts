@@ -46,7 +46,6 @@ export const AT = {
 
 export const RENAME = { NOREPLACE: 1, EXCHANGE: 2, WHITEOUT: 4 } as const;
 export const SEEK = { SET: 0, CUR: 1, END: 2, DATA: 3, HOLE: 4 } as const;
-export const XATTR = { CREATE: 1, REPLACE: 2 } as const;
 export const POLLIN = 1;
 
 /** mount(2) and umount2(2). */

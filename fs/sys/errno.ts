@@ -9,8 +9,6 @@ import { constants } from 'node:os';
 /** errno numbers of the running architecture, by name (errno(3)); ENOATTR is Linux's ENODATA. */
 export const E = constants.errno;
 
-export type ErrnoName = keyof typeof E;
-
 const names = new Map<number, string>(Object.entries(E).map(([name, code]) => [code, name]));
 names.set(E.EAGAIN, 'EAGAIN');
 names.set(E.EOPNOTSUPP, 'EOPNOTSUPP');

@@ -36,7 +36,6 @@ type ListXattr = (path: Pointer, list: Pointer, size: Int) => Int64;
 type RemoveXattr = (path: Pointer, name: Pointer) => Int;
 
 export const native = {
-  open: bind<(path: Pointer, flags: Int, mode: Int) => Int>('int open(void *path, int flags, uint mode)'),
   openat: bind<(dirfd: Int, path: Pointer, flags: Int, mode: Int) => Int>(
     'int openat(int dirfd, void *path, int flags, uint mode)',
   ),

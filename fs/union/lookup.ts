@@ -15,7 +15,7 @@ import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
 import { decodeOrigin, isImpure, readOrigin } from './origin.js';
 import { ABSENT, type LayerEntry, merge } from './rules.js';
 import { FOREVER, type Union } from './state.js';
-import { classify, isDotName, readsDotNames, refuseMetacopy } from './whiteout.js';
+import { classify, type Depth, isDotName, readsDotNames, refuseMetacopy } from './whiteout.js';
 
 /** What lies under a name, before it is tied to a node. */
 export type Found =
@@ -49,7 +49,15 @@ export function probe(
   if (isDotName(name) && readsDotNames(directory.layer)) return { entry: ABSENT, stat: undefined };
   const dirfd = union.handles.directory(directory);
   const stat = statat(dirfd, name);
-  return { entry: classify(directory.layer, dirfd, name, stat, somethingBelow), stat };
+  return {
+    entry: classify(directory.layer, dirfd, name, stat, depth(union, directory, somethingBelow)),
+    stat,
+  };
+}
+
+/** A redirect may lead to deeper layers that lack this directory. */
+export function depth(union: Union, directory: LayerDirectory, sameName: boolean): Depth {
+  return { sameName, anyName: directory.layer.index + 1 < union.layers.length };
 }
 
 /** One place to look: a name in a directory of a layer. */

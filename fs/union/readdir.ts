@@ -9,7 +9,7 @@ import { S } from '../sys/constants.js';
 import { type DirectoryEntry, readDirectory, statat } from '../sys/syscalls.js';
 import type { LayerDirectory } from './layer.js';
 import { type ListedName, Listing } from './listing.js';
-import { entryOf, find } from './lookup.js';
+import { depth, entryOf, find } from './lookup.js';
 import type { DirectoryNode } from './node.js';
 import { isImpure } from './origin.js';
 import type { Union } from './state.js';
@@ -45,7 +45,7 @@ function mergeNames(union: Union, directories: readonly LayerDirectory[]): Map<s
         continue;
       }
       if (hidden.has(name) || shown.has(name)) continue;
-      if (isWhiteout(directory, dirfd, entry, somethingBelow)) hidden.add(name);
+      if (isWhiteout(union, directory, dirfd, entry, somethingBelow)) hidden.add(name);
       else shown.set(name, { type: entry.type, ino: union.inodes.of(directory.layer.dev, entry.ino), skip });
     }
     for (const name of hides) if (!shown.has(name)) hidden.add(name);
@@ -57,6 +57,7 @@ function mergeNames(union: Union, directories: readonly LayerDirectory[]): Map<s
 const maybeDevice = (type: number): boolean => type === S.IFCHR || type === 0;
 
 function isWhiteout(
+  union: Union,
   directory: LayerDirectory,
   dirfd: number,
   entry: DirectoryEntry,
@@ -66,7 +67,8 @@ function isWhiteout(
   if (!maybeDevice(entry.type) && !maybeXattr) return false;
   const stat = statat(dirfd, entry.name);
   if (stat === undefined) return true;
-  return classify(directory.layer, dirfd, entry.name, stat, somethingBelow).is === 'whiteout';
+  const below = depth(union, directory, somethingBelow);
+  return classify(directory.layer, dirfd, entry.name, stat, below).is === 'whiteout';
 }
 
 const DOT_COOKIE = 1;

@@ -43,7 +43,7 @@ export class Union {
   readonly root: DirectoryNode;
   /** Reports changes of lower directories; undefined unless `layerChanges` is "watch". */
   changes: Changes | undefined;
-  readonly counters = { copiedUpFiles: 0, copiedUpBytes: 0, requests: 0 };
+  readonly counters = { copiedUpFiles: 0, copiedUpBytes: 0 };
 
   readonly #nodes = new Map<NodeId, Node>();
   /** Files with several links, by inode in their layer. */

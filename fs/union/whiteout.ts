@@ -87,8 +87,16 @@ export function refuseMetacopy(dirfd: number, name: string): void {
   }
 }
 
+/** How far the answer matters: whether the merge goes on below, with this name or with a redirected one. */
+export interface Depth {
+  /** A deeper layer has the same parent directory. */
+  readonly sameName: boolean;
+  /** There is a deeper layer at all. */
+  readonly anyName: boolean;
+}
+
 /**
- * What a layer holds under `name`, given its stat. `somethingBelow`: deeper layers matter, so opaqueness does.
+ * What a layer holds under `name`, given its stat.
  * @param dirfd the layer's directory
  */
 export function classify(
@@ -96,14 +104,14 @@ export function classify(
   dirfd: number,
   name: string,
   stat: Stat | undefined,
-  somethingBelow: boolean,
+  below: Depth,
 ): LayerEntry {
   if (stat === undefined) {
-    const hidden = somethingBelow && readsDotNames(layer) && statat(dirfd, DOT_WHITEOUT + name) !== undefined;
+    const hidden = below.sameName && readsDotNames(layer) && statat(dirfd, DOT_WHITEOUT + name) !== undefined;
     return hidden ? { is: 'whiteout', form: 'dot-wh' } : { is: 'absent' };
   }
   if (isDirectory(stat.mode)) {
-    return somethingBelow ? directoryEntry(layer, dirfd, name) : { is: 'directory' };
+    return below.anyName ? directoryEntry(layer, dirfd, name) : { is: 'directory' };
   }
   if (isWhiteoutDevice(stat)) return { is: 'whiteout', form: 'device' };
   if (layer.hasXattrWhiteouts && isXattrWhiteout(dirfd, name, stat)) return { is: 'whiteout', form: 'xattr' };
