@@ -14,6 +14,8 @@ const LENGTH_PREFIX = 4;
 const WRITTEN = 0;
 const READ = 1;
 const STOPPED = 2;
+/** Changes with every push and with the stop: what the reader sleeps on, so that it misses neither. */
+const SIGNAL = 3;
 const CONTROL_WORDS = 4;
 
 /** A single-writer, single-reader queue of messages in shared memory. Positions count bytes and wrap at 2^31. */
@@ -41,16 +43,18 @@ export class NotifyRing {
       this.#bytes[position(written + LENGTH_PREFIX + index)] = message[index] as number;
     }
     Atomics.store(this.#control, WRITTEN, (written + size) | 0);
-    Atomics.notify(this.#control, WRITTEN);
+    this.#wake();
     return true;
   }
 
   /** Waits for the next message; undefined once stopped. */
   pop(): Uint8Array | undefined {
     const read = Atomics.load(this.#control, READ);
-    while (Atomics.load(this.#control, WRITTEN) === read) {
+    for (;;) {
+      const signal = Atomics.load(this.#control, SIGNAL);
+      if (Atomics.load(this.#control, WRITTEN) !== read) break;
       if (Atomics.load(this.#control, STOPPED) !== 0) return undefined;
-      Atomics.wait(this.#control, WRITTEN, read);
+      Atomics.wait(this.#control, SIGNAL, signal);
     }
     const length = this.#view.getUint32(position(read), true);
     const message = new Uint8Array(length);
@@ -64,8 +68,12 @@ export class NotifyRing {
   /** Ends the reader, which may be waiting. */
   stop(): void {
     Atomics.store(this.#control, STOPPED, 1);
-    Atomics.add(this.#control, WRITTEN, 0);
-    Atomics.notify(this.#control, WRITTEN);
+    this.#wake();
+  }
+
+  #wake(): void {
+    Atomics.add(this.#control, SIGNAL, 1);
+    Atomics.notify(this.#control, SIGNAL);
   }
 }
 

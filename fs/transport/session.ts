@@ -15,7 +15,14 @@ import { MESSAGE_OVERHEAD, Opcode, SIZEOF } from '../protocol/abi.js';
 import { Cursor, decodeHeader, Malformed, type RequestHeader } from '../protocol/decode.js';
 import { Reply } from '../protocol/encode.js';
 import type { Filesystem } from '../protocol/filesystem.js';
-import { type Connection, decodeInit, encodeInit, negotiate, type Wishes } from '../protocol/handshake.js';
+import {
+  type Connection,
+  decodeInit,
+  encodeInit,
+  type Negotiation,
+  negotiate,
+  type Wishes,
+} from '../protocol/handshake.js';
 import { type Operation, operationOf } from '../protocol/operations.js';
 import { E, Errno, errnoName } from '../sys/errno.js';
 import { allocate, type Memory, tryRead, tryWrite } from '../sys/syscalls.js';
@@ -151,7 +158,13 @@ export class Session {
   }
 
   #initialise(header: RequestHeader): void {
-    const result = negotiate(decodeInit(this.#cursor), this.#options.wishes);
+    let result: Negotiation;
+    try {
+      result = negotiate(decodeInit(this.#cursor), this.#options.wishes);
+    } catch (thrown) {
+      this.#send(header, this.#errnoOf('INIT', thrown));
+      return;
+    }
     if (result.outcome === 'refused') {
       this.#send(header, E.EPROTO);
       throw new Error(result.reason);

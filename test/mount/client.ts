@@ -8,6 +8,9 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
+/** One piece of code, or several that follow each other, each indented as its surroundings are. */
+export type Code = string | readonly string[];
+
 export interface ClientOptions {
   /** User and group; no further groups then. */
   readonly uid?: number;
@@ -24,6 +27,7 @@ import ctypes, errno, fcntl, json, mmap, os, stat, struct, sys
 
 libc = ctypes.CDLL(None, use_errno=True)
 AT_FDCWD, RENAME_NOREPLACE, RENAME_EXCHANGE = -100, 1, 2
+errno.errorcode[errno.EOPNOTSUPP] = 'EOPNOTSUPP'
 
 def renameat2(old, new, flags):
     if libc.renameat2(AT_FDCWD, os.fsencode(old), AT_FDCWD, os.fsencode(new), flags) != 0:
@@ -90,7 +94,7 @@ export class Client {
   }
 
   /** Runs a piece of code with `args` as its variables; gives what it assigns to `result`. */
-  async run<T = unknown>(code: string, args: object = {}): Promise<T> {
+  async run<T = unknown>(code: Code, args: object = {}): Promise<T> {
     this.#process.stdin?.write(request(code, args));
     return resultOf<T>(await this.#answer());
   }
@@ -120,7 +124,7 @@ export class Client {
 }
 
 /** Runs one piece of code in a process of its own and waits for it. */
-export function runPython<T>(code: string, args: object, options: ClientOptions): T {
+export function runPython<T>(code: Code, args: object, options: ClientOptions): T {
   const { stdout, error } = spawnSync(PYTHON, ['-c', LOOP], {
     input: request(code, args),
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -137,8 +141,9 @@ function processOptions({ uid, cwd }: ClientOptions) {
   return { ...(cwd !== undefined && { cwd }), ...(uid !== undefined && { uid, gid: uid }) };
 }
 
-function request(code: string, args: object): string {
-  return `${JSON.stringify({ code: dedent(code), args })}\n`;
+function request(code: Code, args: object): string {
+  const pieces = typeof code === 'string' ? [code] : code;
+  return `${JSON.stringify({ code: pieces.map(dedent).join('\n'), args })}\n`;
 }
 
 function resultOf<T>(answer: string): T {
@@ -148,7 +153,7 @@ function resultOf<T>(answer: string): T {
   return result;
 }
 
-/** Takes the common indentation off, so that code can be indented as its surroundings. */
+/** Takes the common indentation off. */
 function dedent(code: string): string {
   const lines = code.split('\n').filter((line) => line.trim() !== '');
   const indent = Math.min(...lines.map((line) => line.length - line.trimStart().length));

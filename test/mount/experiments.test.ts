@@ -278,13 +278,15 @@ describe(SUITE, () => {
       assert.equal(text(join(union.lowers[0] ?? '', 'file')), 'old');
     });
 
-    it('stay with the old data on kernel overlayfs, which is the difference we document', () => {
+    // Since Linux 4.19 read(2) reopens the file there; before, the descriptor was stale as well.
+    it('the mapping stays with the old data on kernel overlayfs, which is the difference we document', () => {
       const layers = place.layers('twenty-kernel', { lowers: [{ file: 'old' }] });
       mkdirSync(layers.work);
       const seen = withKernel({ ...layers, lower: layers.lowers }, (root) =>
         place.python<string[]>(READ_THEN_WRITE, { file: join(root, 'file') }),
       );
-      assert.deepEqual(seen, ['old', 'old', 'old', 'old', 'new']);
+      const [, , , mapping, fresh] = seen;
+      assert.deepEqual({ mapping, fresh }, { mapping: 'old', fresh: 'new' });
     });
   });
 });

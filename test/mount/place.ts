@@ -13,7 +13,7 @@ import { assert } from 'chai';
 import { cacheDirectory } from '../acceptance/cache.js';
 import { missingForMounts, requireConditions } from '../acceptance/conditions.js';
 import { run } from '../acceptance/run.js';
-import { Client, type ClientOptions, runPython } from './client.js';
+import { Client, type ClientOptions, type Code, runPython } from './client.js';
 import { isRunning, processesNaming, waitUntil } from './processes.js';
 import { type Tree, writeTree } from './tree.js';
 import { Watchdog } from './watchdog.js';
@@ -44,6 +44,8 @@ export interface Union {
   readonly upper: string;
   readonly work: string;
   readonly mountpoint: string;
+  /** The arguments of `unionfs` that mount it. */
+  readonly command: readonly string[];
   /** A path on the mount. */
   at(path: string): string;
   mount(): void;
@@ -131,7 +133,7 @@ export class Place {
       umount();
       mount();
     };
-    return { ...union, at: (path) => join(union.mountpoint, path), mount, umount, remount };
+    return { ...union, command, at: (path) => join(union.mountpoint, path), mount, umount, remount };
   }
 
   /** Makes and mounts a union. */
@@ -155,7 +157,7 @@ export class Place {
   }
 
   /** Runs one piece of Python in a process of its own; its result is what it assigns to `result`. */
-  python<T>(code: string, args: object = {}, options: ClientOptions = {}): T {
+  python<T>(code: Code, args: object = {}, options: ClientOptions = {}): T {
     return runPython<T>(code, args, { cwd: this.directory, ...options });
   }
 

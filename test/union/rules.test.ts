@@ -15,7 +15,6 @@ import {
   type Plan,
   plan,
   planRename,
-  type Refusal,
   type RenameMode,
   type Situation,
   STEPS,
@@ -23,7 +22,8 @@ import {
 } from '../../fs/union/rules.js';
 import { Random } from '../random.js';
 import { Machine, type Place, pathOf } from './machine.js';
-import { descend, flatten, freeze, inode, must, print, replaceIn, type Seen, touchIn } from './model.js';
+import { descend, flatten, freeze, inode, must, print, type Seen } from './model.js';
+import { kindIn, type Outcome, perform, performRename } from './oracle.js';
 import {
   ALL_FORMS,
   build,
@@ -48,68 +48,6 @@ const OPERATIONS: readonly Operation[] = ['read', 'write', 'create', 'mkdir', 'u
 const MODES: readonly RenameMode[] = ['replace', 'noreplace', 'exchange'];
 /** Directories whose times follow the names in them. */
 const PARENTS = ['', '/p', '/q'];
-
-type Outcome = { readonly view: Seen } | { readonly refused: Refusal };
-
-// --- what operations do to a plain tree ------------------------------------------------------------------------
-
-const isEmpty = (directory: Seen): boolean => Object.keys(directory.children).length === 0;
-const kindIn = (seen: Seen | undefined): Seen['kind'] | 'nothing' => seen?.kind ?? 'nothing';
-
-function born(kind: 'file' | 'directory'): Seen {
-  const { owner, mode, xattrs, times } = inode(kind, 'new');
-  const ino = kind === 'file' ? 'new' : '';
-  return { kind, ino, data: '', owner, mode, xattrs, times, from: ['new'], children: {} };
-}
-
-function put(view: Seen, at: Place, seen: Seen | undefined): Seen {
-  return touchIn(replaceIn(view, pathOf(at), seen), at.directory);
-}
-
-function changed(seen: Seen): Seen {
-  return { ...seen, data: seen.kind === 'file' ? 'changed' : seen.data, xattrs: ['user.changed'] };
-}
-
-/** The errno values of open(2), mkdir(2), unlink(2), rmdir(2). */
-function refusal(operation: Operation, seen: Seen | undefined): Refusal | undefined {
-  const exists = seen !== undefined;
-  if (operation === 'create' || operation === 'mkdir') return exists ? 'EEXIST' : undefined;
-  if (!exists) return 'ENOENT';
-  if (operation === 'unlink') return seen.kind === 'directory' ? 'EISDIR' : undefined;
-  if (operation !== 'rmdir') return undefined;
-  if (seen.kind !== 'directory') return 'ENOTDIR';
-  return isEmpty(seen) ? undefined : 'ENOTEMPTY';
-}
-
-function perform(operation: Operation, view: Seen, at: Place): Outcome {
-  const seen = descend(view, pathOf(at));
-  const refused = refusal(operation, seen);
-  if (refused !== undefined) return { refused };
-  if (operation === 'read' || seen === undefined) {
-    if (operation === 'read') return { view };
-    return { view: put(view, at, born(operation === 'mkdir' ? 'directory' : 'file')) };
-  }
-  if (operation === 'write') return { view: replaceIn(view, pathOf(at), changed(seen)) };
-  return { view: put(view, at, undefined) };
-}
-
-/** rename(2), renameat2(2). */
-function renameRefusal(from: Seen | undefined, to: Seen | undefined, mode: RenameMode): Refusal | undefined {
-  if (from === undefined) return 'ENOENT';
-  if (mode === 'exchange') return to === undefined ? 'ENOENT' : undefined;
-  if (to === undefined) return undefined;
-  if (mode === 'noreplace') return 'EEXIST';
-  if (to.kind !== 'directory') return from.kind === 'directory' ? 'ENOTDIR' : undefined;
-  if (from.kind !== 'directory') return 'EISDIR';
-  return isEmpty(to) ? undefined : 'ENOTEMPTY';
-}
-
-function performRename(view: Seen, at: Place, to: Place, mode: RenameMode): Outcome {
-  const [moved, replaced] = [descend(view, pathOf(at)), descend(view, pathOf(to))];
-  const refused = renameRefusal(moved, replaced, mode);
-  if (refused !== undefined) return { refused };
-  return { view: put(put(view, at, mode === 'exchange' ? replaced : undefined), to, moved) };
-}
 
 // --- carrying a plan out ---------------------------------------------------------------------------------------
 

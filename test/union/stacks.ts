@@ -49,7 +49,7 @@ export const origin = (name: string): string => `${name}-origin`;
 
 function directoryChildren(id: string, contents: Contents, layer: number): Record<string, Inode> {
   if (contents === 'full') {
-    return { common: layerInode('file', `${id}/common`), [id]: layerInode('file', `${id}/own`) };
+    return { common: layerInode('file', `${id}/common`), [`own${layer}`]: layerInode('file', `${id}/own`) };
   }
   if (contents === 'empty') return {};
   if (layer === 0) return { common: inode('whiteout', `${id}/common`) };
@@ -63,9 +63,9 @@ export function place(
   form: Form,
   layer: number,
   contents: Contents,
+  id = `${name}@${layer}`,
 ): void {
   const entry: LayerEntry = FORMS[form];
-  const id = `${name}@${layer}`;
   const beside = { [`.wh.${name}`]: inode('file', `.wh.${name}`) };
   if (entry.is === 'absent') return;
   if (entry.is === 'whiteout') {
@@ -99,12 +99,15 @@ function fill(root: Inode, directory: string, name: string, holding: Holding, la
   if (layer === 0 ? holding.parent === 'below' : holding.parent === 'above') return;
   root.children[directory] ??= layerInode('directory', `${directory}@${layer}`);
   const { children } = root.children[directory];
-  place(children, name, holding.forms[layer] as Form, layer, holding.contents);
-  if (layer > 0) place(children, origin(name), 'directory', layer, holding.contents);
+  const id = `${directory}/${name}@${layer}`;
+  place(children, name, holding.forms[layer] as Form, layer, holding.contents, id);
+  if (layer > 0) place(children, origin(name), 'directory', layer, holding.contents, `${id} origin`);
 }
 
 export interface Stack {
   readonly upper: Inode;
+  /** The top one first. */
+  readonly lowers: readonly Inode[];
   /** What the lowers alone show. */
   readonly below: Seen | undefined;
 }
@@ -118,7 +121,7 @@ export function build(...names: readonly (readonly [Place, Holding])[]): Stack {
   });
   const [upper, ...lowers] = layers;
   if (upper === undefined) throw new Error('no upper');
-  return { upper, below: flatten(lowers.reverse()) };
+  return { upper, lowers, below: flatten(lowers.toReversed()) };
 }
 
 /** What the plans are told of a name (compare situationOf in fs/union/apply.ts). */

@@ -1,0 +1,137 @@
+/**
+ * Protects the direction of dependencies, which keeps a request's way a straight line that one can read: `cli ->
+ * runtime -> fs`, and inside `fs` `union -> protocol, sys`, `protocol` never `union`. Every import counts, types too,
+ * and so do the modules that are started as threads (`new URL('./x.js', import.meta.url)`).
+ */
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { assert } from 'chai';
+
+/** The nearest directory above the compiled test that holds sources. */
+function repositoryRoot(): string {
+  let directory = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(directory, 'tsconfig.json'))) {
+    const above = dirname(directory);
+    if (above === directory) throw new Error('no tsconfig.json above the test');
+    directory = above;
+  }
+  return directory;
+}
+
+const ROOT = repositoryRoot();
+const TOP = ['bench', 'cli', 'fs', 'runtime', 'test'];
+
+function sources(directory: string): string[] {
+  return readdirSync(join(ROOT, directory), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${directory}/${entry.name}`;
+    if (entry.isDirectory()) return sources(path);
+    return entry.name.endsWith('.ts') ? [path] : [];
+  });
+}
+
+/** `from '...'`, `import '...'`, `import('...')`, and the first argument of a thread's start. */
+const IMPORTS = [
+  /\bfrom\s+'([^']+)'/g,
+  /\bimport\s+'([^']+)'/g,
+  /\bimport\(\s*'([^']+)'/g,
+  /\bnew URL\(\s*'(\.[^']+\.js)'/g,
+  /\bstart\(\s*'(\.[^']+\.js)'/g,
+];
+
+/** What a file imports: paths from the repository's root, or names of packages. */
+function importsOf(path: string): string[] {
+  const text = readFileSync(join(ROOT, path), 'utf8').replace(/^\s*(\/\/|\*|\/\*).*$/gm, '');
+  const found = IMPORTS.flatMap((pattern) => [...text.matchAll(pattern)].map(([, name = '']) => name));
+  return found.map((name) =>
+    name.startsWith('.') ? relative(ROOT, resolve(ROOT, dirname(path), name)).replace(/\.js$/, '.ts') : name,
+  );
+}
+
+const GRAPH = new Map(
+  TOP.filter((name) => existsSync(join(ROOT, name)))
+    .flatMap(sources)
+    .map((path) => [path, importsOf(path)]),
+);
+
+const under = (directory: string) => (path: string) => path.startsWith(`${directory}/`);
+
+/** "importer -> imported" of everything that the files in `from` import and `allowed` does not take. */
+function violations(from: string, allowed: (path: string) => boolean): string[] {
+  return [...GRAPH]
+    .filter(([path]) => path === from || under(from)(path))
+    .flatMap(([path, imports]) =>
+      imports.filter((name) => !allowed(name)).map((name) => `${path} -> ${name}`),
+    );
+}
+
+/** Paths within the repository; packages have rules of their own. */
+const isSource = (name: string): boolean => TOP.some((top) => under(top)(name));
+
+describe('architecture: the imports', () => {
+  it('are read: every one leads to a source or a package', () => {
+    assert.isAbove(GRAPH.size, 50);
+    assert.include(GRAPH.get('fs/union/readdir.ts') ?? [], 'fs/union/listing.ts');
+    assert.include(GRAPH.get('fs/server.ts') ?? [], 'fs/transport/notifier.ts', 'a thread');
+    const paths = [...GRAPH.values()].flat().filter((name) => name.includes('/') && !/^(node:|@)/.test(name));
+    assert.isEmpty(paths.filter((name) => isSource(name) && !GRAPH.has(name)));
+  });
+
+  /** What may be imported from where, beside the directory itself and packages. */
+  const DIRECTIONS: readonly [from: string, to: readonly string[]][] = [
+    ['fs', []],
+    ['runtime', ['fs']],
+    ['cli', ['runtime', 'fs']],
+    ['bench', ['cli', 'runtime', 'fs']],
+    ['fs/sys', []],
+    ['fs/protocol', ['fs/sys']],
+    ['fs/transport', ['fs/protocol', 'fs/sys']],
+    ['fs/union', ['fs/protocol', 'fs/sys']],
+  ];
+  for (const [from, to] of DIRECTIONS) {
+    it(`${from} imports only ${[from, ...to].join(', ')}`, () => {
+      const allowed = [from, ...to].map(under);
+      const fine = (name: string): boolean => !isSource(name) || allowed.some((within) => within(name));
+      assert.isEmpty(violations(from, fine));
+    });
+  }
+
+  it('fs/union/rules.ts imports nothing at all', () => {
+    assert.isEmpty(violations('fs/union/rules.ts', () => false));
+  });
+
+  it('koffi has one door: fs/sys/native.ts', () => {
+    const users = [...GRAPH].filter(([, imports]) => imports.includes('koffi')).map(([path]) => path);
+    assert.deepEqual(users, ['fs/sys/native.ts']);
+  });
+
+  it('programs import only packages that package.json has among its dependencies', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>;
+    };
+    const known = (name: string): boolean =>
+      isSource(name) || name.startsWith('node:') || Object.hasOwn(dependencies, name);
+    assert.isEmpty(['fs', 'runtime', 'cli'].flatMap((from) => violations(from, known)));
+  });
+
+  it('modules of Node are named as such', () => {
+    assert.isEmpty(TOP.flatMap((from) => violations(from, (name) => !builtinModules.includes(name))));
+  });
+
+  for (const directory of ['fs/protocol', 'fs/sys']) {
+    it(`${directory} has no cycles`, () => {
+      const cycles: string[] = [];
+      const done = new Set<string>();
+      const visit = (path: string, way: readonly string[]): void => {
+        if (way.includes(path)) cycles.push([...way.slice(way.indexOf(path)), path].join(' -> '));
+        if (way.includes(path) || done.has(path)) return;
+        for (const next of (GRAPH.get(path) ?? []).filter(under(directory))) visit(next, [...way, path]);
+        done.add(path);
+      };
+      for (const path of GRAPH.keys()) if (under(directory)(path)) visit(path, []);
+      assert.isEmpty(cycles);
+    });
+  }
+});

@@ -1,0 +1,188 @@
+/**
+ * Protects deletions on disk: every form that a layer may hold is understood, and what the union writes means the
+ * same to kernel overlayfs.
+ */
+import { lstatSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { assert } from 'chai';
+import { withKernel } from '../acceptance/mount.js';
+import { assertSameTree } from '../acceptance/stage.js';
+import { describeTree } from '../acceptance/tree.js';
+import { list, type Union, usePlace } from './place.js';
+import type { Tree } from './tree.js';
+
+const SUITE = 'whiteouts';
+
+/** How a layer deletes `gone`, or hides what is below `dir`: shell and Python cannot both make it, Python can. */
+interface Form {
+  readonly name: string;
+  /** Python that makes it in the current directory, the layer's root. */
+  readonly make: string;
+  /** The kernel reads it as well. */
+  readonly kernel: boolean;
+}
+
+const WHITEOUTS: readonly Form[] = [
+  { name: 'a 0/0 character device', make: `os.mknod('gone', stat.S_IFCHR, 0)`, kernel: true },
+  { name: '.wh.NAME', make: `create('.wh.gone')`, kernel: false },
+  {
+    name: 'an xattr whiteout (trusted.overlay.whiteout)',
+    make: `
+      create('gone')
+      os.setxattr('gone', 'trusted.overlay.whiteout', b'y')
+      os.setxattr('.', 'trusted.overlay.opaque', b'x')
+    `,
+    kernel: true,
+  },
+  {
+    name: 'an xattr whiteout (user.overlay.whiteout)',
+    make: `
+      create('gone')
+      os.setxattr('gone', 'user.overlay.whiteout', b'y')
+      os.setxattr('.', 'user.overlay.opaque', b'x')
+    `,
+    kernel: false,
+  },
+];
+
+const OPAQUES: readonly Form[] = [
+  ...['trusted.overlay.opaque', 'user.overlay.opaque', 'user.fuseoverlayfs.opaque'].map((attribute) => ({
+    name: attribute,
+    make: `os.setxattr('dir', '${attribute}', b'y')`,
+    kernel: attribute.startsWith('trusted.'),
+  })),
+  { name: '.wh..wh..opq', make: `create('dir/.wh..wh..opq')`, kernel: false },
+  { name: '.wh.NAME beside the directory', make: `create('.wh.dir')`, kernel: false },
+];
+
+/** All forms at once: one directory each, all marks in the layer on top of the base. */
+const directoryOf = (kind: string, index: number): string => `${kind}${index}`;
+
+describe(SUITE, () => {
+  const place = usePlace(SUITE);
+
+  describe('in lower layers', () => {
+    let deletions: Union;
+    let opaques: Union;
+
+    before(() => {
+      deletions = marked('deletions', WHITEOUTS, { gone: 'below', stays: 'below' }, {});
+      opaques = marked('opaques', OPAQUES, { 'dir/below': 'below', 'dir/both': 'below' }, { 'dir/both': 'above' });
+    });
+
+    WHITEOUTS.forEach(({ name }, index) => {
+      const at = (path = ''): string => deletions.at(join(directoryOf('deletions', index), path));
+
+      it(`${name} hides the name below it from lookup and listing, before and after the other`, () => {
+        assert.throws(() => lstatSync(at('gone')), 'ENOENT');
+        assert.deepEqual(list(at()), ['stays']);
+        assert.throws(() => lstatSync(at('gone')), 'ENOENT');
+        assert.throws(() => lstatSync(at('.wh.gone')), 'ENOENT');
+      });
+
+      it(`${name} can be created over, and deleted again`, () => {
+        writeFileSync(at('gone'), 'anew');
+        assert.deepEqual(list(at()), ['gone', 'stays']);
+        place.python(`os.unlink(path); os.mkdir(path); create(path + '/f'); os.unlink(path + '/f'); os.rmdir(path)`, {
+          path: at('gone'),
+        });
+        assert.deepEqual(list(at()), ['stays']);
+      });
+    });
+
+    OPAQUES.forEach(({ name }, index) => {
+      const at = (path = ''): string => opaques.at(join(directoryOf('opaques', index), 'dir', path));
+
+      it(`${name} hides what lies below the directory, whether it is known or appears later`, () => {
+        assert.throws(() => lstatSync(at('below')), 'ENOENT');
+        assert.deepEqual(list(at()), ['both']);
+        assert.equal(readFileSync(at('both'), 'latin1'), 'above');
+        assert.throws(() => lstatSync(at('.wh..wh..opq')), 'ENOENT');
+        writeFileSync(join(opaques.lowers[1] ?? '', directoryOf('opaques', index), 'dir/later'), 'later');
+        assert.throws(() => lstatSync(at('later')), 'ENOENT');
+        assert.deepEqual(list(at()), ['both']);
+      });
+    });
+
+    it('a whiteout hides one name, also after a remount, and shows what is added beside that', () => {
+      const directories = WHITEOUTS.map((_, index) => directoryOf('deletions', index));
+      for (const directory of directories) {
+        writeFileSync(join(deletions.lowers[1] ?? '', directory, 'added'), 'later');
+      }
+      deletions.remount();
+      for (const directory of directories) assert.deepEqual(list(deletions.at(directory)), ['added', 'stays']);
+    });
+
+    it('the kernel agrees on the forms that it reads', () => {
+      deletions.umount();
+      withKernel({ ...deletions, lower: deletions.lowers }, (root) => {
+        for (const [index, { kernel }] of WHITEOUTS.entries()) {
+          if (kernel) assert.notInclude(list(join(root, directoryOf('deletions', index))), 'gone');
+        }
+      });
+      opaques.umount();
+      withKernel({ ...opaques, lower: opaques.lowers }, (root) => {
+        for (const [index, { kernel }] of OPAQUES.entries()) {
+          if (kernel) assert.deepEqual(list(join(root, directoryOf('opaques', index), 'dir')), ['both']);
+        }
+      });
+    });
+  });
+
+  it('an xattr whiteout does not count where the root of the layer is not marked', () => {
+    const union = place.layers('unmarked', { lowers: [{ file: '' }, { file: 'below' }], upper: false });
+    place.python(`os.setxattr(path, 'trusted.overlay.whiteout', b'y')`, { path: join(union.lowers[0] ?? '', 'file') });
+    union.mount();
+    assert.equal(readFileSync(union.at('file'), 'latin1'), '');
+  });
+
+  it('what the union writes means the same to the kernel: deletions, re-creations, opaque directories', () => {
+    const base: Tree = { file: 'f', 'dir/a': 'a', 'dir/sub/b': 'b', 'again/old': 'o', 'become-file/x': 'x', 'become-dir': 'f' };
+    const union = place.union('written', { lowers: [{ 'dir/c': 'c', upperfile: 'u' }, base] });
+    place.python(
+      `
+      import shutil
+      os.chdir(root)
+      os.unlink('file')
+      os.unlink('upperfile')
+      create('upperfile', b'again')
+      os.unlink('upperfile')
+      shutil.rmtree('dir')
+      shutil.rmtree('again')
+      os.mkdir('again')
+      create('again/new', b'n')
+      shutil.rmtree('become-file')
+      create('become-file', b'file')
+      os.unlink('become-dir')
+      os.mkdir('become-dir')
+      os.mkdir('new')
+      os.mkdir('new/inner')
+      create('new/inner/file', b'x')
+      shutil.rmtree('new')
+      `,
+      { root: union.mountpoint },
+    );
+    const ours = describeTree(union.mountpoint);
+    assert.deepEqual([...ours.keys()], ['.', 'again', 'again/new', 'become-dir', 'become-file']);
+    union.umount();
+    const kernels = withKernel({ ...union, lower: union.lowers }, describeTree);
+    assertSameTree(ours, kernels, 'the union and kernel overlayfs over its upper');
+    assert.notInclude(list(union.upper), 'new', 'what no lower layer has needs no whiteout');
+  });
+
+  /** A union of marks over a base, one directory per form; the marks of one form cannot disturb another. */
+  function marked(name: string, forms: readonly Form[], base: Tree, above: Tree): Union {
+    const each = (tree: Tree): Tree => Object.fromEntries(forms.map((_, index) => [directoryOf(name, index), tree]));
+    const union = place.layers(name, { lowers: [each(above), each(base)] });
+    const [top = ''] = union.lowers;
+    for (const [index, { make }] of forms.entries()) {
+      place.python(make, {}, { cwd: join(top, directoryOf(name, index)) });
+    }
+    // Only the root of a layer says that it holds xattr whiteouts; the kernel also wants it of their directory.
+    if (forms === WHITEOUTS) {
+      place.python(`os.setxattr(top, 'trusted.overlay.opaque', b'x')`, { top });
+    }
+    union.mount();
+    return union;
+  }
+});
