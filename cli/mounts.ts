@@ -1,5 +1,6 @@
 /** The live mounts of this machine, from /proc/self/mountinfo (proc(5)) and from the mounts themselves. */
 import { readFileSync, realpathSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { UsageError } from '../fs/index.js';
 import { AT, O } from '../fs/sys/constants.js';
 import { Errno } from '../fs/sys/errno.js';
@@ -76,7 +77,7 @@ export function canonical(path: string): string {
   try {
     return realpathSync(path);
   } catch {
-    return path.startsWith('/') ? path.replace(/(.)\/+$/, '$1') : `${process.cwd()}/${path}`;
+    return resolve(path);
   }
 }
 

@@ -3,13 +3,15 @@
  *
  * Rule: everything is checked before anything is changed; making the work directory is the last act.
  */
-import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
 import { LOCK } from './sys/constants.js';
 import { flock } from './sys/syscalls.js';
-import { checkStack, defaultWork, directoryAt, type Stack, UsageError } from './union/stack.js';
+import { INDEX } from './union/link-index.js';
+import { checkStack, defaultWork, directoryAt, LOG, RECORD, type Stack, UsageError } from './union/stack.js';
+import { STAGING } from './union/work.js';
 
 /** How long a lock may still be held by a server that is ending. */
 const LOCK_PATIENCE_MS = 2000;
@@ -30,8 +32,31 @@ export function prepare(options: MountOptions): { stack: Stack; mountpoint: stri
   const work = realWork(options.work ?? defaultWork(upper));
   const stack = { lowers, upper, work };
   checkStack(stack, mountpoint);
+  checkWork(work);
   mkdirSync(work, { mode: 0o700, recursive: true });
   return { stack, mountpoint };
+}
+
+/** What this program and the kernel keep in a work directory. */
+const WORK_NAMES = new Set([STAGING, INDEX, RECORD, `${RECORD}.new`, LOG]);
+const PERMISSIONS = 0o777;
+
+/** Its contents will be removed, so a work directory must be empty, ours, or the kernel's. */
+function checkWork(work: string): void {
+  if (statSync(work, { throwIfNoEntry: false }) === undefined) return;
+  const names = readdirSync(work);
+  const foreign = names.find((name) => !WORK_NAMES.has(name));
+  const staging = join(work, STAGING);
+  const unknown =
+    names.includes(STAGING) &&
+    !names.includes(RECORD) &&
+    (statSync(staging).mode & PERMISSIONS) !== 0 && // the kernel makes it with mode 0
+    readdirSync(staging).length > 0;
+  if (foreign !== undefined || unknown) {
+    throw new UsageError(
+      `workdir "${work}" holds "${foreign ?? STAGING}", which is not scratch; choose an empty directory`,
+    );
+  }
 }
 
 /** The real path of a work directory that may not exist yet; its parent must. */

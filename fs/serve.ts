@@ -7,12 +7,12 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { CLONE, PR, SECBIT_NO_SETUID_FIXUP } from './sys/constants.js';
-import { prctl, takeEventfd, unshare } from './sys/syscalls.js';
+import { chdir, close, prctl, takeEventfd, unshare } from './sys/syscalls.js';
 import { NotifyQueue, NotifyRing } from './transport/notify.js';
 import { Session } from './transport/session.js';
 import { Changes } from './union/changes.js';
 import { UnionFilesystem } from './union/filesystem.js';
-import { openLayer } from './union/layer.js';
+import { openLower, openUpper } from './union/layer.js';
 import { LinkIndex } from './union/link-index.js';
 import { type Stack, toBytes } from './union/stack.js';
 import { Union, type UnionSettings } from './union/state.js';
@@ -45,16 +45,21 @@ function prepareThread(trace: boolean): void {
   prctl(PR.SET_IO_FLUSHER, 1); // needs CAP_SYS_RESOURCE; best effort
 }
 
-function buildUnion({ stack, settings }: ServeData): Union {
-  const paths = [...(stack.upper === undefined ? [] : [stack.upper]), ...stack.lowers];
-  const layers = paths.map((path, index) =>
-    openLayer(toBytes(path), index, path === stack.upper && index === 0),
-  );
-  const work = stack.work === undefined ? undefined : new Work(toBytes(stack.work));
-  const union = new Union(layers, work, settings);
-  if (work !== undefined && union.upper !== undefined && stack.work !== undefined) {
-    union.index = LinkIndex.open(toBytes(stack.work), union.upper, layers.slice(1), work);
+function buildUnion({ stack: { upper, lowers, work }, settings }: ServeData): Union {
+  if (upper === undefined || work === undefined) {
+    return new Union(
+      lowers.map((path, index) => openLower(toBytes(path), index)),
+      undefined,
+      settings,
+    );
   }
+  const { layer, workFd } = openUpper(toBytes(upper), toBytes(work));
+  const layers = [layer, ...lowers.map((path, index) => openLower(toBytes(path), index + 1))];
+  const staging = new Work(workFd);
+  const union = new Union(layers, staging, settings);
+  union.index = LinkIndex.open(workFd, layers, staging);
+  close(workFd);
+  chdir('/'); // this thread has a working directory of its own
   return union;
 }
 

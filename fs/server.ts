@@ -23,6 +23,8 @@ const DETACH_GRACE_MS = 1000;
 /** Seconds after which layers are looked at again that cannot be watched. */
 const UNWATCHABLE_TTL = 1;
 const MIN_DESCRIPTORS = 64;
+/** Some systems allow a thousand million; the cache reserves room for each. */
+const MAX_DESCRIPTORS = 32_768;
 
 export class Server {
   /** Settles when the serving thread has ended; rejects if it failed. */
@@ -125,8 +127,8 @@ function serveData(
 /** Half of what the process may open; the rest is for the program around the mount. */
 function descriptorLimit(): number {
   const limits = readFileSync('/proc/self/limits', 'utf8');
-  const soft = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? 0);
-  return Math.max(Math.floor(soft / 2), MIN_DESCRIPTORS);
+  const soft = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? MAX_DESCRIPTORS);
+  return Math.min(Math.max(Math.floor(soft / 2), MIN_DESCRIPTORS), MAX_DESCRIPTORS);
 }
 
 /** Opens the device, or says what to do. */

@@ -14,7 +14,7 @@ import { type Mount, type MountOptions, mount, UsageError } from '../../fs/index
 import { Errno } from '../../fs/sys/errno.js';
 import { dup2 } from '../../fs/sys/syscalls.js';
 import { MOUNT_FLAGS } from '../../fs/transport/device.js';
-import { splitLayers } from '../../fs/union/stack.js';
+import { LOG, splitLayers } from '../../fs/union/stack.js';
 import { suggestion } from '../output.js';
 
 interface Options {
@@ -119,26 +119,39 @@ function layerChangesOf(text: string | undefined): MountOptions['layerChanges'] 
 
 /** Serves until unmounted. With a `readyFd`, says there when the mount is usable, or why it is not. */
 async function serve(options: MountOptions, readyFd?: number): Promise<void> {
-  const tell = (message: string): void => {
-    if (readyFd === undefined) return;
-    writeSync(readyFd, message);
-    closeSync(readyFd);
-  };
   process.umask(0);
+  let mounted: Mount;
   try {
-    const mounted = await mount(options);
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-      process.on(signal, () => void mounted.end());
-    }
-    if (readyFd !== undefined) withdraw(mounted);
-    tell(READY);
-    await mounted.ended;
+    mounted = await mount(options);
   } catch (error) {
     if (readyFd === undefined) throw error;
-    tell(explain(error));
-    process.exitCode = 1;
+    tell(readyFd, explain(error));
+    process.exitCode = FAILURE;
+    return;
   }
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => void end(mounted));
+  if (readyFd !== undefined) {
+    withdraw(mounted);
+    tell(readyFd, READY);
+  }
+  await mounted.ended;
 }
+
+/** The last word on the pipe: its number may mean another file from here on. */
+function tell(fd: number, message: string): void {
+  writeSync(fd, message);
+  closeSync(fd);
+}
+
+/** Ends the mount; a server that is stuck in a system call ends with its process, and the kernel cleans up. */
+async function end(mounted: Mount): Promise<void> {
+  const stuck = setTimeout(() => process.kill(process.pid, 'SIGKILL'), END_PATIENCE_MS);
+  await mounted.end();
+  clearTimeout(stuck);
+}
+
+const FAILURE = 1;
+const END_PATIENCE_MS = 5000;
 
 const READY = 'ready';
 /** The pipe that the server of a background mount is given. */
@@ -149,7 +162,7 @@ const STDERR = 2;
 function withdraw({ stack }: Mount): void {
   process.chdir('/');
   if (stack.work === undefined) return;
-  const log = openSync(join(stack.work, 'unionfs.log'), 'a', 0o600);
+  const log = openSync(join(stack.work, LOG), 'a', 0o600);
   dup2(log, STDERR);
   closeSync(log);
 }

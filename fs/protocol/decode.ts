@@ -4,6 +4,7 @@
  * Rule: short or unterminated input is one typed error, `Malformed`, whatever the opcode; the session answers it
  * with EINVAL. Names come out as latin1 strings, one character per byte.
  */
+import { E, Errno } from '../sys/errno.js';
 import type { Time } from '../sys/stat.js';
 import { SIZEOF } from './abi.js';
 import type { Caller, NodeId } from './filesystem.js';
@@ -61,6 +62,13 @@ export class Cursor {
   /** A file offset or length; what exceeds 2^53 - 1 is more than any file holds and is clamped to it. */
   offset(): number {
     return Math.min(this.u64(), Number.MAX_SAFE_INTEGER);
+  }
+
+  /** An offset or length that is about to be written at; one beyond 2^53 - 1 is refused with EFBIG. */
+  place(): number {
+    const value = this.u64();
+    if (value > Number.MAX_SAFE_INTEGER) throw new Errno(E.EFBIG);
+    return value;
   }
 
   /** Seconds since 1970, signed. */

@@ -92,9 +92,16 @@ export interface Filesystem {
   /** Fills `into` from `offset`; the count is short only at the end of the file. */
   read(node: NodeId, offset: number, into: Uint8Array): number;
   write(node: NodeId, offset: number, data: Uint8Array, killSetId: boolean): number;
-  fallocate(node: NodeId, mode: number, offset: number, length: number): void;
+  fallocate(caller: Caller, node: NodeId, mode: number, offset: number, length: number): void;
   lseek(node: NodeId, offset: number, whence: number): number;
-  copyFileRange(from: NodeId, fromOffset: number, to: NodeId, toOffset: number, length: number): number;
+  copyFileRange(
+    caller: Caller,
+    from: NodeId,
+    fromOffset: number,
+    to: NodeId,
+    toOffset: number,
+    length: number,
+  ): number;
   fsync(node: NodeId, dataOnly: boolean): void;
   /** Entries after `cookie`; 0 starts from the beginning. */
   readdir(node: NodeId, cookie: number, sink: DirectorySink): void;

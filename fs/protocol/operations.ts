@@ -61,7 +61,7 @@ function nodeId(cursor: Cursor): NodeId {
 function decodeSetattr(cursor: Cursor): AttributeChanges {
   const valid = cursor.u32();
   cursor.skip(4 + 8); // padding, fh
-  const size = cursor.offset();
+  const size = (valid & FATTR.SIZE) === 0 ? cursor.u64() : cursor.place();
   cursor.skip(8); // lock_owner
   const [atime, mtime] = [cursor.seconds(), cursor.seconds()];
   cursor.skip(8); // ctime: the layer's filesystem keeps its own
@@ -149,10 +149,13 @@ function copyFileRange(name: string, answer: (reply: Reply, count: number) => vo
       const fromOffset = cursor.offset();
       const to = nodeId(cursor);
       cursor.skip(8); // fh_out
-      return { fromOffset, to, toOffset: cursor.offset(), length: Math.min(cursor.offset(), MAX_COPY) };
+      return { fromOffset, to, toOffset: cursor.place(), length: Math.min(cursor.offset(), MAX_COPY) };
     },
-    run: (fs, { node }, args, reply) =>
-      answer(reply, fs.copyFileRange(node, args.fromOffset, args.to, args.toOffset, args.length)),
+    run: (fs, request, args, reply) =>
+      answer(
+        reply,
+        fs.copyFileRange(request, request.node, args.fromOffset, args.to, args.toOffset, args.length),
+      ),
   });
 }
 
@@ -267,7 +270,7 @@ export const operations = {
     name: 'WRITE',
     decode: (cursor) => {
       cursor.skip(8); // fh
-      const [offset, size, writeFlags] = [cursor.offset(), cursor.u32(), cursor.u32()];
+      const [offset, size, writeFlags] = [cursor.place(), cursor.u32(), cursor.u32()];
       cursor.skip(8 + 4 + 4); // lock_owner, flags, padding
       return { offset, data: cursor.data(size), killSetId: (writeFlags & FUSE_WRITE_KILL_SUIDGID) !== 0 };
     },
@@ -345,7 +348,8 @@ export const operations = {
       fs.readdirplus(node, offset, {
         add: (name, ino, mode, cookie, resolve) => {
           if (!reply.hasRoomForPlus(name)) return false;
-          reply.direntPlus(name, ino, mode, cookie, resolve?.());
+          const entry = resolve?.();
+          reply.direntPlus(name, entry?.attributes.ino ?? ino, mode, cookie, entry);
           return true;
         },
       });
@@ -369,9 +373,9 @@ export const operations = {
     name: 'FALLOCATE',
     decode: (cursor) => {
       cursor.skip(8); // fh
-      return { offset: cursor.offset(), length: cursor.offset(), mode: cursor.u32() };
+      return { offset: cursor.place(), length: cursor.place(), mode: cursor.u32() };
     },
-    run: (fs, { node }, { mode, offset, length }) => fs.fallocate(node, mode, offset, length),
+    run: (fs, request, { mode, offset, length }) => fs.fallocate(request, request.node, mode, offset, length),
   }),
   [Opcode.LSEEK]: operation({
     name: 'LSEEK',

@@ -133,6 +133,7 @@ export const native = {
   ),
   umount2: bind<(target: Pointer, flags: Int) => Int>('int umount2(void *target, int flags)'),
   unshare: bind<(flags: Int) => Int>('int unshare(int flags)'),
+  chdir: bind<(path: Pointer) => Int>('int chdir(void *path)'),
   chroot: bind<(path: Pointer) => Int>('int chroot(void *path)'),
   umask: bind<(mask: Int) => Int>('uint umask(uint mask)'),
   setfsuid: bind<(uid: Int) => Int>('int setfsuid(uint uid)'),

@@ -28,7 +28,7 @@ export interface Stat {
   readonly gid: number;
   ino: U64;
   /** Bytes. */
-  readonly size: number;
+  readonly size: U64;
   /** Units of 512 bytes. */
   readonly blocks: number;
   /** Preferred I/O size in bytes. */
@@ -80,7 +80,7 @@ export function decodeStatx(words: Uint32Array): Stat {
     uid: word(W.uid),
     gid: word(W.gid),
     ino: u64(word(W.ino), word(W.ino + 1)),
-    size: wide(W.size),
+    size: u64(word(W.size), word(W.size + 1)),
     blocks: wide(W.blocks),
     blksize: word(W.blksize),
     rdevMajor: word(W.rdevMajor),

@@ -78,6 +78,18 @@ export function fstat(fd: number): Stat {
   return decodeStatx(statWords);
 }
 
+const STATX_MNT_ID = 0x1000;
+const MNT_ID_WORD = 36;
+
+/** A number that tells the mounts of a machine apart, and with it their filesystems (statx(2), Linux 5.8). */
+export function mountOf(path: string): string {
+  check(
+    'statx',
+    native.statx(AT.FDCWD, cString(pathA, path), 0, STATX_BASIC_STATS | STATX_MNT_ID, statMemory.address),
+  );
+  return `${decodeStatx(statWords).dev}:${statWords[MNT_ID_WORD]}`;
+}
+
 /** One entry of a directory as getdents64(2) tells it. */
 export interface DirectoryEntry {
   readonly name: string;
@@ -488,6 +500,11 @@ export function mountSetattr(fd: number, attributes: number): void {
 
 export function unshare(flags: number): void {
   check('unshare', native.unshare(flags));
+}
+
+/** chdir(2), of the calling thread if it has unshared CLONE_FS. */
+export function chdir(path: string): void {
+  check('chdir', native.chdir(cString(pathA, path)));
 }
 
 export function chroot(path: string): void {

@@ -28,7 +28,7 @@ import {
 } from '../sys/syscalls.js';
 import { execute } from './apply.js';
 import { copyData } from './copy-data.js';
-import { LayerDirectory, openInLayer } from './layer.js';
+import { LayerDirectory, openRegular } from './layer.js';
 import type { LinkIndex } from './link-index.js';
 import type { DirectoryNode, FileNode, Home, Link } from './node.js';
 import { encodeOrigin, markImpure, writeOrigin } from './origin.js';
@@ -52,9 +52,10 @@ export function copyUpDirectory(union: Union, node: DirectoryNode): LayerDirecto
   if (node.upper !== undefined) return node.upper;
   const { upper } = union.writable();
   if (node.removed || node.parent === undefined) throw new Errno(E.ENOENT);
+  const { parent, name } = node;
+  copyUpDirectory(union, parent); // before any descriptor is taken: the way up may be long
   const dirfd = union.handles.directory(node.top);
   const source = { directory: node.top, name: '', dirfd, stat: fstat(dirfd), keep: 0 };
-  const { parent, name } = node;
   run(union, source, {
     parent,
     directory: () => union.handles.directory(copyUpDirectory(union, parent)),
@@ -72,17 +73,18 @@ export function copyUpDirectory(union: Union, node: DirectoryNode): LayerDirecto
 export function copyUpFile(union: Union, node: FileNode, keep = Number.POSITIVE_INFINITY): void {
   if (node.inUpper) return;
   union.writable();
+  const [link] = node.links;
+  if (link !== undefined) copyUpDirectory(union, link.parent); // before any descriptor is taken
   const { directory, name } = node.home;
   const dirfd = union.handles.directory(directory);
   const stat = statat(dirfd, name);
   if (stat === undefined) throw new Errno(E.ESTALE);
   const source = { directory, name, dirfd, stat, keep };
-  const [link] = node.links;
   if (link === undefined) copyUpOrphan(union, node, source);
   else if (stat.nlink > 1 && union.index !== undefined) copyUpIndexed(union, node, source, union.index, link);
   else copyUpLink(union, node, source, link);
   union.counters.copiedUpFiles++;
-  union.counters.copiedUpBytes += Math.min(keep, stat.size);
+  union.counters.copiedUpBytes += Math.min(keep, Number(stat.size));
 }
 
 /** Makes one particular name of a non-directory exist in upper, not only the file. */
@@ -100,6 +102,8 @@ function copyUpLink(union: Union, node: FileNode, source: Source, { parent, name
   const fd = run(union, source, { parent, directory: place, name });
   settle(union, node, { directory: copyUpDirectory(union, parent), name }, fd);
   parent.listing?.add(name, node.type, node.ino);
+  // Without an index, the names that are known stay together; others keep the old file.
+  for (const other of node.links) copyUpName(union, node, other);
 }
 
 /** A file with several names is copied into the index, and the name it was reached by becomes a link there. */
@@ -249,9 +253,9 @@ function stage({ dirfd, name: from, stat }: Source, workFd: number, name: string
 }
 
 function copyFileData({ directory, dirfd, name, stat, keep }: Source, to: number): void {
-  const from = openInLayer(directory, dirfd, name, O.RDONLY);
+  const from = openRegular(directory, dirfd, name, O.RDONLY);
   try {
-    copyData(from, to, Math.min(keep, stat.size), stat.size);
+    copyData(from, to, Math.min(keep, Number(stat.size)), Number(stat.size));
   } finally {
     close(from);
   }
@@ -274,15 +278,21 @@ function setTimes(stat: Stat, dirfd: number, name: string): void {
   utimensat(dirfd, name, stat.atime, stat.mtime);
 }
 
+/**
+ * Which refusals upper's filesystem may answer a copied xattr with: what grants or withholds rights must arrive
+ * (ovl_must_copy_xattr), security labels are the policy's own.
+ */
+function refusalsAllowed(attribute: string): number[] {
+  if (attribute === 'security.capability' || attribute.startsWith('system.posix_acl_')) return [];
+  return attribute.startsWith('security.') ? [E.EOPNOTSUPP, E.EPERM, E.EACCES] : [E.EOPNOTSUPP];
+}
+
 /** All xattrs, ACLs and capabilities among them, but not the union's own marks. */
 function copyXattrs({ dirfd, name }: Source, toFd: number, to: string): void {
   for (const attribute of listxattrat(dirfd, name)) {
     if (isPrivateXattr(attribute)) continue;
     const value = getxattrat(dirfd, name, attribute);
     if (value === undefined) continue;
-    // The layer's filesystem may not take what the lower one holds; security labels are the policy's own.
-    const optional = attribute.startsWith('security.') && attribute !== 'security.capability';
-    const refusals = optional ? [E.EOPNOTSUPP, E.EPERM, E.EACCES] : [];
-    unless(refusals, () => setxattrat(toFd, to, attribute, value));
+    unless(refusalsAllowed(attribute), () => setxattrat(toFd, to, attribute, value));
   }
 }

@@ -10,13 +10,14 @@ import type { Caller, Entry, NewInode } from '../protocol/filesystem.js';
 import { NAME_MAX, O, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { isDirectory, type Stat } from '../sys/stat.js';
-import { linkat, mkdirat, mknodat, openat, statat, symlinkat } from '../sys/syscalls.js';
+import { close, linkat, mkdirat, mknodat, openat, statat, symlinkat } from '../sys/syscalls.js';
 import { execute, Target } from './apply.js';
 import { copyUpFile } from './copy-up.js';
 import { LayerDirectory } from './layer.js';
 import { Listing } from './listing.js';
 import { entryOf, statOf } from './lookup.js';
 import { type DirectoryNode, FileNode, type Node } from './node.js';
+import { rehome } from './remove.js';
 import { ABSENT, plan, type Situation } from './rules.js';
 import type { Union } from './state.js';
 import { isDotName } from './whiteout.js';
@@ -64,9 +65,15 @@ export function create(
   checkNewName(name);
   checkNewInode(inode);
   let fd = -1;
-  const stat = place(union, parent, name, inode.kind === 'directory', (dirfd, at) => {
-    fd = makeInode(union, caller, inode, dirfd, at);
-  });
+  let stat: Stat;
+  try {
+    stat = place(union, parent, name, inode.kind === 'directory', (dirfd, at) => {
+      fd = makeInode(union, caller, inode, dirfd, at);
+    });
+  } catch (error) {
+    if (fd >= 0) close(fd);
+    throw error;
+  }
   const node = newNode(union, parent, name, stat);
   if (fd >= 0 && node instanceof FileNode) union.handles.adopt(node, fd, true);
   return entryOf(union, parent, node, stat);
@@ -126,6 +133,7 @@ function newNode(union: Union, parent: DirectoryNode, name: string, stat: Stat):
 /** FUSE_LINK. */
 export function link(union: Union, node: FileNode, parent: DirectoryNode, name: string): Entry {
   checkNewName(name);
+  rehome(union, node);
   if (node.pinned >= 0) throw new Errno(E.ENOENT);
   copyUpFile(union, node);
   union.index?.pinCount(node);

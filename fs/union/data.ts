@@ -4,6 +4,7 @@
  * Rules: a file is copied up at its first change, whichever descriptor or mapping it comes through. Reads go to
  * where the data is now, so nobody keeps reading an old copy.
  */
+import type { Caller } from '../protocol/filesystem.js';
 import { E, Errno } from '../sys/errno.js';
 import {
   copyFileRange as copyFileRangeCall,
@@ -50,8 +51,21 @@ export function write(
   return count;
 }
 
-export function fallocate(union: Union, node: FileNode, mode: number, offset: number, length: number): void {
+export function fallocate(
+  union: Union,
+  caller: Caller,
+  node: FileNode,
+  mode: number,
+  offset: number,
+  length: number,
+): void {
   fallocateCall(writer(union, node), mode, offset, length);
+  loseSetId(union, caller, node);
+}
+
+/** The kernel leaves it to us to clear set-id bits when somebody without CAP_FSETID changes data (file_remove_privs). */
+function loseSetId(union: Union, caller: Caller, node: FileNode): void {
+  if (caller.uid !== 0) dropSetId(union, node);
 }
 
 export function lseek(union: Union, node: FileNode, offset: number, whence: number): number {
@@ -60,6 +74,7 @@ export function lseek(union: Union, node: FileNode, offset: number, whence: numb
 
 export function copyFileRange(
   union: Union,
+  caller: Caller,
   from: FileNode,
   fromOffset: number,
   to: FileNode,
@@ -67,7 +82,9 @@ export function copyFileRange(
   length: number,
 ): number {
   const toFd = writer(union, to);
-  return copyFileRangeCall(union.handles.reader(from), fromOffset, toFd, toOffset, length);
+  const count = copyFileRangeCall(union.handles.reader(from), fromOffset, toFd, toOffset, length);
+  loseSetId(union, caller, to);
+  return count;
 }
 
 /** Nothing of a lower layer is dirty. */

@@ -87,17 +87,24 @@ export class UnionFilesystem implements Filesystem {
     return write(this.#union, this.#union.file(node), offset, data, killSetId);
   }
 
-  fallocate(node: NodeId, mode: number, offset: number, length: number): void {
-    fallocate(this.#union, this.#union.file(node), mode, offset, length);
+  fallocate(caller: Caller, node: NodeId, mode: number, offset: number, length: number): void {
+    fallocate(this.#union, caller, this.#union.file(node), mode, offset, length);
   }
 
   lseek(node: NodeId, offset: number, whence: number): number {
     return lseek(this.#union, this.#union.file(node), offset, whence);
   }
 
-  copyFileRange(from: NodeId, fromOffset: number, to: NodeId, toOffset: number, length: number): number {
+  copyFileRange(
+    caller: Caller,
+    from: NodeId,
+    fromOffset: number,
+    to: NodeId,
+    toOffset: number,
+    length: number,
+  ): number {
     const [source, target] = [this.#union.file(from), this.#union.file(to)];
-    return copyFileRange(this.#union, source, fromOffset, target, toOffset, length);
+    return copyFileRange(this.#union, caller, source, fromOffset, target, toOffset, length);
   }
 
   fsync(node: NodeId, dataOnly: boolean): void {

@@ -10,7 +10,7 @@ import { LRUCache } from 'lru-cache';
 import { O } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { close, openat } from '../sys/syscalls.js';
-import { type LayerDirectory, openDirectory, openInLayer } from './layer.js';
+import { type LayerDirectory, openDirectory, openRegular } from './layer.js';
 import type { FileNode } from './node.js';
 
 interface Handle {
@@ -53,7 +53,7 @@ export class Handles {
     if (cached !== undefined && (cached.writable || !writable)) return cached.fd;
     const { directory, name } = node.home;
     const flags = writable ? O.RDWR : O.RDONLY;
-    const fd = openInLayer(directory, this.directory(directory), name, flags);
+    const fd = openRegular(directory, this.directory(directory), name, flags);
     this.#open.set(node, { fd, writable });
     return fd;
   }
@@ -79,9 +79,9 @@ export class Handles {
     }
     this.drop(node);
     try {
-      node.pinned = openInLayer(directory, dirfd, name, O.RDWR);
+      node.pinned = openRegular(directory, dirfd, name, O.RDWR);
     } catch {
-      node.pinned = openInLayer(directory, dirfd, name, O.RDONLY);
+      node.pinned = openRegular(directory, dirfd, name, O.RDONLY);
     }
   }
 

@@ -8,6 +8,7 @@
  */
 import { AT, MOUNT_ATTR, O, OPEN_TREE_CLONE } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
+import { isRegular } from '../sys/stat.js';
 import { close, fstat, getxattrat, mountSetattr, openat, openTree, tryOpenat } from '../sys/syscalls.js';
 
 export class Layer {
@@ -58,9 +59,42 @@ const XATTR_WHITEOUT_MARKS = ['trusted.overlay.opaque', 'user.overlay.opaque'];
 const MARKED = 'x'.charCodeAt(0);
 const DIRECTORY = O.RDONLY | O.DIRECTORY | O.NOFOLLOW;
 
-/** Opens a layer's root; `path` must be an existing directory. */
-export function openLayer(path: string, index: number, isUpper: boolean): Layer {
-  const rootFd = isUpper ? openat(AT.FDCWD, path, O.RDONLY | O.DIRECTORY) : openLowerRoot(path);
+/** Opens the root of a lower layer; `path` must be an existing directory. */
+export function openLower(path: string, index: number): Layer {
+  return layerAt(path, index, false, openLowerRoot(path));
+}
+
+/**
+ * Opens upper and the work directory, which lie on one mount. Both are reached through one private copy of that mount,
+ * so that rename(2) goes between them and nothing mounted below upper, such as this union, is ever entered.
+ */
+export function openUpper(path: string, workPath: string): { layer: Layer; workFd: number } {
+  const ancestor = commonAncestor(path, workPath);
+  let base: number;
+  try {
+    base = openTree(ancestor, OPEN_TREE_CLONE | O.CLOEXEC);
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    base = openat(AT.FDCWD, ancestor, O.PATH | O.DIRECTORY); // no privilege, or a kernel before 5.2
+  }
+  const open = (target: string): number =>
+    openat(base, `.${target.slice(ancestor === '/' ? 0 : ancestor.length)}`, O.RDONLY | O.DIRECTORY);
+  try {
+    return { layer: layerAt(path, 0, true, open(path)), workFd: open(workPath) };
+  } finally {
+    close(base);
+  }
+}
+
+/** The deepest directory that contains both paths. */
+function commonAncestor(a: string, b: string): string {
+  const [left, right] = [a.split('/'), b.split('/')];
+  const differs = left.findIndex((name, index) => name !== right[index]);
+  const common = differs < 0 ? left : left.slice(0, differs);
+  return common.join('/') || '/';
+}
+
+function layerAt(path: string, index: number, isUpper: boolean, rootFd: number): Layer {
   const hasXattrWhiteouts = XATTR_WHITEOUT_MARKS.some((mark) => getxattrat(rootFd, '', mark)?.[0] === MARKED);
   return new Layer(path, index, isUpper, rootFd, hasXattrWhiteouts);
 }
@@ -95,6 +129,14 @@ export function openInLayer(directory: LayerDirectory, dirfd: number, name: stri
   }
   if (fd < 0) throw new Errno(-fd, 'openat');
   return fd;
+}
+
+/** Opens a regular file; something else that has taken its name meanwhile is not waited for. */
+export function openRegular(directory: LayerDirectory, dirfd: number, name: string, flags: number): number {
+  const fd = openInLayer(directory, dirfd, name, flags | O.NONBLOCK);
+  if (isRegular(fstat(fd).mode)) return fd;
+  close(fd);
+  throw new Errno(E.ESTALE, 'open');
 }
 
 /** Opens `name` below an open directory as a directory. One that may not be listed is opened for passage only. */

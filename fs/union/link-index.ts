@@ -7,17 +7,15 @@
  * that changes both by one keeps it true. The format is overlayfs' (index=on). Compare ovl_get_index_name,
  * ovl_get_nlink and ovl_set_nlink_upper in fs/overlayfs.
  */
-import { AT, O } from '../sys/constants.js';
-import { E, Errno, unless } from '../sys/errno.js';
+import { E, Errno } from '../sys/errno.js';
 import type { Stat } from '../sys/stat.js';
-import { getxattrat, linkat, mkdirat, openat, setxattrat, statat, unlinkat } from '../sys/syscalls.js';
+import { getxattrat, linkat, setxattrat, statat, unlinkat } from '../sys/syscalls.js';
 import { type Layer, LayerDirectory } from './layer.js';
 import type { FileNode } from './node.js';
-import { encodeOrigin } from './origin.js';
-import { UsageError } from './stack.js';
-import type { Work } from './work.js';
+import { encodeOrigin, originsAreUnique } from './origin.js';
+import { openPrivate, type Work } from './work.js';
 
-const INDEX = 'index';
+export const INDEX = 'index';
 
 /** What a node with an entry in the index knows of it. */
 export interface IndexEntry {
@@ -34,30 +32,30 @@ export class LinkIndex {
   readonly #upper: Layer;
 
   /** Opens the index; undefined where lower files cannot be named by handles. */
-  static open(workPath: string, upper: Layer, lowers: readonly Layer[], work: Work): LinkIndex | undefined {
-    if (work.xattrPrefix !== 'trusted.overlay.') return undefined; // the kernel has none without privilege either
-    const nameable = [upper, ...lowers].every((layer) => encodeOrigin(layer, layer.rootFd, '') !== undefined);
-    return nameable ? new LinkIndex(workPath, upper, work) : undefined;
+  static open(workFd: number, layers: readonly Layer[], work: Work): LinkIndex | undefined {
+    const [upper] = layers;
+    if (upper === undefined || work.xattrPrefix !== 'trusted.overlay.') return undefined; // nor has the kernel one
+    const nameable = layers.every((layer) => encodeOrigin(layer, layer.rootFd, '') !== undefined);
+    return nameable && originsAreUnique(layers) ? new LinkIndex(workFd, upper, work) : undefined;
   }
 
-  private constructor(workPath: string, upper: Layer, work: Work) {
-    unless([E.EEXIST], () => mkdirat(AT.FDCWD, `${workPath}/${INDEX}`, 0o700));
+  private constructor(workFd: number, upper: Layer, work: Work) {
     this.directory = new LayerDirectory(upper, undefined, INDEX);
-    this.directory.pinned = openat(AT.FDCWD, `${workPath}/${INDEX}`, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+    this.directory.pinned = openPrivate(workFd, INDEX);
     this.#work = work;
     this.#upper = upper;
-    this.#verifyUpper(workPath);
+    this.#verifyUpper();
   }
 
   /** An index that belongs to another upper would show that one's files. */
-  #verifyUpper(workPath: string): void {
+  #verifyUpper(): void {
     const handle = encodeOrigin(this.#upper, this.#upper.rootFd, '');
     if (handle === undefined) return;
     const attribute = `${this.#work.xattrPrefix}upper`;
     const recorded = getxattrat(this.fd, '', attribute);
     if (recorded === undefined) setxattrat(this.fd, '', attribute, handle);
     else if (!handle.equals(recorded)) {
-      throw new UsageError(`workdir "${workPath}" belongs to another upper; choose a new one with --workdir`);
+      throw new Error('the workdir belongs to another upper; choose a new one with --workdir');
     }
   }
 

@@ -68,6 +68,14 @@ interface Candidate {
   readonly entry: LayerEntry;
 }
 
+/** How many places one lookup may still look at: redirects of a hostile layer could send it round and round. */
+interface Budget {
+  left: number;
+}
+
+const PLACES_PER_LAYER = 64;
+const newBudget = (union: Union): Budget => ({ left: PLACES_PER_LAYER * (union.layers.length + 1) });
+
 /**
  * What the layers of `directories` hold under `name`, fetched one at a time from the top. A redirect sends the
  * search to another name in the layers below: in the same parents, or from the roots of all lower layers.
@@ -77,28 +85,36 @@ export function* candidates(
   directories: readonly LayerDirectory[],
   name: string,
   skip = 0,
+  budget = newBudget(union),
 ): Generator<Candidate> {
   for (let index = skip; index < directories.length; index++) {
+    if (budget.left-- === 0) throw new Errno(E.ELOOP);
     const directory = directories[index] as LayerDirectory;
     const { entry, stat } = probe(union, directory, name, index + 1 < directories.length);
     yield { directory, name, stat, entry };
     const redirect = entry.is === 'directory' ? entry.redirect : undefined;
     if (redirect === undefined) continue;
-    if (redirect.startsWith('/')) yield* fromRoots(union, directory, redirect.slice(1).split('/'));
-    else yield* candidates(union, directories, redirect, index + 1);
+    if (redirect.startsWith('/')) yield* fromRoots(union, directory, redirect.slice(1).split('/'), budget);
+    else yield* candidates(union, directories, redirect, index + 1, budget);
     return;
   }
 }
 
 /** What the layers below `above` hold under a path from their roots. */
-function* fromRoots(union: Union, above: LayerDirectory, path: readonly string[]): Generator<Candidate> {
+function* fromRoots(
+  union: Union,
+  above: LayerDirectory,
+  path: readonly string[],
+  budget: Budget,
+): Generator<Candidate> {
   const roots = union.layers.filter(({ index }) => index > above.layer.index).map(({ root }) => root);
   let directories: readonly LayerDirectory[] = roots;
   for (const parent of path.slice(0, -1)) {
-    directories = mergedDirectories(union, directories, parent)?.map(({ directory }) => directory) ?? [];
+    directories =
+      mergedDirectories(union, directories, parent, budget)?.map(({ directory }) => directory) ?? [];
   }
   const name = path.at(-1);
-  if (name !== undefined) yield* candidates(union, directories, name);
+  if (name !== undefined) yield* candidates(union, directories, name, 0, budget);
 }
 
 /** The directories of a merge, with their stats; undefined if the view shows something else. */
@@ -106,9 +122,10 @@ function mergedDirectories(
   union: Union,
   directories: readonly LayerDirectory[],
   name: string,
+  budget: Budget,
 ): { directory: LayerDirectory; stat: Stat; redirect: string | undefined }[] | undefined {
   const seen: Candidate[] = [];
-  const view = merge(collecting(candidates(union, directories, name), seen));
+  const view = merge(collecting(candidates(union, directories, name, 0, budget), seen));
   if (view.shows !== 'directory') return undefined;
   return view.layers.map((layer) => directoryOf(seen[layer] as Candidate));
 }
@@ -148,7 +165,7 @@ export function resolve(union: Union, parent: DirectoryNode, name: string, skip 
 
 function foundInLower(union: Union, { directory, name, stat }: Candidate & { stat: Stat }): Found {
   const dirfd = union.handles.directory(directory);
-  if (looksLikeMetacopy(stat)) refuseMetacopy(dirfd, name);
+  if (isRegular(stat.mode) && stat.size !== 0) refuseMetacopy(dirfd, name);
   const indexed = stat.nlink > 1 ? union.index?.find(directory.layer, dirfd, name) : undefined;
   if (union.index === undefined || indexed === undefined) {
     return { is: 'file', stat, home: { directory, name }, origin: stat, index: undefined };
@@ -160,7 +177,7 @@ function foundInLower(union: Union, { directory, name, stat }: Candidate & { sta
 
 function foundInUpper(union: Union, { directory, name, stat }: Candidate & { stat: Stat }): Found {
   const dirfd = union.handles.directory(directory);
-  if (looksLikeMetacopy(stat)) refuseMetacopy(dirfd, name);
+  if (isRegular(stat.mode) && stat.size !== 0) refuseMetacopy(dirfd, name);
   const plain = { is: 'file' as const, stat, home: { directory, name }, origin: stat, index: undefined };
   const { work, index, layers } = union;
   if (work === undefined || !isImpure(work.xattrPrefix, directory, dirfd)) return plain;
@@ -193,10 +210,6 @@ function foundDirectory(
   };
 }
 
-/** A metadata-only copy-up has its size but not its data. */
-const BLOCK = 512;
-const looksLikeMetacopy = (stat: Stat): boolean => isRegular(stat.mode) && stat.blocks * BLOCK < stat.size;
-
 /** Ties what was found to the node it always had, or to a new one. */
 export function adopt(union: Union, parent: DirectoryNode, name: string, found: Found): Node {
   const known = parent.children.get(name);
@@ -220,6 +233,10 @@ function adoptFile(
   const { stat } = found;
   const same = known instanceof FileNode && known.dev === stat.dev && known.layerIno === stat.ino;
   const node = same ? known : (union.linked(stat) ?? union.linked(found.origin) ?? newFile(union, found));
+  if (node.pinned >= 0 && found.home.directory.layer.isUpper) {
+    union.handles.unpin(node); // it has a name again
+    node.home = found.home;
+  }
   if (stat.nlink > 1) union.registerLinks(node, stat);
   if (found.origin.nlink > 1) union.registerLinks(node, found.origin);
   node.addLink(parent, name);

@@ -40,6 +40,7 @@ export function encodeOrigin(layer: Layer, dirfd: number, name: string): Buffer 
 
 /** The lower inode that an origin names; undefined if it is gone, or on none of the filesystems of `layers`. */
 export function decodeOrigin(layers: readonly Layer[], origin: Uint8Array): Stat | undefined {
+  if (!originsAreUnique(layers)) return undefined;
   if (origin.length <= HANDLE || origin[0] !== VERSION || origin[1] !== MAGIC) return undefined;
   const uuid = Buffer.from(origin.subarray(UUID, HANDLE));
   const handle = { type: origin[4] as number, bytes: Buffer.from(origin.subarray(HANDLE)) };
@@ -55,6 +56,19 @@ export function decodeOrigin(layers: readonly Layer[], origin: Uint8Array): Stat
     return stat;
   }
   return undefined;
+}
+
+/**
+ * Whether a handle tells which filesystem it belongs to: with several lower filesystems, each needs a UUID of its own
+ * (ovl_lower_uuid_ok).
+ */
+export function originsAreUnique(layers: readonly Layer[]): boolean {
+  const uuids = new Map<number, string | undefined>();
+  for (const { isUpper, dev, rootFd } of layers) {
+    if (!isUpper) uuids.set(dev, filesystemUuid(rootFd)?.toString('hex'));
+  }
+  const known = [...uuids.values()].filter((uuid) => uuid !== undefined);
+  return uuids.size === 1 || (known.length === uuids.size && new Set(known).size === uuids.size);
 }
 
 /** Reads the origin of an entry in upper. The result aliases a scratch buffer. */

@@ -6,6 +6,7 @@
  */
 import type { DirectoryPlusSink, DirectorySink, Entry } from '../protocol/filesystem.js';
 import { S } from '../sys/constants.js';
+import { Errno } from '../sys/errno.js';
 import { type DirectoryEntry, readDirectory, statat } from '../sys/syscalls.js';
 import type { LayerDirectory } from './layer.js';
 import { type ListedName, Listing } from './listing.js';
@@ -90,8 +91,7 @@ export function readdir(union: Union, node: DirectoryNode, cookie: number, sink:
   }
   if (node.removed) return;
   for (const listed of entriesAfter(union, node, cookie)) {
-    const ino = inodeNumber(union, node, listed);
-    if (ino !== undefined && !sink.add(listed.name, ino, listed.type, listed.cookie)) return;
+    if (!sink.add(listed.name, inodeNumber(union, node, listed), listed.type, listed.cookie)) return;
   }
 }
 
@@ -107,11 +107,22 @@ export function readdirplus(
   }
   if (node.removed) return;
   for (const listed of entriesAfter(union, node, cookie)) {
-    const resolve = (): Entry | undefined => {
-      const found = find(union, node, listed.name, listed.skip);
-      return found && entryOf(union, node, found.node, found.stat);
-    };
+    const resolve = (): Entry | undefined =>
+      orNothing(() => {
+        const found = find(union, node, listed.name, listed.skip);
+        return found && entryOf(union, node, found.node, found.stat);
+      });
     if (!sink.add(listed.name, listed.ino, listed.type, listed.cookie, resolve)) return;
+  }
+}
+
+/** An entry that cannot be looked up is listed all the same; whoever asks for it gets its error. */
+function orNothing<T>(attempt: () => T): T | undefined {
+  try {
+    return attempt();
+  } catch (error) {
+    if (error instanceof Errno) return undefined;
+    throw error;
   }
 }
 
@@ -122,13 +133,13 @@ function entriesAfter(union: Union, node: DirectoryNode, cookie: number): Genera
 }
 
 /** The number that stat(2) shows; of merged directories and of copies, upper's own listing does not have it. */
-function inodeNumber(union: Union, parent: DirectoryNode, listed: ListedName): ListedName['ino'] | undefined {
+function inodeNumber(union: Union, parent: DirectoryNode, listed: ListedName): ListedName['ino'] {
   const known = parent.children.get(listed.name);
   if (known !== undefined) return known.ino;
   const merges = listed.type === S.IFDIR && parent.layers.length > 1;
   if (!merges && !(listed.skip === 0 && holdsCopies(union, parent.upper))) return listed.ino;
-  const found = find(union, parent, listed.name, listed.skip);
-  if (found === undefined) return undefined;
+  const found = orNothing(() => find(union, parent, listed.name, listed.skip));
+  if (found === undefined) return listed.ino;
   const { ino } = found.node;
   if (found.node.lookups === 0) union.drop(found.node);
   return ino;

@@ -10,7 +10,7 @@ import { statat } from '../sys/syscalls.js';
 import { execute, Target } from './apply.js';
 import { copyUpName } from './copy-up.js';
 import { find, forgetName, statOf } from './lookup.js';
-import { DirectoryNode, FileNode, type Link, type Node } from './node.js';
+import { DirectoryNode, FileNode, type Home, type Link, type Node } from './node.js';
 import { listingOf } from './readdir.js';
 import { plan } from './rules.js';
 import type { Union } from './state.js';
@@ -102,13 +102,28 @@ export function afterLoss(union: Union, node: FileNode): void {
 function keepUsable(union: Union, node: FileNode, parent: DirectoryNode, name: string): void {
   const isHome = node.home.directory === parent.upper && node.home.name === name;
   if (!isHome || node.pinned >= 0) return;
+  const other = otherHome(union, node, parent, name);
+  if (other === undefined) union.handles.pin(node);
+  else node.home = other;
+}
+
+/** Another known name that leads to the same inode in upper. */
+function otherHome(union: Union, node: FileNode, parent?: DirectoryNode, name?: string): Home | undefined {
   for (const link of node.links) {
     if (link.parent.upper === undefined || (link.parent === parent && link.name === name)) continue;
     const stat = statat(union.handles.directory(link.parent.upper), link.name);
     if (stat?.ino === node.layerIno && stat.dev === node.dev) {
-      node.home = { directory: link.parent.upper, name: link.name };
-      return;
+      return { directory: link.parent.upper, name: link.name };
     }
   }
-  union.handles.pin(node);
+  return undefined;
+}
+
+/** A file that was pinned when its home's name went may have got another name since. */
+export function rehome(union: Union, node: FileNode): void {
+  if (node.pinned < 0) return;
+  const home = otherHome(union, node);
+  if (home === undefined) return;
+  union.handles.unpin(node);
+  node.home = home;
 }

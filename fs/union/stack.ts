@@ -5,8 +5,9 @@
  * the server would wait for itself. Lower layers may contain upper, as in overlayfs, but upper never a lower layer,
  * which it would change. The record lets `diff` and later tools find the lowers when nothing is mounted.
  */
-import { lstatSync, readFileSync, realpathSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, realpathSync, renameSync, type Stats, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, sep } from 'node:path';
+import { mountOf } from '../sys/syscalls.js';
 
 /** Absolute paths, symlinks resolved; the topmost lower first. */
 export interface Stack {
@@ -21,7 +22,9 @@ export class UsageError extends Error {}
 /** Paths are text to Node and bytes, one per character, to `sys`. */
 export const toBytes = (path: string): string => Buffer.from(path).toString('latin1');
 
-const RECORD = 'unionfs.json';
+/** The record of the stack, and the server's log, in the work directory. */
+export const RECORD = 'unionfs.json';
+export const LOG = 'unionfs.log';
 const RECORD_VERSION = 1;
 
 /** Splits `a:b`; `\:` is a colon and `\\` a backslash within a path. */
@@ -44,10 +47,21 @@ export const defaultWork = (upper: string): string =>
 
 /** The real path of an existing directory. */
 export function directoryAt(path: string): string {
-  const stat = statSync(path, { throwIfNoEntry: false });
+  const stat = statOrExplain(path);
   if (path === '' || stat === undefined) throw new UsageError(`"${path}" does not exist`);
   if (!stat.isDirectory()) throw new UsageError(`"${path}" is not a directory`);
   return realpathSync(path);
+}
+
+function statOrExplain(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOTCONN')
+      throw new UsageError(`"${path}" is a mount whose server is gone; run "unionfs umount ${path}"`);
+    throw new UsageError(`"${path}" cannot be read: ${code}`);
+  }
 }
 
 /** Whether `inner` is `outer` or lies below it. */
@@ -75,16 +89,12 @@ export function checkStack(stack: Stack, mountpoint: string): void {
     const outer = [upper, work].find((path) => contains(path, lower));
     if (outer !== undefined) throw new UsageError(`the lower layer "${lower}" lies inside "${outer}"`);
   }
-  if (statSync(upper).dev !== statSync(dirname(work)).dev && !sameDevice(upper, work)) {
+  const place = statSync(work, { throwIfNoEntry: false }) === undefined ? dirname(work) : work;
+  if (mountOf(toBytes(upper)) !== mountOf(toBytes(place))) {
     throw new UsageError(
-      `workdir "${work}" is not on the filesystem of upper "${upper}"; choose one with --workdir`,
+      `workdir "${work}" is not on the filesystem and mount of upper "${upper}"; choose one with --workdir`,
     );
   }
-}
-
-function sameDevice(upper: string, work: string): boolean {
-  const stat = lstatSync(work, { throwIfNoEntry: false });
-  return stat !== undefined && stat.dev === statSync(upper).dev;
 }
 
 /** Writes the record of what is mounted; a half-written one is never seen. */

@@ -202,12 +202,12 @@ export class Union {
    */
   actAs(caller: Caller): void {
     if (caller.uid !== this.#callerUid) {
-      this.#callerUid = caller.uid;
       if (!setfsuid(caller.uid)) throw new Errno(E.EOVERFLOW, 'setfsuid');
+      this.#callerUid = caller.uid;
     }
     if (caller.gid !== this.#callerGid) {
-      this.#callerGid = caller.gid;
       if (!setfsgid(caller.gid)) throw new Errno(E.EOVERFLOW, 'setfsgid');
+      this.#callerGid = caller.gid;
     }
   }
 

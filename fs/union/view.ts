@@ -3,7 +3,8 @@
  *
  * Rule: the same lookup and the same rules as the mount's, and nothing is ever changed.
  */
-import { LayerDirectory, openLayer } from './layer.js';
+import { close } from '../sys/syscalls.js';
+import { LayerDirectory, openLower, openUpper } from './layer.js';
 import { find } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
 import { type Stack, toBytes } from './stack.js';
@@ -13,10 +14,12 @@ const DESCRIPTORS = 256;
 
 /** A read-only union of a stack's layers; close it after use. */
 export function viewOf({ upper, lowers }: Pick<Stack, 'upper' | 'lowers'>): Union {
-  const paths = upper === undefined ? lowers : [upper, ...lowers];
-  const layers = paths.map((path, index) =>
-    openLayer(toBytes(path), index, upper !== undefined && index === 0),
-  );
+  const top = upper === undefined ? [] : [openUpper(toBytes(upper), toBytes(upper))];
+  for (const { workFd } of top) close(workFd); // nothing is changed, so nothing is staged
+  const layers = [
+    ...top.map(({ layer }) => layer),
+    ...lowers.map((path, index) => openLower(toBytes(path), index + top.length)),
+  ];
   return new Union(layers, undefined, { volatile: true, descriptors: DESCRIPTORS, layerChanges: 'never' });
 }
 

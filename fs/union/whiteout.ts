@@ -10,7 +10,7 @@
  *
  * Compare ovl_is_whiteout, ovl_path_check_xwhiteout_xattr and ovl_path_check_dir_xattr in fs/overlayfs/util.c.
  */
-import { S } from '../sys/constants.js';
+import { NAME_MAX, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { isDirectory, isRegular, isWhiteoutDevice, type Stat } from '../sys/stat.js';
 import { getxattrat, listxattrat, mknodat, setxattrat, statat } from '../sys/syscalls.js';
@@ -25,8 +25,9 @@ const OVERLAY_PREFIXES = ['trusted.overlay.', 'user.overlay.'] as const;
 export type OverlayPrefix = (typeof OVERLAY_PREFIXES)[number];
 const OPAQUE_XATTRS = [...OVERLAY_PREFIXES.map((prefix) => `${prefix}opaque`), 'user.fuseoverlayfs.opaque'];
 const WHITEOUT_XATTRS = OVERLAY_PREFIXES.map((prefix) => `${prefix}whiteout`);
-const METACOPY_XATTRS = OVERLAY_PREFIXES.map((prefix) => `${prefix}metacopy`);
-const REDIRECT_XATTRS = OVERLAY_PREFIXES.map((prefix) => `${prefix}redirect`);
+const METACOPY_XATTR = 'trusted.overlay.metacopy';
+/** Owners of files may write `user.` xattrs: following such a redirect would let them see what they may not. */
+const REDIRECT_XATTR = 'trusted.overlay.redirect';
 const YES = 'y'.charCodeAt(0);
 const yes = Buffer.from([YES]);
 
@@ -58,22 +59,27 @@ export function directoryEntry(layer: Layer, dirfd: number, name: string): Layer
   }
   const opaque = readsDotNames(layer) ? dotOpaque(dirfd, name) : undefined;
   if (opaque !== undefined) return { is: 'directory', opaque };
-  const redirected = REDIRECT_XATTRS.find((attribute) => attributes.includes(attribute));
-  return redirected === undefined
-    ? { is: 'directory' }
-    : { is: 'directory', redirect: readRedirect(dirfd, name, redirected) };
+  return attributes.includes(REDIRECT_XATTR)
+    ? { is: 'directory', redirect: readRedirect(dirfd, name) }
+    : { is: 'directory' };
 }
 
 function dotOpaque(dirfd: number, name: string): OpaqueForm | undefined {
   if (statat(dirfd, `${name}/${DOT_OPAQUE}`) !== undefined) return 'dot-wh-opq';
-  return statat(dirfd, DOT_WHITEOUT + name) !== undefined ? 'dot-wh' : undefined;
+  return hasDotWhiteout(dirfd, name) ? 'dot-wh' : undefined;
+}
+
+/** Whether `.wh.NAME` lies beside; a name too long for that cannot have one. */
+function hasDotWhiteout(dirfd: number, name: string): boolean {
+  const whiteout = DOT_WHITEOUT + name;
+  return whiteout.length <= NAME_MAX && statat(dirfd, whiteout) !== undefined;
 }
 
 /** A redirect, checked as the kernel does (ovl_get_redirect_xattr): names only, never "..". */
-function readRedirect(dirfd: number, name: string, attribute: string): string {
-  const redirect = getxattrat(dirfd, name, attribute)?.toString('latin1') ?? '';
+function readRedirect(dirfd: number, name: string): string {
+  const redirect = getxattrat(dirfd, name, REDIRECT_XATTR)?.toString('latin1') ?? '';
   const names = redirect.startsWith('/') ? redirect.slice(1).split('/') : [redirect];
-  if (names.some((part) => part === '' || part === '.' || part === '..' || part.includes('/'))) {
+  if (names.some((part) => part === '' || part === '.' || part === '..' || /[/\0]/.test(part))) {
     throw new Errno(E.EIO, 'redirect');
   }
   return redirect;
@@ -81,10 +87,7 @@ function readRedirect(dirfd: number, name: string, attribute: string): string {
 
 /** A metadata-only copy-up has its data elsewhere, which is not followed: wrong data would be shown. */
 export function refuseMetacopy(dirfd: number, name: string): void {
-  const attributes = listxattrat(dirfd, name);
-  if (METACOPY_XATTRS.some((attribute) => attributes.includes(attribute))) {
-    throw new Errno(E.EIO, 'metacopy');
-  }
+  if (getxattrat(dirfd, name, METACOPY_XATTR) !== undefined) throw new Errno(E.EIO, 'metacopy');
 }
 
 /** How far the answer matters: whether the merge goes on below, with this name or with a redirected one. */
@@ -107,7 +110,7 @@ export function classify(
   below: Depth,
 ): LayerEntry {
   if (stat === undefined) {
-    const hidden = below.sameName && readsDotNames(layer) && statat(dirfd, DOT_WHITEOUT + name) !== undefined;
+    const hidden = below.sameName && readsDotNames(layer) && hasDotWhiteout(dirfd, name);
     return hidden ? { is: 'whiteout', form: 'dot-wh' } : { is: 'absent' };
   }
   if (isDirectory(stat.mode)) {

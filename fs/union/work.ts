@@ -6,9 +6,20 @@
  * are never reused within a mount. Compare ovl_workdir_create and ovl_lookup_temp in fs/overlayfs.
  */
 import { AT, O, RENAME } from '../sys/constants.js';
-import { E, unless } from '../sys/errno.js';
+import { E, Errno, unless } from '../sys/errno.js';
 import { isDirectory } from '../sys/stat.js';
-import { close, mkdirat, openat, readDirectory, renameat2, statat, unlinkat } from '../sys/syscalls.js';
+import {
+  close,
+  fchmodat,
+  fstat,
+  mkdirat,
+  openat,
+  readDirectory,
+  removexattrat,
+  renameat2,
+  statat,
+  unlinkat,
+} from '../sys/syscalls.js';
 import { type OverlayPrefix, writablePrefix } from './whiteout.js';
 
 /** The kernel's name for the staging directory inside workdir. */
@@ -20,11 +31,9 @@ export class Work {
   readonly xattrPrefix: OverlayPrefix;
   #next = 0;
 
-  /** @param path the directory given as workdir */
-  constructor(path: string) {
-    const workFd = openat(AT.FDCWD, path, O.RDONLY | O.DIRECTORY);
-    this.fd = openStaging(workFd);
-    close(workFd);
+  /** @param workFd the directory given as workdir; it stays the caller's */
+  constructor(workFd: number) {
+    this.fd = openPrivate(workFd, STAGING);
     emptyDirectory(this.fd);
     this.xattrPrefix = this.#probe();
   }
@@ -66,9 +75,18 @@ export class Work {
   }
 }
 
-function openStaging(workFd: number): number {
-  unless([E.EEXIST], () => mkdirat(workFd, STAGING, 0o700));
-  return openat(workFd, STAGING, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+const ACLS = ['system.posix_acl_access', 'system.posix_acl_default'];
+
+/**
+ * Opens a directory in the work directory, making it if need be. It passes nothing on to what is made in it: neither
+ * ACLs nor a group that workdir has inherited from where it lies (ovl_workdir_create).
+ */
+export function openPrivate(workFd: number, name: string): number {
+  unless([E.EEXIST], () => mkdirat(workFd, name, 0o700));
+  const fd = openat(workFd, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+  for (const acl of ACLS) unless([E.ENODATA, E.EOPNOTSUPP], () => removexattrat(fd, '', acl));
+  fchmodat(fd, '', 0o700);
+  return fd;
 }
 
 /** Removes everything below an open directory. */
@@ -80,6 +98,7 @@ function emptyDirectory(fd: number): void {
 export function removeTree(dirfd: number, name: string): void {
   const stat = statat(dirfd, name);
   if (stat === undefined) return;
+  if (stat.dev !== fstat(dirfd).dev) throw new Errno(E.EXDEV); // something is mounted there
   if (!isDirectory(stat.mode)) {
     unlinkat(dirfd, name);
     return;

@@ -110,6 +110,11 @@ export class Place {
     return outcome.stdout;
   }
 
+  /** Runs another program, which must succeed, in the place. */
+  run(command: string, args: readonly string[], timeoutMs = COMMAND_TIMEOUT_MS): string {
+    return run(command, args, { cwd: this.directory, timeoutMs });
+  }
+
   /** Makes the layers of a union below `name`, but does not mount it. */
   layers(name: string, { lowers, upper = {}, args = [] }: Layout): Union {
     const at = (part: string): string => this.path(name, part);

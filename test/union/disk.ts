@@ -80,6 +80,7 @@ export class Disk {
   readonly #settings: UnionSettings;
   #lowers: string[] = [];
   #union: Union | undefined;
+  #filesystem: UnionFilesystem | undefined;
 
   constructor(layerChanges: UnionSettings['layerChanges']) {
     this.#settings = { volatile: true, descriptors: 512, layerChanges };
@@ -107,7 +108,14 @@ export class Disk {
     this.#union = new Union(layers, work, this.#settings);
     const [upper, ...lowers] = layers;
     if (upper !== undefined) this.#union.index = LinkIndex.open(workPath, upper, lowers, work);
-    return new UnionFilesystem(this.#union, () => undefined);
+    this.#filesystem = new UnionFilesystem(this.#union, () => undefined);
+    return this.#filesystem;
+  }
+
+  /** The union as it was opened last. */
+  get filesystem(): UnionFilesystem {
+    if (this.#filesystem === undefined) throw new Error('not open');
+    return this.#filesystem;
   }
 
   /** What operations have left among the temporary files. */
