@@ -27,15 +27,20 @@ async function run(path: string, options: { lazy?: true }): Promise<void> {
   if (!detach(toBytes(mountpoint), options.lazy === true)) {
     throw new UsageError(`"${mountpoint}" is busy; end what uses it, or detach it with --lazy`);
   }
-  if (pid !== undefined && options.lazy !== true) await serverGone(pid);
+  if (pid === undefined || options.lazy === true || (await ended(pid))) return;
+  throw new UsageError(
+    `"${mountpoint}" is unmounted here, but another mount namespace holds it, and so its server, pid ${pid}`,
+  );
 }
 
-async function serverGone(pid: number): Promise<void> {
+/** Waits for a process to end; false if it takes too long. */
+async function ended(pid: number): Promise<boolean> {
   const deadline = performance.now() + PATIENCE_MS;
   while (isAlive(pid)) {
-    if (performance.now() > deadline) throw new UsageError(`the server with pid ${pid} has not ended`);
+    if (performance.now() > deadline) return false;
     await setTimeout(POLL_MS);
   }
+  return true;
 }
 
 function isAlive(pid: number): boolean {

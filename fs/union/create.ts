@@ -8,7 +8,7 @@
  */
 import type { Caller, Entry, NewInode } from '../protocol/filesystem.js';
 import { NAME_MAX, O, S } from '../sys/constants.js';
-import { E, Errno } from '../sys/errno.js';
+import { E, Errno, unless } from '../sys/errno.js';
 import { isDirectory, type Stat } from '../sys/stat.js';
 import { close, linkat, mkdirat, mknodat, openat, statat, symlinkat } from '../sys/syscalls.js';
 import { execute, Target } from './apply.js';
@@ -93,7 +93,7 @@ function place(
       'make-parents': target.makeParents,
       create: () => make(target.dirfd, name),
       stage: () => target.stage(make),
-      'mark-opaque': target.markOpaque,
+      'mark-opaque': () => unless([E.EPERM, E.EOPNOTSUPP, E.ENOSPC], target.markOpaque), // against later lowers only
       'mark-staged-opaque': target.markStagedOpaque,
       install: target.install,
       exchange: target.exchange,

@@ -114,11 +114,19 @@ export function recordedStack(work: string): Stack | undefined {
   } catch {
     return undefined;
   }
-  const record = JSON.parse(text) as Stack & { version: number };
+  const record = parseRecord(text, join(work, RECORD));
   if (record.version !== RECORD_VERSION) {
     throw new UsageError(
       `"${join(work, RECORD)}" has version ${record.version}; this program reads ${RECORD_VERSION}`,
     );
   }
   return record;
+}
+
+function parseRecord(text: string, path: string): Stack & { version: number } {
+  try {
+    const record: unknown = JSON.parse(text);
+    if (typeof record === 'object' && record !== null) return record as Stack & { version: number };
+  } catch {}
+  throw new UsageError(`"${path}" is damaged; it is written anew by the next mount`);
 }

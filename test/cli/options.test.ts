@@ -46,7 +46,7 @@ describe(SUITE, () => {
 
   it('-o ro makes a union with an upper read-only', () => {
     const union = place.union('ro', { lowers: [{ file: 'x' }], args: ['-o', 'ro'] });
-    assert.include(mountAt(union.mountpoint)?.options, 'ro');
+    assert.include([...(mountAt(union.mountpoint)?.options ?? [])], 'ro');
     assert.throws(() => writeFileSync(union.at('file'), 'y'), 'EROFS');
     assert.throws(() => writeFileSync(union.at('new'), 'y'), 'EROFS');
     assert.equal(readFileSync(union.at('file'), 'latin1'), 'x');
@@ -130,15 +130,22 @@ describe(SUITE, () => {
     });
   });
 
-  it('--layer-changes never leaves what is cached as it is, ttl=SECONDS looks again after them', () => {
-    const edit = (how: string): (() => string) => {
-      const union = place.union(how, { lowers: [{ file: 'old' }], args: ['--layer-changes', how] });
-      assert.equal(readFileSync(union.at('file'), 'latin1'), 'old');
-      writeFileSync(join(union.lowers[0] ?? '', 'file'), 'newer');
-      return () => readFileSync(union.at('file'), 'latin1');
-    };
-    const [never, ttl] = [edit('never'), edit('ttl=1')];
-    waitUntil('the change shows with ttl=1', () => ttl() === 'newer', 3000);
-    assert.equal(never(), 'old');
+  it('--layer-changes ttl=SECONDS looks again after them, never watches nothing', () => {
+    const inspect = (mountpoint: string) =>
+      JSON.parse(place.succeed(['inspect', '--json', mountpoint])) as {
+        settings: { layerChanges: unknown };
+        counters: { watches: number };
+      };
+    const ttl = place.union('ttl', { lowers: [{ file: 'old' }], args: ['--layer-changes', 'ttl=1'] });
+    assert.equal(readFileSync(ttl.at('file'), 'latin1'), 'old');
+    writeFileSync(join(ttl.lowers[0] ?? '', 'file'), 'newer');
+    writeFileSync(join(ttl.lowers[0] ?? '', 'added'), '');
+    waitUntil('the content shows', () => readFileSync(ttl.at('file'), 'latin1') === 'newer', 3000);
+    waitUntil('the name shows', () => list(ttl.mountpoint).includes('added'), 3000);
+    assert.equal(inspect(ttl.mountpoint).settings.layerChanges, 1);
+    const never = place.union('never', { lowers: [{ file: 'old' }], args: ['--layer-changes', 'never'] });
+    assert.deepEqual(list(never.mountpoint), ['file']);
+    const { settings, counters } = inspect(never.mountpoint);
+    assert.deepEqual([settings.layerChanges, counters.watches], ['never', 0]);
   });
 });

@@ -88,7 +88,12 @@ export class Place {
 
   /** Runs the program under test to its end. */
   unionfs(args: readonly string[], options: { cwd?: string } = {}): Outcome {
-    const { status, stdout, stderr, error } = spawnSync(process.execPath, [CLI, ...args], {
+    return this.outcome(process.execPath, [CLI, ...args], options);
+  }
+
+  /** Runs any program to its end. */
+  outcome(command: string, args: readonly string[], options: { cwd?: string } = {}): Outcome {
+    const { status, stdout, stderr, error } = spawnSync(command, args, {
       cwd: options.cwd ?? this.directory,
       stdio: ['ignore', 'pipe', 'pipe'],
       encoding: 'utf8',

@@ -159,7 +159,7 @@ const copyFileRange = hex(`
   00 00 00 00 00 00 00 00  # flags
 `);
 const COPY_NEEDS = 48;
-const COPY_CALL: Call = ['copyFileRange', NODE, 4096, 8, 0x100002000, 65536];
+const COPY_CALL: Call = ['copyFileRange', CALLER, NODE, 4096, 8, 0x100002000, 65536];
 
 const DIRENTS_SIZE = '00 01 00 00'; // 256
 
@@ -524,7 +524,7 @@ export const EXAMPLES: readonly Example[] = [
         `),
       ENTRY_BYTES,
       hex(`
-          08 00 00 00 00 00 00 00  # ino
+          11 22 33 44 55 66 77 88  # ino: the entry's
           03 00 00 00 00 00 00 00  # off
           01 00 00 00 08 00 00 00  # namelen, type DT_REG
           66 00 00 00 00 00 00 00  # "f"
@@ -542,7 +542,7 @@ export const EXAMPLES: readonly Example[] = [
       00 00 00 00              # padding
     `),
     needs: 28,
-    calls: [['fallocate', NODE, 3, 4096, 0x100000000]],
+    calls: [['fallocate', CALLER, NODE, 3, 4096, 0x100000000]],
     answers: { fallocate: () => {} },
     reply: EMPTY,
   },

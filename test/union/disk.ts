@@ -23,7 +23,7 @@ import { AT, S } from '../../fs/sys/constants.js';
 import type { U64 } from '../../fs/sys/stat.js';
 import { mknodat, setxattrat } from '../../fs/sys/syscalls.js';
 import { UnionFilesystem } from '../../fs/union/filesystem.js';
-import { openLayer } from '../../fs/union/layer.js';
+import { openLower, openUpper } from '../../fs/union/layer.js';
 import { LinkIndex } from '../../fs/union/link-index.js';
 import { Union, type UnionSettings } from '../../fs/union/state.js';
 import { Work } from '../../fs/union/work.js';
@@ -102,12 +102,12 @@ export class Disk {
     this.close();
     const workPath = join(this.#root, 'work');
     mkdirSync(workPath, { recursive: true });
-    const work = new Work(workPath);
-    const paths = [join(this.#root, 'upper'), ...this.#lowers];
-    const layers = paths.map((path, index) => openLayer(path, index, index === 0));
+    const { layer, workFd } = openUpper(join(this.#root, 'upper'), workPath);
+    const layers = [layer, ...this.#lowers.map((path, index) => openLower(path, index + 1))];
+    const work = new Work(workFd);
     this.#union = new Union(layers, work, this.#settings);
-    const [upper, ...lowers] = layers;
-    if (upper !== undefined) this.#union.index = LinkIndex.open(workPath, upper, lowers, work);
+    this.#union.index = LinkIndex.open(workFd, layers, work);
+    closeSync(workFd);
     this.#filesystem = new UnionFilesystem(this.#union, () => undefined);
     return this.#filesystem;
   }
@@ -170,10 +170,10 @@ export function linesOf(seen: Seen, path = '', lines = new Map<string, string>()
   return lines;
 }
 
-/** The model's inode numbers of non-directories by path. */
+/** The model's inode numbers by path. */
 export function inodesOf(seen: Seen, path = '', inodes = new Map<string, string>()): Map<string, string> {
   for (const [name, child] of Object.entries(seen.children)) {
-    if (child.kind !== 'directory') inodes.set(`${path}/${name}`, child.ino);
+    inodes.set(`${path}/${name}`, child.ino);
     inodesOf(child, `${path}/${name}`, inodes);
   }
   return inodes;
@@ -181,7 +181,7 @@ export function inodesOf(seen: Seen, path = '', inodes = new Map<string, string>
 
 export interface Told {
   readonly lines: Map<string, string>;
-  /** st_ino of non-directories by path. */
+  /** st_ino by path. */
   readonly inodes: Map<string, U64>;
   /** Where READDIR and LOOKUP disagree. */
   readonly contradictions: string[];
@@ -190,7 +190,7 @@ export interface Told {
 function content(fs: UnionFilesystem, { nodeid, attributes }: Entry, kind: string): string {
   if (kind === 'symlink') return fs.readlink(nodeid);
   if (kind !== 'file') return '';
-  const room = Buffer.alloc(attributes.size);
+  const room = Buffer.alloc(Number(attributes.size));
   return room.toString('latin1', 0, fs.read(nodeid, 0, room));
 }
 
@@ -224,6 +224,6 @@ function tellEntry(fs: UnionFilesystem, entry: Entry, path: string, told: Told):
   const kind = KINDS.get(mode & S.IFMT) ?? 'special';
   const changed = fs.getxattr(entry.nodeid, CHANGED) !== undefined;
   told.lines.set(path, line(path, kind, mode & ~S.IFMT, content(fs, entry, kind), changed));
+  told.inodes.set(path, ino);
   if (kind === 'directory') tellDirectory(fs, entry.nodeid, path, told);
-  else told.inodes.set(path, ino);
 }

@@ -315,7 +315,7 @@ function choose(random: Random, view: Seen, held: readonly Held[]): Place {
     const seen = descend(view, [...directory, name]);
     if (seen?.kind !== 'directory' || random.below(2) === 0) return { directory, name };
     directory = [...directory, name];
-    name = random.pick([...Object.keys(seen.children), 'common', 'own0', 'own1', 'n0']);
+    name = random.pick([...Object.keys(seen.children), 'common', 'sub', 'own1', 'n0']);
   }
 }
 

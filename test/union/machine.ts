@@ -140,7 +140,7 @@ export class Machine {
     const task: Task = { at };
     const old = this.#at(at);
     if (Object.keys(old.children).length === 0) throw new Error('clear-target: there is nothing to clear');
-    this.#stage(task, { ...old, id: `${old.id} cleared`, children: {} });
+    this.#stage(task, { ...old, children: {} });
     yield 'clear-target';
     for (const step of ['mark-staged-opaque', 'exchange', 'discard'] as const) {
       this.#call(step, task);

@@ -71,7 +71,7 @@ export function must<T>(value: T | undefined, what: string): T {
 /** What a user sees of one name, and below it. */
 export interface Seen {
   readonly kind: Exclude<InodeKind, 'whiteout'>;
-  /** st_ino of a non-directory: the origin's, which copy-up keeps. */
+  /** st_ino: that of the origin, or of the topmost lower directory, so that it stays over copy-up. */
   readonly ino: string;
   readonly data: string;
   readonly owner: string;
@@ -118,10 +118,10 @@ function baseOf(layer: Inode, name: string, child: Inode, base: Seen | undefined
 }
 
 /** Applies one layer's directory onto what the layers below it show. */
-function applyLayer(layer: Inode, base: Seen | undefined, reading: Reading): Seen {
+function applyLayer(layer: Inode, below: Seen | undefined, reading: Reading): Seen {
   const isDot = (name: string): boolean => reading.dots && name.startsWith(DOT);
-  const opaque = reading.dots && DOT_OPAQUE in layer.children;
-  const children: Record<string, Seen> = opaque ? {} : { ...base?.children };
+  const base = reading.dots && DOT_OPAQUE in layer.children ? undefined : below;
+  const children: Record<string, Seen> = { ...base?.children };
   for (const name of Object.keys(layer.children)) if (isDot(name)) delete children[name.slice(DOT.length)];
   for (const [name, child] of Object.entries(layer.children)) {
     if (isDot(name)) continue;
@@ -129,8 +129,8 @@ function applyLayer(layer: Inode, base: Seen | undefined, reading: Reading): See
     else if (child.kind !== 'directory') children[name] = leaf(child);
     else children[name] = applyLayer(child, baseOf(layer, name, child, base, reading), reading);
   }
-  const merged = opaque ? [] : (base?.from ?? []);
-  return { ...leaf(layer), ino: '', from: [layer.id, ...merged], children };
+  const ino = reading.dots ? layer.id : (base?.ino ?? layer.id);
+  return { ...leaf(layer), ino, from: [layer.id, ...(base?.from ?? [])], children };
 }
 
 /** What lower layers show, given the bottom one first. */
@@ -146,12 +146,16 @@ export function flattenUpper(upper: Inode, lowers: Seen | undefined): Seen {
   return applyLayer(upper, lowers, { root: lowers, dots: false });
 }
 
-/** A view as text. `untimed` directories are shown without their times, which change with their names. */
-export function print(seen: Seen, untimed: readonly string[] = [], path = ''): string {
-  const { kind, ino, data, owner, mode, xattrs } = seen;
-  const times = kind === 'directory' && untimed.includes(path) ? '' : seen.times;
+/**
+ * A view as text. `crashed`: without what a crash may leave as it is, the numbers of directories, and the times of
+ * the given ones, whose names change.
+ */
+export function print(seen: Seen, crashed?: readonly string[], path = ''): string {
+  const { kind, data, owner, mode, xattrs } = seen;
+  const ino = kind === 'directory' && crashed !== undefined ? '' : seen.ino;
+  const times = kind === 'directory' && crashed?.includes(path) ? '' : seen.times;
   const names = Object.keys(seen.children).sort();
-  const below = names.map((name) => print(must(seen.children[name], name), untimed, `${path}/${name}`));
+  const below = names.map((name) => print(must(seen.children[name], name), crashed, `${path}/${name}`));
   return [`${path} ${[kind, ino, data, owner, mode, xattrs, times].join('|')}`, ...below].join('\n');
 }
 

@@ -13,8 +13,7 @@ export const kindIn = (seen: Seen | undefined): Seen['kind'] | 'nothing' => seen
 
 function born(kind: 'file' | 'directory'): Seen {
   const { owner, mode, xattrs, times } = inode(kind, 'new');
-  const ino = kind === 'file' ? 'new' : '';
-  return { kind, ino, data: '', owner, mode, xattrs, times, from: ['new'], children: {} };
+  return { kind, ino: 'new', data: '', owner, mode, xattrs, times, from: ['new'], children: {} };
 }
 
 function put(view: Seen, at: Place, seen: Seen | undefined): Seen {

@@ -49,7 +49,9 @@ export const origin = (name: string): string => `${name}-origin`;
 
 function directoryChildren(id: string, contents: Contents, layer: number): Record<string, Inode> {
   if (contents === 'full') {
-    return { common: layerInode('file', `${id}/common`), [`own${layer}`]: layerInode('file', `${id}/own`) };
+    const file = (name: string): Inode => layerInode('file', `${id}/${name}`);
+    const sub = layerInode('directory', `${id}/sub`, { children: { [`deep${layer}`]: file('deep') } });
+    return { common: file('common'), [`own${layer}`]: file('own'), sub };
   }
   if (contents === 'empty') return {};
   if (layer === 0) return { common: inode('whiteout', `${id}/common`) };
