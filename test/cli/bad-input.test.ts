@@ -27,15 +27,35 @@ const UPPER = ['--upper', 'u'];
 const GOOD = ['--lower', 'l', ...UPPER];
 
 const MISTAKES: readonly Mistake[] = [
-  { what: 'a missing lower layer', args: ['--lower', 'l:nope', ...UPPER, 'm'], says: '"@/nope" does not exist' },
-  { what: 'a lower layer that is a file', args: ['--lower', 'l:file', ...UPPER, 'm'], says: '"@/file" is not a directory' },
+  {
+    what: 'a missing lower layer',
+    args: ['--lower', 'l:nope', ...UPPER, 'm'],
+    says: '"@/nope" does not exist',
+  },
+  {
+    what: 'a lower layer that is a file',
+    args: ['--lower', 'l:file', ...UPPER, 'm'],
+    says: '"@/file" is not a directory',
+  },
   { what: 'a lower layer below a file', args: ['--lower', 'file/x', 'm'], says: '"@/file/x" does not exist' },
   { what: 'an empty layer', args: ['--lower', 'l::l2', 'm'], says: '"" does not exist' },
   { what: 'a lower layer that leads to itself', args: ['--lower', 'loop', 'm'], says: /"@\/loop"/ },
-  { what: 'a lower layer with a path that is too long', args: ['--lower', 'x'.repeat(300), 'm'], says: /"@\/x{300}"/ },
+  {
+    what: 'a lower layer with a path that is too long',
+    args: ['--lower', 'x'.repeat(300), 'm'],
+    says: /"@\/x{300}"/,
+  },
   { what: 'no lower layer', args: [...UPPER, 'm'], says: 'no lower layer is given; name one with --lower' },
-  { what: 'a missing upper', args: ['--lower', 'l', '--upper', 'nope', 'm'], says: '"@/nope" does not exist' },
-  { what: 'an upper that is a file', args: ['--lower', 'l', '--upper', 'file', 'm'], says: '"@/file" is not a directory' },
+  {
+    what: 'a missing upper',
+    args: ['--lower', 'l', '--upper', 'nope', 'm'],
+    says: '"@/nope" does not exist',
+  },
+  {
+    what: 'an upper that is a file',
+    args: ['--lower', 'l', '--upper', 'file', 'm'],
+    says: '"@/file" is not a directory',
+  },
   { what: 'a missing mountpoint', args: [...GOOD, 'nope'], says: '"@/nope" does not exist' },
   { what: 'a mountpoint that is a file', args: [...GOOD, 'file'], says: '"@/file" is not a directory' },
   { what: 'no mountpoint', args: GOOD, says: 'missing required argument "mountpoint"' },
@@ -50,8 +70,16 @@ const MISTAKES: readonly Mistake[] = [
     args: [...GOOD, '--workdir', 'tmpfs', 'm'],
     says: 'workdir "@/tmpfs" is not on the filesystem of upper "@/u"; choose one with --workdir',
   },
-  { what: 'a work directory without a parent', args: [...GOOD, '--workdir', 'no/w', 'm'], says: '"@/no" does not exist' },
-  { what: 'a work directory that is a file', args: [...GOOD, '--workdir', 'file', 'm'], says: '"@/file" is not a directory' },
+  {
+    what: 'a work directory without a parent',
+    args: [...GOOD, '--workdir', 'no/w', 'm'],
+    says: '"@/no" does not exist',
+  },
+  {
+    what: 'a work directory that is a file',
+    args: [...GOOD, '--workdir', 'file', 'm'],
+    says: '"@/file" is not a directory',
+  },
   {
     what: 'a work directory inside upper',
     args: [...GOOD, '--workdir', 'u/w', 'm'],
@@ -97,7 +125,11 @@ const MISTAKES: readonly Mistake[] = [
     args: ['--lower', 'l2/inside', '--upper', 'l2', 'm'],
     says: 'the lower layer "@/l2/inside" lies inside "@/l2"',
   },
-  { what: 'upper as a lower layer', args: ['--lower', 'l:u', ...UPPER, 'm'], says: 'the lower layer "@/u" lies inside "@/u"' },
+  {
+    what: 'upper as a lower layer',
+    args: ['--lower', 'l:u', ...UPPER, 'm'],
+    says: 'the lower layer "@/u" lies inside "@/u"',
+  },
   {
     what: 'an upper in use by a live mount',
     args: ['--lower', 'l', '--upper', 'live/upper', '--workdir', 'w', 'm'],
@@ -113,13 +145,21 @@ const MISTAKES: readonly Mistake[] = [
     args: [...GOOD, '--workdir', 'idle/.upper.unionfs-work', 'm'],
     says: 'workdir "@/idle/.upper.unionfs-work" belongs to another upper; choose a new one with --workdir',
   },
-  { what: 'an unknown option', args: ['--lowr', 'l', 'm'], says: 'unknown option "--lowr"; the nearest known one is "--lower"' },
+  {
+    what: 'an unknown option',
+    args: ['--lowr', 'l', 'm'],
+    says: 'unknown option "--lowr"; the nearest known one is "--lower"',
+  },
   {
     what: 'an unknown -o option',
     args: [...GOOD, '-o', 'ro,nosuit', 'm'],
     says: 'unknown option "-o nosuit"; the nearest known one is "nosuid"',
   },
-  { what: 'an -o option without its value', args: ['-o', 'lowerdir', 'm'], says: 'the option "-o lowerdir" needs a value' },
+  {
+    what: 'an -o option without its value',
+    args: ['-o', 'lowerdir', 'm'],
+    says: 'the option "-o lowerdir" needs a value',
+  },
   {
     what: 'a bad --layer-changes',
     args: [...GOOD, '--layer-changes', 'sometimes', 'm'],
@@ -130,9 +170,24 @@ const MISTAKES: readonly Mistake[] = [
     args: [...GOOD, '--layer-changes', 'ttl=soon', 'm'],
     says: '--layer-changes "ttl=soon" is none of "watch", "ttl=SECONDS", "never"',
   },
-  { what: 'umount of what is no union', args: ['tmpfs'], speaker: 'umount', says: '"tmpfs" is not a unionfs mountpoint' },
-  { what: 'umount of what does not exist', args: ['nope'], speaker: 'umount', says: '"nope" is not a unionfs mountpoint' },
-  { what: 'inspect of what is no union', args: ['l'], speaker: 'inspect', says: '"l" is not a unionfs mountpoint' },
+  {
+    what: 'umount of what is no union',
+    args: ['tmpfs'],
+    speaker: 'umount',
+    says: '"tmpfs" is not a unionfs mountpoint',
+  },
+  {
+    what: 'umount of what does not exist',
+    args: ['nope'],
+    speaker: 'umount',
+    says: '"nope" is not a unionfs mountpoint',
+  },
+  {
+    what: 'inspect of what is no union',
+    args: ['l'],
+    speaker: 'inspect',
+    says: '"l" is not a unionfs mountpoint',
+  },
   {
     what: 'diff of a directory that was never a layer',
     args: ['l'],
@@ -174,7 +229,16 @@ describe(SUITE, () => {
   before(() => {
     bad = place.path('bad');
     place.make({
-      bad: { l: { f: 'f' }, l2: { inside: {} }, u: {}, m: { inside: {} }, m2: {}, file: 'x', tmpfs: {}, 'read-only': {} },
+      bad: {
+        l: { f: 'f' },
+        l2: { inside: {} },
+        u: {},
+        m: { inside: {} },
+        m2: {},
+        file: 'x',
+        tmpfs: {},
+        'read-only': {},
+      },
       'bad/damaged': { 'unionfs.json': '{ "version": 1, "low' },
     });
     place.python(`os.symlink('loop', 'loop'); os.symlink('l2/inside', 'link-to-inside')`, {}, { cwd: bad });
@@ -256,7 +320,8 @@ describe(SUITE, () => {
     place.make({ bad: { nobody: { l: {}, u: {}, m: {} } }, program: {} });
     run('chown', ['-R', `${NOBODY}:${NOBODY}`, join(bad, 'nobody')]);
     const root = join(CLI, '../../..');
-    const script = 'mount --bind "$1" "$2" && cd "$3" && shift 3 && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"';
+    const script =
+      'mount --bind "$1" "$2" && cd "$3" && shift 3 && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"';
     const cli = join(place.path('program'), relative(root, CLI));
     const line = assertRefused(['mount', '--lower', 'l', '--upper', 'u', 'm'], (args) =>
       place.outcome('unshare', [

@@ -4,7 +4,15 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
 import { CLI, list, mountAt, type Union, usePlace } from '../mount/place.js';
@@ -49,19 +57,28 @@ describe(SUITE, () => {
     it('lets a pipeline go on, as in "unionfs mount ... | cat"', () => {
       const piped = place.layers('piped', { lowers: LOWERS });
       const script = 'exec 9>&1; "$@" | cat; echo done';
-      const output = place.run('bash', ['-c', script, 'bash', process.execPath, CLI, ...piped.command], 10_000);
+      const output = place.run(
+        'bash',
+        ['-c', script, 'bash', process.execPath, CLI, ...piped.command],
+        10_000,
+      );
       assert.equal(output, 'done\n');
       assert.isDefined(mountAt(piped.mountpoint));
     });
 
     it('its server runs at "/", in a session of its own, with no descriptor into the caller\'s directories', () => {
       assert.equal(readlinkSync(`/proc/${server}/cwd`), '/');
-      const [, , , session] = readFileSync(`/proc/${server}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+      const [, , , session] = readFileSync(`/proc/${server}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .split(' ');
       assert.equal(Number(session), server);
       const open = descriptorsOf(server);
       assert.equal(readlinkSync(`/proc/${server}/fd/0`), '/dev/null');
       assert.equal(readlinkSync(`/proc/${server}/fd/1`), '/dev/null');
-      assert.isFalse(open.some((target) => target.startsWith(process.cwd())), open.join('\n'));
+      assert.isFalse(
+        open.some((target) => target.startsWith(process.cwd())),
+        open.join('\n'),
+      );
     });
 
     it('its server inherits no descriptor, whatever its number: a lock held around the mount ends with the caller', () => {
@@ -79,7 +96,9 @@ describe(SUITE, () => {
 
   /** A server in the foreground, and how it ended. */
   async function foreground(union: Union): Promise<{ child: ChildProcess; ended: Promise<unknown[]> }> {
-    const child = spawn(process.execPath, [CLI, ...union.command], { stdio: ['ignore', 'inherit', 'inherit'] });
+    const child = spawn(process.execPath, [CLI, ...union.command], {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
     const ended = once(child, 'exit');
     await usable(union, child);
     return { child, ended };
@@ -121,7 +140,11 @@ describe(SUITE, () => {
       assert.deepEqual(await ended, [0, null]);
       assertGone(union);
       assert.equal(readFileSync(join(union.upper, 'file'), 'latin1'), 'written');
-      assert.oneOf(await client.run(`result = attempt(os.pwrite, fd, b'late', 0)`), ['ENOTCONN', 'ECONNABORTED', 'EIO']);
+      assert.oneOf(await client.run(`result = attempt(os.pwrite, fd, b'late', 0)`), [
+        'ENOTCONN',
+        'ECONNABORTED',
+        'EIO',
+      ]);
       await client.end();
     });
   }
@@ -152,7 +175,10 @@ describe(SUITE, () => {
       await client.run(`file = open(path)`, { path: union.at('file') });
       const { status, stderr } = place.unionfs(['umount', union.mountpoint]);
       assert.equal(status, 1);
-      assert.equal(stderr, `umount: "${union.mountpoint}" is busy; end what uses it, or detach it with --lazy\n`);
+      assert.equal(
+        stderr,
+        `umount: "${union.mountpoint}" is busy; end what uses it, or detach it with --lazy\n`,
+      );
       assert.equal(readFileSync(union.at('file'), 'latin1'), 'lower');
 
       place.succeed(['umount', '--lazy', union.mountpoint]);
@@ -187,7 +213,10 @@ describe(SUITE, () => {
 
     it('leaves a mount that says so: ENOTCONN to users, "its server is gone" in list, one line from inspect', () => {
       assert.throws(() => lstatSync(union.at('file')), /ENOTCONN|ECONNABORTED/);
-      const row = place.succeed(['list']).split('\n').find((line) => line.startsWith(`${union.mountpoint} `));
+      const row = place
+        .succeed(['list'])
+        .split('\n')
+        .find((line) => line.startsWith(`${union.mountpoint} `));
       assert.match(row ?? '', /its server is gone$/);
       const { status, stderr } = place.unionfs(['inspect', union.mountpoint]);
       assert.deepEqual(

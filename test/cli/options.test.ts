@@ -15,7 +15,10 @@ describe(SUITE, () => {
       lowers: [{ script: '#!/bin/sh\n' }],
       args: ['-o', 'nosuid,nodev', '-o', 'noexec'],
     });
-    assert.includeMembers([...(mountAt(union.mountpoint)?.options ?? [])], ['rw', 'nosuid', 'nodev', 'noexec']);
+    assert.includeMembers(
+      [...(mountAt(union.mountpoint)?.options ?? [])],
+      ['rw', 'nosuid', 'nodev', 'noexec'],
+    );
     const seen = place.python(
       `
       import subprocess
@@ -30,7 +33,10 @@ describe(SUITE, () => {
   });
 
   it('without them programs run and devices work', () => {
-    const union = place.union('no-flags', { lowers: [{ script: '#!/bin/sh\nexit 7\n' }], args: ['-o', 'rw,suid,dev'] });
+    const union = place.union('no-flags', {
+      lowers: [{ script: '#!/bin/sh\nexit 7\n' }],
+      args: ['-o', 'rw,suid,dev'],
+    });
     const seen = place.python(
       `
       import subprocess
@@ -67,7 +73,9 @@ describe(SUITE, () => {
 
   it('--work is --workdir', () => {
     place.make({ w: { a: {}, u: {}, m: {} } });
-    place.succeed(['mount', '--lower', 'a', '--upper', 'u', '--work', 'scratch', 'm'], { cwd: place.path('w') });
+    place.succeed(['mount', '--lower', 'a', '--upper', 'u', '--work', 'scratch', 'm'], {
+      cwd: place.path('w'),
+    });
     assert.deepEqual(list(place.path('w')), ['a', 'm', 'scratch', 'u']);
     const told = JSON.parse(place.succeed(['inspect', '--json', place.path('w/m')])) as { work: string };
     assert.equal(told.work, place.path('w/scratch'));
@@ -81,12 +89,27 @@ describe(SUITE, () => {
   });
 
   describe('paths', () => {
-    const NAMES = ['a:b', 'c,d', 'e f', 'g\\h', 'i\\:j', 'tab\t', 'new\nline', 'ünï→', "quote'\"", '-dash', '#hash', '='];
+    const NAMES = [
+      'a:b',
+      'c,d',
+      'e f',
+      'g\\h',
+      'i\\:j',
+      'tab\t',
+      'new\nline',
+      'ünï→',
+      'quote\'"',
+      '-dash',
+      '#hash',
+      '=',
+    ];
     const escaped = (name: string): string => name.replace(/[\\:]/g, '\\$&');
 
     it('with colons, commas, spaces, backslashes, newlines and letters beyond ASCII are taken as layers', () => {
       const layers = NAMES.map((name, index) => [name, { [`f${index}`]: name }]);
-      place.make({ odd: { ...Object.fromEntries(layers), 'upper: ,\\': {}, 'mount: ,\\\n': {}, 'work: ,\\': {} } });
+      place.make({
+        odd: { ...Object.fromEntries(layers), 'upper: ,\\': {}, 'mount: ,\\\n': {}, 'work: ,\\': {} },
+      });
       const cwd = place.path('odd');
       const lowers = NAMES.map((name) => escaped(join(cwd, name))).join(':');
       const mountpoint = join(cwd, 'mount: ,\\\n');
@@ -99,12 +122,19 @@ describe(SUITE, () => {
       writeFileSync(join(mountpoint, 'new'), '');
       assert.deepEqual(list(join(cwd, 'upper: ,\\')), ['new']);
       const told = JSON.parse(place.succeed(['inspect', '--json', mountpoint])) as { lowers: string[] };
-      assert.deepEqual(told.lowers, NAMES.map((name) => join(cwd, name)));
+      assert.deepEqual(
+        told.lowers,
+        NAMES.map((name) => join(cwd, name)),
+      );
       assert.equal(mountAt(mountpoint)?.source.split(',upperdir=')[0], `lowerdir=${lowers}`);
       assert.equal(place.succeed(['diff', mountpoint]), 'A /new\n');
       place.succeed(['umount', mountpoint]);
       assert.isUndefined(mountAt(mountpoint));
-      assert.equal(place.succeed(['diff', 'work: ,\\'], { cwd }), 'A /new\n', 'unmounted, by the record in work');
+      assert.equal(
+        place.succeed(['diff', 'work: ,\\'], { cwd }),
+        'A /new\n',
+        'unmounted, by the record in work',
+      );
     });
 
     it('with commas and colons are escaped in -o as well', () => {
@@ -117,10 +147,16 @@ describe(SUITE, () => {
 
     it('through symlinks lead to the directories, which are named by their real paths', () => {
       place.make({ links: { real: { x: 'x' }, u: {}, m: {} } });
-      place.python(`os.symlink('real', 'lower'); os.symlink('u', 'upper'); os.symlink('m', 'mount')`, {}, {
+      place.python(
+        `os.symlink('real', 'lower'); os.symlink('u', 'upper'); os.symlink('m', 'mount')`,
+        {},
+        {
+          cwd: place.path('links'),
+        },
+      );
+      place.succeed(['mount', '--lower', 'lower/', '--upper', 'upper', 'mount'], {
         cwd: place.path('links'),
       });
-      place.succeed(['mount', '--lower', 'lower/', '--upper', 'upper', 'mount'], { cwd: place.path('links') });
       const told = JSON.parse(place.succeed(['inspect', '--json', place.path('links/mount')])) as object;
       assert.deepInclude(told, {
         mountpoint: place.path('links/m'),

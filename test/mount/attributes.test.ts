@@ -169,7 +169,11 @@ describe(SUITE, () => {
     it('of a lower file go with the first write, which copies it up, and stay in the lower layer', () => {
       place.python(`os.chmod(path, 0o6777)`, { path: lower('suid/file') });
       union.remount();
-      place.python(`os.write(os.open(path, os.O_WRONLY), b'y')`, { path: union.at('suid/file') }, { uid: NOBODY });
+      place.python(
+        `os.write(os.open(path, os.O_WRONLY), b'y')`,
+        { path: union.at('suid/file') },
+        { uid: NOBODY },
+      );
       const modes = place.python(`result = [oct(os.stat(path).st_mode) for path in paths]`, {
         paths: [union.at('suid/file'), join(union.upper, 'suid/file'), lower('suid/file')],
       });
@@ -234,10 +238,16 @@ describe(SUITE, () => {
       const expected = place.python(SET, { root: layer, values: SECONDS });
       old.mount();
       assert.deepEqual(place.python(GET, { root: old.mountpoint, values: SECONDS }), expected);
-      place.python(`for name in os.listdir(root): os.chmod(f'{root}/{name}', 0o600)`, { root: old.mountpoint });
+      place.python(`for name in os.listdir(root): os.chmod(f'{root}/{name}', 0o600)`, {
+        root: old.mountpoint,
+      });
       assert.lengthOf(list(old.upper), SECONDS.length);
       assert.deepEqual(place.python(GET, { root: old.upper, values: SECONDS }), expected, 'in upper');
-      assert.deepEqual(place.python(GET, { root: old.mountpoint, values: SECONDS }), expected, 'on the mount');
+      assert.deepEqual(
+        place.python(GET, { root: old.mountpoint, values: SECONDS }),
+        expected,
+        'on the mount',
+      );
     });
 
     it('move when they should: data, names and attributes, each its own', () => {

@@ -57,7 +57,11 @@ describe(SUITE, () => {
 
   it('"echo short > long" leaves nothing of the long content, in a lower file, in its copy, in a new file', () => {
     const overwrite = (path: string, word: string): string => {
-      assert.isAbove(text(union.at(path)).length, word.length + 1, 'the old content was longer, and is cached');
+      assert.isAbove(
+        text(union.at(path)).length,
+        word.length + 1,
+        'the old content was longer, and is cached',
+      );
       run('sh', ['-c', `echo ${word} > "$1"`, 'sh', union.at(path)]);
       return text(union.at(path));
     };
@@ -218,7 +222,9 @@ describe(SUITE, () => {
 
     it('leaves nothing behind in upper and work', () => {
       assert.deepEqual(list(join(union.work, 'work')), []);
-      const left = list(join(union.upper, 'open')).filter((name) => statSync(join(union.upper, 'open', name)).isFile());
+      const left = list(join(union.upper, 'open')).filter((name) =>
+        statSync(join(union.upper, 'open', name)).isFile(),
+      );
       assert.deepEqual(left, ['linked'], 'the file that was made again');
     });
   });
@@ -290,12 +296,17 @@ describe(SUITE, () => {
       for number in range(${LINES}):
           os.write(fd, f'{letter}{number}\\n'.encode())
     `;
-    await Promise.all(appenders.map(({ client, letter }) => client.run(append, { path: union.at('append'), letter })));
+    await Promise.all(
+      appenders.map(({ client, letter }) => client.run(append, { path: union.at('append'), letter })),
+    );
     await Promise.all(appenders.map(({ client }) => client.end()));
     const lines = text(union.at('append')).trimEnd().split('\n');
     for (const { letter } of appenders) {
       const own = lines.filter((line) => line.startsWith(letter));
-      assert.deepEqual(own, Array.from({ length: LINES }, (_, number) => `${letter}${number}`));
+      assert.deepEqual(
+        own,
+        Array.from({ length: LINES }, (_, number) => `${letter}${number}`),
+      );
     }
     assert.lengthOf(lines, 2 * LINES);
   });
@@ -341,7 +352,12 @@ describe(SUITE, () => {
     it('stay holes through copy-up', () => {
       const lower = join(union.lowers[0] ?? '', 'sparse');
       const before = layout(lower);
-      run('sh', ['-c', 'printf X | dd of="$1" bs=1 seek=3145745 conv=notrunc status=none', 'sh', union.at('sparse')]);
+      run('sh', [
+        '-c',
+        'printf X | dd of="$1" bs=1 seek=3145745 conv=notrunc status=none',
+        'sh',
+        union.at('sparse'),
+      ]);
       const upper = join(union.upper, 'sparse');
       assert.deepEqual(layout(upper), before, 'data and holes of the copy');
       assert.isBelow(statSync(upper).blocks * 512, MIB);
@@ -370,10 +386,9 @@ describe(SUITE, () => {
   });
 
   it('O_TMPFILE is refused with EOPNOTSUPP, which makes programs use a named file', () => {
-    const outcome = place.python(
-      `result = attempt(os.open, path, os.O_TMPFILE | os.O_RDWR)`,
-      { path: union.mountpoint },
-    );
+    const outcome = place.python(`result = attempt(os.open, path, os.O_TMPFILE | os.O_RDWR)`, {
+      path: union.mountpoint,
+    });
     assert.equal(outcome, 'EOPNOTSUPP');
     // tempfile asks for O_TMPFILE first.
     const content = place.python<string>(

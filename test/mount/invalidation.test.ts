@@ -2,7 +2,17 @@
  * Protects what is mounted below a union from the union's own invalidations: the kernel unmounts everything below a
  * name that is invalidated carelessly.
  */
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
 import { run } from '../acceptance/run.js';
@@ -22,7 +32,10 @@ describe(SUITE, () => {
 
   before(() => {
     union = place.union('tmpfs', {
-      lowers: [{}, { 'above/around/mounted/hidden': 'h', 'above/around/beside': 'b', 'above/sibling': {}, f: 'f' }],
+      lowers: [
+        {},
+        { 'above/around/mounted/hidden': 'h', 'above/around/beside': 'b', 'above/sibling': {}, f: 'f' },
+      ],
     });
     // Everything on the way is known and cached.
     list(union.mountpoint);

@@ -38,8 +38,9 @@ describe(SUITE, function () {
 
     it('in a lower layer: every name is listed, found, read and copied up', () => {
       const seen = place.python(
-        [NAMES,
-        `
+        [
+          NAMES,
+          `
         for name in names:
             create(os.path.join(os.fsencode(lower), name), name)
         os.chdir(merged)
@@ -51,7 +52,8 @@ describe(SUITE, function () {
         os.chdir(upper)
         result.append(sorted(os.listdir(b'.')) == names)
         result.append(all(open(name, 'rb').read() == name + b'!' for name in names))
-        `],
+        `,
+        ],
         { lower: lower('bytes'), merged: union.at('bytes'), upper: upper('bytes') },
       );
       assert.deepEqual(seen, [true, true, true, true]);
@@ -59,8 +61,9 @@ describe(SUITE, function () {
 
     it('through the mount: every name is made, renamed, linked to and removed', () => {
       const seen = place.python(
-        [NAMES,
-        `
+        [
+          NAMES,
+          `
         os.chdir(merged)
         names = [name for name in names if len(name) < 255]
         for name in names:
@@ -76,7 +79,8 @@ describe(SUITE, function () {
             os.unlink(name)
             os.unlink(name + b'R')
         result += [os.listdir(b'.'), os.listdir(upper)]
-        `],
+        `,
+        ],
         { merged: makeDirectory('made'), upper: upper('made') },
       );
       assert.deepEqual(seen, [true, true, true, true, [], []]);
@@ -129,7 +133,9 @@ describe(SUITE, function () {
 
     it('".wh" and ".whx" are names like others', () => {
       const merged = makeDirectory('nearly');
-      place.python(`os.chdir(merged)\nfor name in ['.wh', '.whx', 'a.wh.b', '.WH.x']: create(name)`, { merged });
+      place.python(`os.chdir(merged)\nfor name in ['.wh', '.whx', 'a.wh.b', '.WH.x']: create(name)`, {
+        merged,
+      });
       assert.deepEqual(list(merged), ['.WH.x', '.wh', '.whx', 'a.wh.b']);
     });
 
@@ -241,8 +247,9 @@ describe(SUITE, function () {
 
     it('a tree of a lower layer is read, changed at its bottom, and removed', () => {
       const [depth, seen] = place.python<[number, unknown[]]>(
-        [DESCEND,
-        `
+        [
+          DESCEND,
+          `
         make = True
         os.chdir(lower)
         descend(${DEPTH})
@@ -264,7 +271,8 @@ describe(SUITE, function () {
         descend(${DEPTH})
         seen.append(read('bottom'))
         result = [${DEPTH} * ${LENGTH + 1}, seen]
-        `],
+        `,
+        ],
         { lower: lower('deep'), merged: union.at('deep'), upper: upper('deep') },
       );
       assert.isAbove(depth, 4096);

@@ -146,7 +146,19 @@ const CASES: readonly Case[] = [
           attempt(renameat2, 'dir', 'dir/sub', RENAME_EXCHANGE), attempt(renameat2, 'file', 'x', 8),
       ]
     `,
-    result: ['EISDIR', 'ENOTDIR', 'ENOTEMPTY', 'EINVAL', 'ENOENT', 'EISDIR', 'ENOENT', 'ok', 'ok', 'EINVAL', 'EINVAL'],
+    result: [
+      'EISDIR',
+      'ENOTDIR',
+      'ENOTEMPTY',
+      'EINVAL',
+      'ENOENT',
+      'EISDIR',
+      'ENOENT',
+      'ok',
+      'ok',
+      'EINVAL',
+      'EINVAL',
+    ],
     paths: ['dir', 'dir/sub', 'dir/x', 'empty', 'file', 'full', 'full/y'],
   },
   {

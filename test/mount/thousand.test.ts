@@ -46,6 +46,8 @@ describe(SUITE, () => {
   it('are all told by inspect; /proc/mounts shows as many as fit', () => {
     const told = JSON.parse(place.succeed(['inspect', '--json', union.mountpoint])) as { lowers: string[] };
     assert.deepEqual(told.lowers, union.lowers);
-    assert.isTrue(mountAt(union.mountpoint)?.source.startsWith(`lowerdir=${union.lowers.slice(0, 5).join(':')}:`));
+    assert.isTrue(
+      mountAt(union.mountpoint)?.source.startsWith(`lowerdir=${union.lowers.slice(0, 5).join(':')}:`),
+    );
   });
 });

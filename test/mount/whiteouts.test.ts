@@ -67,7 +67,12 @@ describe(SUITE, () => {
 
     before(() => {
       deletions = marked('deletions', WHITEOUTS, { gone: 'below', stays: 'below' }, {});
-      opaques = marked('opaques', OPAQUES, { 'dir/below': 'below', 'dir/both': 'below' }, { 'dir/both': 'above' });
+      opaques = marked(
+        'opaques',
+        OPAQUES,
+        { 'dir/below': 'below', 'dir/both': 'below' },
+        { 'dir/both': 'above' },
+      );
     });
 
     WHITEOUTS.forEach(({ name }, index) => {
@@ -83,9 +88,12 @@ describe(SUITE, () => {
       it(`${name} can be created over, and deleted again`, () => {
         writeFileSync(at('gone'), 'anew');
         assert.deepEqual(list(at()), ['gone', 'stays']);
-        place.python(`os.unlink(path); os.mkdir(path); create(path + '/f'); os.unlink(path + '/f'); os.rmdir(path)`, {
-          path: at('gone'),
-        });
+        place.python(
+          `os.unlink(path); os.mkdir(path); create(path + '/f'); os.unlink(path + '/f'); os.rmdir(path)`,
+          {
+            path: at('gone'),
+          },
+        );
         assert.deepEqual(list(at()), ['stays']);
       });
     });
@@ -110,7 +118,8 @@ describe(SUITE, () => {
         writeFileSync(join(deletions.lowers[1] ?? '', directory, 'added'), 'later');
       }
       deletions.remount();
-      for (const directory of directories) assert.deepEqual(list(deletions.at(directory)), ['added', 'stays']);
+      for (const directory of directories)
+        assert.deepEqual(list(deletions.at(directory)), ['added', 'stays']);
     });
 
     it('the kernel agrees on the forms that it reads', () => {
@@ -131,13 +140,22 @@ describe(SUITE, () => {
 
   it('an xattr whiteout does not count where the root of the layer is not marked', () => {
     const union = place.layers('unmarked', { lowers: [{ file: '' }, { file: 'below' }], upper: false });
-    place.python(`os.setxattr(path, 'trusted.overlay.whiteout', b'y')`, { path: join(union.lowers[0] ?? '', 'file') });
+    place.python(`os.setxattr(path, 'trusted.overlay.whiteout', b'y')`, {
+      path: join(union.lowers[0] ?? '', 'file'),
+    });
     union.mount();
     assert.equal(readFileSync(union.at('file'), 'latin1'), '');
   });
 
   it('what the union writes means the same to the kernel: deletions, re-creations, opaque directories', () => {
-    const base: Tree = { file: 'f', 'dir/a': 'a', 'dir/sub/b': 'b', 'again/old': 'o', 'become-file/x': 'x', 'become-dir': 'f' };
+    const base: Tree = {
+      file: 'f',
+      'dir/a': 'a',
+      'dir/sub/b': 'b',
+      'again/old': 'o',
+      'become-file/x': 'x',
+      'become-dir': 'f',
+    };
     const union = place.union('written', { lowers: [{ 'dir/c': 'c', upperfile: 'u' }, base] });
     place.python(
       `
@@ -172,7 +190,8 @@ describe(SUITE, () => {
 
   /** A union of marks over a base, one directory per form; the marks of one form cannot disturb another. */
   function marked(name: string, forms: readonly Form[], base: Tree, above: Tree): Union {
-    const each = (tree: Tree): Tree => Object.fromEntries(forms.map((_, index) => [directoryOf(name, index), tree]));
+    const each = (tree: Tree): Tree =>
+      Object.fromEntries(forms.map((_, index) => [directoryOf(name, index), tree]));
     const union = place.layers(name, { lowers: [each(above), each(base)] });
     const [top = ''] = union.lowers;
     for (const [index, { make }] of forms.entries()) {

@@ -4,6 +4,7 @@
  */
 import { assert } from 'chai';
 import { Cursor, decodeDevice, decodeHeader, Malformed } from '../../fs/protocol/decode.js';
+import { Errno } from '../../fs/sys/errno.js';
 import { hex, request } from './bytes.js';
 
 const BYTES = hex(`
@@ -64,6 +65,22 @@ describe('protocol/decode: the cursor', () => {
     ).reset(24);
     assert.deepEqual([cursor.seconds(), cursor.offset(), cursor.offset()], [-1, 2 ** 53 - 1, 2 ** 53 - 1]);
   });
+});
+
+describe('protocol/decode: places to write at', () => {
+  const PLACES: readonly [string, number | undefined][] = [
+    ['00 00 00 00 01 00 00 00', 2 ** 32],
+    ['ff ff ff ff ff ff 1f 00', 2 ** 53 - 1],
+    ['00 00 00 00 00 00 20 00', undefined],
+    ['ff ff ff ff ff ff ff 7f', undefined],
+  ];
+  for (const [bytes, value] of PLACES) {
+    it(`${bytes} is ${value ?? 'refused: data would land elsewhere'}`, () => {
+      const cursor = new Cursor(hex(bytes)).reset(8);
+      if (value === undefined) assert.throws(() => cursor.place(), Errno, 'EFBIG');
+      else assert.strictEqual(cursor.place(), value);
+    });
+  }
 });
 
 describe('protocol/decode: header and device numbers', () => {

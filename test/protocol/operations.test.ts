@@ -113,6 +113,25 @@ describe('protocol/operations: hostile messages', () => {
     });
   }
 
+  /** Where in the body the offset stands that must not be rounded. */
+  const PLACES: readonly [keyof typeof Opcode, number][] = [
+    ['WRITE', 8],
+    ['FALLOCATE', 8],
+    ['FALLOCATE', 16],
+    ['COPY_FILE_RANGE', 32],
+  ];
+  for (const [name, at] of PLACES) {
+    it(`refuses ${name} beyond 2^53 - 1 with EFBIG (offset at ${at})`, () => {
+      withHarness({}, (harness) => {
+        const body = Buffer.alloc(56);
+        body.writeBigUInt64LE(2n ** 63n - 4096n, at);
+        const answer = harness.answer(request(Opcode[name], body));
+        assert.strictEqual(dump(answer), dump(reply(Buffer.alloc(0), E.EFBIG)));
+        assert.isEmpty(harness.calls);
+      });
+    });
+  }
+
   it('gives READ no more room than the reply has', () => {
     const all = (_node: unknown, _offset: unknown, into: Uint8Array): number => into.length;
     withHarness({ answers: { read: all } }, (harness) => {
