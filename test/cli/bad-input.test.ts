@@ -264,7 +264,7 @@ describe(SUITE, () => {
     return stderr.trimEnd();
   }
 
-  const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
+  const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
 
   for (const { what, args, says, speaker = 'mount' } of MISTAKES) {
     it(`${what} is named in one line, and nothing is changed`, () => {
@@ -273,7 +273,7 @@ describe(SUITE, () => {
       assert.isTrue(line.startsWith(prefix), line);
       const message = line.slice(prefix.length);
       if (typeof says === 'string') assert.equal(message, says.replaceAll('@', bad));
-      else assert.match(message, new RegExp(says.source.replaceAll('@', escape(bad))));
+      else assert.match(message, new RegExp(says.source.replaceAll('@', escaped(bad))));
     });
   }
 
