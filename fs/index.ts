@@ -16,9 +16,10 @@
  * Three threads: the caller's, which handles signals and unmounts (`server.ts`); the one that serves requests
  * (`serve.ts`); the one that writes notifications (`transport/notifier.ts`).
  */
-import { closeSync } from 'node:fs';
-import { lockLayers, prepare } from './prepare.js';
-import { Server } from './server.js';
+import { closeSync, rmSync } from 'node:fs';
+import { checkIndex, lockDirectory, makeWork, prepare } from './prepare.js';
+import { openFuse, Server } from './server.js';
+import { close } from './sys/syscalls.js';
 import { recordStack, type Stack } from './union/stack.js';
 
 export { type Stack, UsageError } from './union/stack.js';
@@ -60,18 +61,28 @@ export interface Mount {
  */
 export async function mount(options: MountOptions): Promise<Mount> {
   const { stack, mountpoint } = prepare(options);
-  const locks = await lockLayers(stack);
-  const unlock = (): void => {
-    for (const fd of locks) closeSync(fd);
-  };
+  const fd = openFuse();
+  const undo: (() => void)[] = [() => close(fd)];
   try {
-    if (stack.work !== undefined) recordStack({ ...stack, work: stack.work });
-    const server = await Server.start(options, stack, mountpoint);
-    const ended = server.ended.finally(unlock);
+    const locks: number[] = [];
+    undo.push(() => locks.forEach(closeLock));
+    if (stack.upper !== undefined) locks.push(await lockDirectory(stack.upper));
+    const { work } = stack;
+    if (makeWork(stack) && work !== undefined)
+      undo.push(() => rmSync(work, { recursive: true, force: true }));
+    if (work !== undefined) locks.push(await lockDirectory(work));
+    undo.shift(); // from here on the server closes the device
+    const server = await Server.start(fd, options, stack, mountpoint);
+    if (work !== undefined) recordStack({ ...stack, work });
+    const ended = server.ended.finally(() => locks.forEach(closeLock));
     ended.catch(() => {}); // the caller's to handle; never an unhandled rejection
     return { stack, mountpoint, ended, end: () => server.end() };
   } catch (error) {
-    unlock();
+    for (const step of undo.reverse()) step();
     throw error;
   }
+}
+
+function closeLock(fd: number): void {
+  closeSync(fd);
 }

@@ -1,16 +1,26 @@
 /**
  * What happens before a mount: the options become a checked stack, and its directories are taken.
  *
- * Rule: everything is checked before anything is changed; making the work directory is the last act.
+ * Rule: everything is checked before anything is changed; making the work directory is the first change.
  */
 import { closeSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
 import { LOCK } from './sys/constants.js';
-import { flock } from './sys/syscalls.js';
-import { INDEX } from './union/link-index.js';
-import { checkStack, defaultWork, directoryAt, LOG, RECORD, type Stack, UsageError } from './union/stack.js';
+import { close, flock } from './sys/syscalls.js';
+import { openUpper } from './union/layer.js';
+import { INDEX, indexBelongsTo } from './union/link-index.js';
+import {
+  checkStack,
+  defaultWork,
+  directoryAt,
+  LOG,
+  RECORD,
+  type Stack,
+  toBytes,
+  UsageError,
+} from './union/stack.js';
 import { STAGING } from './union/work.js';
 
 /** How long a lock may still be held by a server that is ending. */
@@ -33,7 +43,6 @@ export function prepare(options: MountOptions): { stack: Stack; mountpoint: stri
   const stack = { lowers, upper, work };
   checkStack(stack, mountpoint);
   checkWork(work);
-  mkdirSync(work, { mode: 0o700, recursive: true });
   return { stack, mountpoint };
 }
 
@@ -41,22 +50,34 @@ export function prepare(options: MountOptions): { stack: Stack; mountpoint: stri
 const WORK_NAMES = new Set([STAGING, INDEX, RECORD, `${RECORD}.new`, LOG]);
 const PERMISSIONS = 0o777;
 
-/** Its contents will be removed, so a work directory must be empty, ours, or the kernel's. */
+/** What lies in it will be removed, so a work directory must be empty, ours, or the kernel's. */
 function checkWork(work: string): void {
   if (statSync(work, { throwIfNoEntry: false }) === undefined) return;
   const names = readdirSync(work);
-  const foreign = names.find((name) => !WORK_NAMES.has(name));
   const staging = join(work, STAGING);
   const unknown =
     names.includes(STAGING) &&
     !names.includes(RECORD) &&
     (statSync(staging).mode & PERMISSIONS) !== 0 && // the kernel makes it with mode 0
     readdirSync(staging).length > 0;
-  if (foreign !== undefined || unknown) {
+  const foreign = names.find((name) => !WORK_NAMES.has(name)) ?? (unknown ? STAGING : undefined);
+  if (foreign !== undefined) {
     throw new UsageError(
-      `workdir "${work}" holds "${foreign ?? STAGING}", which is not scratch; choose an empty directory`,
+      `workdir "${work}" holds "${foreign}", which is not scratch; choose an empty directory`,
     );
   }
+}
+
+/** An index of another upper's files would show these (ovl_verify_upper). */
+export function checkIndex({ upper, work }: Stack): void {
+  if (upper === undefined || work === undefined) return;
+  if (statSync(join(work, INDEX), { throwIfNoEntry: false }) === undefined) return;
+  const { layer, workFd } = openUpper(toBytes(upper), toBytes(work));
+  const owned = indexBelongsTo(layer, workFd);
+  close(workFd);
+  close(layer.rootFd);
+  if (!owned)
+    throw new UsageError(`workdir "${work}" belongs to another upper; choose a new one with --workdir`);
 }
 
 /** The real path of a work directory that may not exist yet; its parent must. */
@@ -66,18 +87,23 @@ function realWork(path: string): string {
   return join(directoryAt(dirname(absolute)), basename(absolute));
 }
 
-/** Takes upper and work for this process; the locks end with it, however it ends. */
-export async function lockLayers(stack: Stack): Promise<number[]> {
-  const held: number[] = [];
-  for (const path of [stack.upper, stack.work]) {
-    if (path === undefined) continue;
-    const fd = openSync(path, 'r');
-    held.push(fd);
-    if (await lock(fd)) continue;
-    for (const other of held) closeSync(other);
-    throw new UsageError(`"${path}" is in use by another mount`);
+/** Makes the work directory; whether it was made. */
+export function makeWork({ work }: Stack): boolean {
+  if (work === undefined || statSync(work, { throwIfNoEntry: false }) !== undefined) return false;
+  try {
+    mkdirSync(work, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    throw new UsageError(`workdir "${work}" cannot be made: ${(error as NodeJS.ErrnoException).code}`);
   }
-  return held;
+}
+
+/** Takes a directory for this process; the lock ends with it, however it ends. */
+export async function lockDirectory(path: string): Promise<number> {
+  const fd = openSync(path, 'r');
+  if (await lock(fd)) return fd;
+  closeSync(fd);
+  throw new UsageError(`"${path}" is in use by another mount`);
 }
 
 async function lock(fd: number): Promise<boolean> {

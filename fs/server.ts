@@ -33,9 +33,8 @@ export class Server {
   readonly #stop: number;
   readonly #ready: Promise<void>;
 
-  /** Mounts and waits until the mount is usable. */
-  static async start(options: MountOptions, stack: Stack, mountpoint: string): Promise<Server> {
-    const fd = openFuse();
+  /** Mounts the device `fd`, which is the server's from here on, and waits until the mount is usable. */
+  static async start(fd: number, options: MountOptions, stack: Stack, mountpoint: string): Promise<Server> {
     attachFuse(fd, options, stack, mountpoint);
     const server = new Server(fd, options, stack, mountpoint);
     try {
@@ -132,7 +131,7 @@ function descriptorLimit(): number {
 }
 
 /** Opens the device, or says what to do. */
-function openFuse(): number {
+export function openFuse(): number {
   try {
     return openDevice();
   } catch (error) {

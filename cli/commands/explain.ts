@@ -98,7 +98,7 @@ function planOf(union: Union, stack: Stack, source: Explanation, path: string, o
   const target = explain(union, locate(options.to ?? '', options).names);
   if (target.situation === undefined)
     throw new UsageError(`"${options.to}" has no parent directory in the union`);
-  return planRename(source.situation, target.situation, 'replace', writable);
+  return planRename(source.situation, target.situation, 'replace', { writable });
 }
 
 // --- words

@@ -5,14 +5,14 @@
  * session, at "/", with none of the caller's streams: it tells how it went through a pipe of its own.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { Command, Option } from 'commander';
 import { type Mount, type MountOptions, mount, UsageError } from '../../fs/index.js';
 import { Errno } from '../../fs/sys/errno.js';
-import { dup2 } from '../../fs/sys/syscalls.js';
+import { closeOnExec, dup2 } from '../../fs/sys/syscalls.js';
 import { MOUNT_FLAGS } from '../../fs/transport/device.js';
 import { LOG, splitLayers } from '../../fs/union/stack.js';
 import { suggestion } from '../output.js';
@@ -172,8 +172,14 @@ function explain(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
+/** What the caller left open beside the standard streams is none of the server's business. */
+function keepDescriptors(): void {
+  for (const name of readdirSync('/proc/self/fd')) if (Number(name) > STDERR) closeOnExec(Number(name));
+}
+
 /** Starts this very command as a process of its own and waits for its word. */
 async function background(): Promise<void> {
+  keepDescriptors();
   const [script = '', command = '', ...rest] = process.argv.slice(1);
   const again = [...process.execArgv, script, command, '--ready-fd', String(READY_FD), ...rest];
   const child = spawn(process.execPath, again, {

@@ -39,6 +39,7 @@ export const native = {
   openat: bind<(dirfd: Int, path: Pointer, flags: Int, mode: Int) => Int>(
     'int openat(int dirfd, void *path, int flags, uint mode)',
   ),
+  fcntl: bind<(fd: Int, command: Int, argument: Int) => Int>('int fcntl(int fd, int command, int argument)'),
   dup3: bind<(from: Int, to: Int, flags: Int) => Int>('int dup3(int from, int to, int flags)'),
   close: bind<(fd: Int) => Int>('int close(int fd)'),
   read: bind<(fd: Int, buf: Pointer, count: Int) => Int64>('int64_t read(int fd, void *buf, size_t count)'),

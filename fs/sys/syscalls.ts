@@ -78,6 +78,14 @@ export function fstat(fd: number): Stat {
   return decodeStatx(statWords);
 }
 
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+
+/** fcntl(2): child processes do not inherit the descriptor. One that is gone already is no error. */
+export function closeOnExec(fd: number): void {
+  native.fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
 const STATX_MNT_ID = 0x1000;
 const MNT_ID_WORD = 36;
 

@@ -26,10 +26,19 @@ export interface IndexEntry {
   offset: number;
 }
 
+const UPPER_XATTR = 'trusted.overlay.upper';
+
+/** Whether the index in a work directory is that of `upper`, or of nobody yet. */
+export function indexBelongsTo(upper: Layer, workFd: number): boolean {
+  const recorded = getxattrat(workFd, INDEX, UPPER_XATTR);
+  if (recorded === undefined) return true;
+  const expected = Buffer.from(recorded);
+  return encodeOrigin(upper, upper.rootFd, '')?.equals(expected) !== false;
+}
+
 export class LinkIndex {
   readonly directory: LayerDirectory;
   readonly #work: Work;
-  readonly #upper: Layer;
 
   /** Opens the index; undefined where lower files cannot be named by handles. */
   static open(workFd: number, layers: readonly Layer[], work: Work): LinkIndex | undefined {
@@ -43,19 +52,14 @@ export class LinkIndex {
     this.directory = new LayerDirectory(upper, undefined, INDEX);
     this.directory.pinned = openPrivate(workFd, INDEX);
     this.#work = work;
-    this.#upper = upper;
-    this.#verifyUpper();
+    this.#recordUpper(upper);
   }
 
-  /** An index that belongs to another upper would show that one's files. */
-  #verifyUpper(): void {
-    const handle = encodeOrigin(this.#upper, this.#upper.rootFd, '');
-    if (handle === undefined) return;
-    const attribute = `${this.#work.xattrPrefix}upper`;
-    const recorded = getxattrat(this.fd, '', attribute);
-    if (recorded === undefined) setxattrat(this.fd, '', attribute, handle);
-    else if (!handle.equals(recorded)) {
-      throw new Error('the workdir belongs to another upper; choose a new one with --workdir');
+  /** Records whose files these are; `indexBelongsTo` checks it before the next mount. */
+  #recordUpper(upper: Layer): void {
+    const handle = encodeOrigin(upper, upper.rootFd, '');
+    if (handle !== undefined && getxattrat(this.fd, '', UPPER_XATTR) === undefined) {
+      setxattrat(this.fd, '', UPPER_XATTR, handle);
     }
   }
 

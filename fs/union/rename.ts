@@ -40,7 +40,9 @@ export function rename(
   const moved = find(union, parent, name)?.node;
   const replaced = find(union, newParent, newName)?.node;
   if (moved === undefined) throw new Errno(E.ENOENT);
-  const attempt = () => planRename(source.situation(), targetSituation(union, target, replaced), mode);
+  const redirects = union.writable().work.xattrPrefix === 'trusted.overlay.';
+  const attempt = () =>
+    planRename(source.situation(), targetSituation(union, target, replaced), mode, { redirects });
   let plan = attempt();
   if (!('refused' in plan) && mode === 'replace' && replaced !== undefined) {
     prepareLoss(union, target, replaced);

@@ -115,7 +115,7 @@ export const STEPS = {
   'remove-leftover': 'remove the whiteout that the swap left under the old name',
 } as const;
 
-export type Refusal = 'ENOENT' | 'EEXIST' | 'ENOTDIR' | 'EISDIR' | 'ENOTEMPTY' | 'EROFS';
+export type Refusal = 'ENOENT' | 'EEXIST' | 'ENOTDIR' | 'EISDIR' | 'ENOTEMPTY' | 'EROFS' | 'EXDEV';
 export type Plan = { readonly steps: readonly Step[] } | { readonly refused: Refusal };
 
 const steps = (...list: Step[]): Plan => ({ steps: list });
@@ -289,11 +289,18 @@ function planExchange(source: Situation, target: Situation): Plan {
   );
 }
 
-/** The steps that give `source` the name of `target`. */
-export function planRename(source: Situation, target: Situation, mode: RenameMode, writable = true): Plan {
+/** The steps that give `source` the name of `target`. Redirects take privilege: a reader trusts only root's. */
+export function planRename(
+  source: Situation,
+  target: Situation,
+  mode: RenameMode,
+  { writable = true, redirects = true } = {},
+): Plan {
   if (!writable) return refused('EROFS');
   const refusal = renameRefusal(source, target, mode);
   if (refusal !== undefined) return refused(refusal);
+  const needsRedirect = hasLowers(source) || (mode === 'exchange' && hasLowers(target));
+  if (needsRedirect && !redirects) return refused('EXDEV');
   if (mode === 'exchange') return planExchange(source, target);
   const list: Step[] = ['make-parents', 'make-new-parents', ...prepareSource(source, target)];
   if (shown(source) === 'directory' && target.upper === 'whiteout') {

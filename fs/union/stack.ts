@@ -60,6 +60,7 @@ function statOrExplain(path: string): Stats | undefined {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOTCONN')
       throw new UsageError(`"${path}" is a mount whose server is gone; run "unionfs umount ${path}"`);
+    if (code === 'ENOTDIR') return undefined;
     throw new UsageError(`"${path}" cannot be read: ${code}`);
   }
 }
@@ -91,8 +92,9 @@ export function checkStack(stack: Stack, mountpoint: string): void {
   }
   const place = statSync(work, { throwIfNoEntry: false }) === undefined ? dirname(work) : work;
   if (mountOf(toBytes(upper)) !== mountOf(toBytes(place))) {
+    const what = statSync(upper).dev === statSync(place).dev ? 'mount' : 'filesystem';
     throw new UsageError(
-      `workdir "${work}" is not on the filesystem and mount of upper "${upper}"; choose one with --workdir`,
+      `workdir "${work}" is not on the ${what} of upper "${upper}"; choose one with --workdir`,
     );
   }
 }

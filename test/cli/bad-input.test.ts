@@ -1,15 +1,17 @@
 /**
  * Protects users from their mistakes: one clear line on standard error, exit code 1, and nothing changed, not even
  * for a moment (the times of directories are compared as well).
+ *
+ * Every mistake is made in a directory of its own, so that they can be made at the same time.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { assert } from 'chai';
 import { run } from '../acceptance/run.js';
 import { assertSameTree } from '../acceptance/stage.js';
-import { describeTree } from '../acceptance/tree.js';
-import { CLI, mountLines, type Outcome, type Union, usePlace } from '../mount/place.js';
-import { serverOf, waitUntil } from '../mount/processes.js';
+import { describeTree, type Tree as Listing } from '../acceptance/tree.js';
+import { CLI, type Outcome, type Union, usePlace } from '../mount/place.js';
+import { processesNaming, serverOf, waitUntil } from '../mount/processes.js';
 
 const SUITE = 'unionfs: bad input';
 const NOBODY = 65534;
@@ -17,7 +19,7 @@ const NOBODY = 65534;
 interface Mistake {
   readonly what: string;
   readonly args: readonly string[];
-  /** What the line says after "COMMAND: "; `@` stands for the directory of the test. */
+  /** What the line says after "COMMAND: "; `@` stands for the test's own directory, `%` for the shared one. */
   readonly says: string | RegExp;
   /** The command that speaks; "mount" by default. */
   readonly speaker?: string;
@@ -37,7 +39,7 @@ const MISTAKES: readonly Mistake[] = [
     args: ['--lower', 'l:file', ...UPPER, 'm'],
     says: '"@/file" is not a directory',
   },
-  { what: 'a lower layer below a file', args: ['--lower', 'file/x', 'm'], says: '"@/file/x" does not exist' },
+  { what: 'a lower layer below a file', args: ['--lower', 'file/x', 'm'], says: /^"@\/file\/x" / },
   { what: 'an empty layer', args: ['--lower', 'l::l2', 'm'], says: '"" does not exist' },
   { what: 'a lower layer that leads to itself', args: ['--lower', 'loop', 'm'], says: /"@\/loop"/ },
   {
@@ -62,13 +64,13 @@ const MISTAKES: readonly Mistake[] = [
   { what: 'two mountpoints', args: [...GOOD, 'm', 'm2'], says: /^too many arguments/ },
   {
     what: 'a work directory on another filesystem',
-    args: [...GOOD, '--workdir', 'tmpfs/w', 'm'],
-    says: 'workdir "@/tmpfs/w" is not on the filesystem of upper "@/u"; choose one with --workdir',
+    args: [...GOOD, '--workdir', '../shared/tmpfs/w', 'm'],
+    says: /^workdir "%\/tmpfs\/w" is not on the filesystem .*of upper "@\/u"; choose one with --workdir$/,
   },
   {
     what: 'a mounted filesystem as work directory',
-    args: [...GOOD, '--workdir', 'tmpfs', 'm'],
-    says: 'workdir "@/tmpfs" is not on the filesystem of upper "@/u"; choose one with --workdir',
+    args: [...GOOD, '--workdir', '../shared/tmpfs', 'm'],
+    says: /^workdir "%\/tmpfs" is not on the filesystem .*of upper "@\/u"; choose one with --workdir$/,
   },
   {
     what: 'a work directory without a parent',
@@ -86,6 +88,11 @@ const MISTAKES: readonly Mistake[] = [
     says: 'upper "@/u" and workdir "@/u/w" must not contain each other',
   },
   {
+    what: 'a work directory that holds something else',
+    args: [...GOOD, '--workdir', 'l2', 'm'],
+    says: 'workdir "@/l2" holds "inside", which is not scratch; choose an empty directory',
+  },
+  {
     what: 'an upper inside the work directory',
     args: ['--lower', 'l', '--upper', 'l2/inside', '--workdir', 'l2', 'm'],
     says: 'upper "@/l2/inside" and workdir "@/l2" must not contain each other',
@@ -97,8 +104,8 @@ const MISTAKES: readonly Mistake[] = [
   },
   {
     what: 'an upper on a filesystem that is read-only',
-    args: ['--lower', 'l', '--upper', 'read-only/u', 'm'],
-    says: /"@\/read-only/,
+    args: ['--lower', 'l', '--upper', '../shared/read-only/u', 'm'],
+    says: /"%\/read-only/,
   },
   {
     what: 'a lower layer inside the mountpoint',
@@ -132,18 +139,18 @@ const MISTAKES: readonly Mistake[] = [
   },
   {
     what: 'an upper in use by a live mount',
-    args: ['--lower', 'l', '--upper', 'live/upper', '--workdir', 'w', 'm'],
-    says: '"@/live/upper" is in use by another mount',
+    args: ['--lower', 'l', '--upper', '../shared/live/upper', '--workdir', 'w', 'm'],
+    says: '"%/live/upper" is in use by another mount',
   },
   {
     what: 'a work directory in use by a live mount',
-    args: [...GOOD, '--workdir', 'live/.upper.unionfs-work', 'm'],
-    says: '"@/live/.upper.unionfs-work" is in use by another mount',
+    args: [...GOOD, '--workdir', '../shared/live/.upper.unionfs-work', 'm'],
+    says: '"%/live/.upper.unionfs-work" is in use by another mount',
   },
   {
     what: 'the work directory of another upper',
-    args: [...GOOD, '--workdir', 'idle/.upper.unionfs-work', 'm'],
-    says: 'workdir "@/idle/.upper.unionfs-work" belongs to another upper; choose a new one with --workdir',
+    args: [...GOOD, '--workdir', '../shared/idle/.upper.unionfs-work', 'm'],
+    says: 'workdir "%/idle/.upper.unionfs-work" belongs to another upper; choose a new one with --workdir',
   },
   {
     what: 'an unknown option',
@@ -172,9 +179,9 @@ const MISTAKES: readonly Mistake[] = [
   },
   {
     what: 'umount of what is no union',
-    args: ['tmpfs'],
+    args: ['../shared/tmpfs'],
     speaker: 'umount',
-    says: '"tmpfs" is not a unionfs mountpoint',
+    says: '"../shared/tmpfs" is not a unionfs mountpoint',
   },
   {
     what: 'umount of what does not exist',
@@ -210,125 +217,170 @@ const MISTAKES: readonly Mistake[] = [
   },
   {
     what: 'explain of an unknown operation',
-    args: ['live/merged/f', '--op', 'remove'],
+    args: ['../shared/live/merged/f', '--op', 'remove'],
     speaker: 'explain',
     says: /^unknown operation "remove"; the nearest known one is "\w+"$/,
   },
   {
+    what: 'a dead mount as lower layer',
+    args: ['--lower', '../shared/dead/merged', 'm'],
+    says: /"%\/dead\/merged"/,
+  },
+  {
+    what: 'a dead mount as upper',
+    args: ['--lower', 'l', '--upper', '../shared/dead/merged', 'm'],
+    says: /"%\/dead\/merged"/,
+  },
+  {
+    what: 'a dead mount as mountpoint',
+    args: ['--lower', 'l', '../shared/dead/merged'],
+    says: /"%\/dead\/merged"/,
+  },
+  {
     what: 'explain of a move to nowhere',
-    args: ['live/merged/f', '--op', 'mv'],
+    args: ['../shared/live/merged/f', '--op', 'mv'],
     speaker: 'explain',
     says: '--op mv needs the new name; give it with --to',
   },
 ];
 
-describe(SUITE, () => {
-  const place = usePlace(SUITE);
-  let bad: string;
+/** A mistake that was made. */
+interface Made extends Outcome {
+  readonly directory: string;
+  readonly before: Listing;
+  readonly after: Listing;
+}
 
-  before(() => {
-    bad = place.path('bad');
-    place.make({
-      bad: {
-        l: { f: 'f' },
-        l2: { inside: {} },
-        u: {},
-        m: { inside: {} },
-        m2: {},
-        file: 'x',
-        tmpfs: {},
-        'read-only': {},
-      },
-      'bad/damaged': { 'unionfs.json': '{ "version": 1, "low' },
-    });
-    place.python(`os.symlink('loop', 'loop'); os.symlink('l2/inside', 'link-to-inside')`, {}, { cwd: bad });
-    run('mount', ['-t', 'tmpfs', 'tmpfs', join(bad, 'tmpfs')]);
-    run('mount', ['-t', 'tmpfs', 'tmpfs', join(bad, 'read-only')]);
-    mkdirSync(join(bad, 'read-only/u'));
-    run('mount', ['-o', 'remount,ro', join(bad, 'read-only')]);
-    place.union('bad/live', { lowers: [{ f: 'f' }] });
-    const idle = place.union('bad/idle', { lowers: [{ f: 'f' }] });
+const AT_ONCE = 3;
+const TIMEOUT_MS = 60_000;
+
+describe(SUITE, function () {
+  this.timeout(TIMEOUT_MS);
+  const place = usePlace(SUITE);
+  const made = new Map<Mistake, Made>();
+  let shared: string;
+  let sharedBefore: Listing;
+
+  before(async () => {
+    shared = place.path('shared');
+    place.make({ shared: { tmpfs: {}, 'read-only': {} } });
+    run('mount', ['-t', 'tmpfs', 'tmpfs', join(shared, 'tmpfs')]);
+    run('mount', ['-t', 'tmpfs', 'tmpfs', join(shared, 'read-only')]);
+    mkdirSync(join(shared, 'read-only/u'));
+    run('mount', ['-o', 'remount,ro', join(shared, 'read-only')]);
+    const union = (name: string): Union => place.union(`shared/${name}`, { lowers: [{ f: 'f' }] });
+    union('live');
+    const idle = union('idle');
     writeFileSync(idle.at('f'), 'changed');
     idle.umount();
+    const dead = union('dead');
+    process.kill(serverOf(dead.mountpoint), 'SIGKILL');
+    waitUntil('it is dead', () => processesNaming(dead.mountpoint).length === 0);
+    sharedBefore = describeShared();
+    const queue = MISTAKES.entries();
+    await Promise.all(Array.from({ length: AT_ONCE }, () => makeAll(queue)));
   });
 
-  /** Runs the program, which must fail with one line and change nothing. */
-  function assertRefused(args: readonly string[], start?: (args: readonly string[]) => Outcome): string {
-    const program = start ?? (() => place.unionfs(args, { cwd: bad }));
-    const before = { tree: describeTree(bad), mounts: mountLines() };
-    const { status, stdout, stderr } = program(args);
+  const SHARED = ['live/upper', 'live/.upper.unionfs-work', 'idle', 'dead/upper', 'read-only', 'tmpfs'];
+
+  /** The layers of the unions that mistakes share; a dead mount cannot be listed. */
+  const describeShared = (): Listing =>
+    new Map(
+      SHARED.flatMap((name) =>
+        [...describeTree(join(shared, name))].map(([path, entry]) => [`${name}/${path}`, entry] as const),
+      ),
+    );
+
+  async function makeAll(queue: Iterable<[number, Mistake]>): Promise<void> {
+    for (const [index, mistake] of queue) made.set(mistake, await make(`mistake${index}`, mistake));
+  }
+
+  async function make(name: string, { args, speaker = 'mount' }: Mistake): Promise<Made> {
+    const directory = prepare(name);
+    const before = describeTree(directory);
+    const outcome = await place.unionfsAtOnce([speaker, ...args], directory);
+    place.detachBelow(directory); // what should not have been mounted
+    return { ...outcome, directory, before, after: describeTree(directory) };
+  }
+
+  /** What mistakes are made with. */
+  function prepare(name: string): string {
+    const directory = place.path(name);
+    const damaged = { 'unionfs.json': '{ "version": 1, "low' };
+    place.make({
+      [name]: { l: { f: 'f' }, l2: { inside: {} }, u: {}, m: { inside: {} }, m2: {}, file: 'x', damaged },
+    });
+    symlinkSync('loop', join(directory, 'loop'));
+    symlinkSync('l2/inside', join(directory, 'link-to-inside'));
+    return directory;
+  }
+
+  /** One line and exit code 1; the line. */
+  function refusal({ status, stdout, stderr }: Outcome): string {
     assert.match(stderr, /^[^\n]+\n$/, 'exactly one line on standard error');
     assert.deepEqual({ status, stdout }, { status: 1, stdout: '' });
-    assert.deepEqual(mountLines(), before.mounts);
-    assertSameTree(describeTree(bad), before.tree, 'the directories after and before');
     return stderr.trimEnd();
   }
 
-  const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
+  const escapePattern = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
 
-  for (const { what, args, says, speaker = 'mount' } of MISTAKES) {
-    it(`${what} is named in one line, and nothing is changed`, () => {
-      const line = assertRefused([speaker, ...args]);
+  for (const mistake of MISTAKES) {
+    const { what, says, speaker = 'mount' } = mistake;
+
+    it(`${what}: one line says what is wrong`, () => {
+      const outcome = made.get(mistake) ?? assert.fail('was not made');
+      const places = (text: string, as = (path: string): string => path): string =>
+        text.replaceAll('@', as(outcome.directory)).replaceAll('%', as(shared));
+      const line = refusal(outcome);
       const prefix = `${speaker}: `;
       assert.isTrue(line.startsWith(prefix), line);
       const message = line.slice(prefix.length);
-      if (typeof says === 'string') assert.equal(message, says.replaceAll('@', bad));
-      else assert.match(message, new RegExp(says.source.replaceAll('@', escaped(bad))));
+      if (typeof says === 'string') assert.equal(message, places(says));
+      else assert.match(message, new RegExp(places(says.source, escapePattern)));
+    });
+
+    it(`${what}: nothing is changed`, () => {
+      const { before, after } = made.get(mistake) ?? assert.fail('was not made');
+      assertSameTree(after, before, 'the directories after and before');
     });
   }
+
+  it('nothing is changed in the layers of other unions, their records included', () => {
+    assertSameTree(describeShared(), sharedBefore, 'the layers after and before');
+    assert.equal(place.succeed(['diff', 'idle/upper'], { cwd: shared }), 'C /f\n');
+    assert.equal(readFileSync(join(shared, 'live/merged/f'), 'latin1'), 'f');
+  });
 
   it('an unknown command is named, with the nearest known one', () => {
-    assert.equal(assertRefused(['mont', 'm']), 'unknown command "mont"; the nearest known one is "mount"');
+    const line = refusal(place.unionfs(['mont', 'm']));
+    assert.equal(line, 'unknown command "mont"; the nearest known one is "mount"');
   });
 
-  it('a failed mount does not spoil what is recorded of an earlier one', () => {
-    const record = join(bad, 'idle/.upper.unionfs-work/unionfs.json');
-    const before = readFileSync(record, 'utf8');
-    place.unionfs(['mount', ...GOOD, '--workdir', 'idle/.upper.unionfs-work', 'm'], { cwd: bad });
-    assert.equal(readFileSync(record, 'utf8'), before);
-    assert.equal(place.succeed(['diff', 'idle/upper'], { cwd: bad }), 'C /f\n');
-  });
-
-  describe('a dead mount', () => {
-    let dead: Union;
+  describe('a user without right to /dev/fuse', () => {
+    let outcome: Made;
 
     before(() => {
-      dead = place.union('dead', { lowers: [{ f: 'f' }] });
-      const server = serverOf(dead.mountpoint);
-      process.kill(server, 'SIGKILL');
-      waitUntil('it is dead', () => !mountAnswers(dead));
+      const directory = prepare('nobody');
+      run('chown', ['-R', `${NOBODY}:${NOBODY}`, directory]); // a work directory could be made
+      const before = describeTree(directory);
+      // The program is bound to a place that everybody can reach.
+      place.make({ program: {} });
+      const root = join(CLI, '../../..');
+      const script = 'mount --bind "$1" "$2" && cd "$3" && shift 3 && exec setpriv "$@"';
+      const result = place.outcome('unshare', [
+        ...['--mount', 'sh', '-c', script, 'sh', root, place.path('program'), directory],
+        ...[`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', process.execPath],
+        ...[join(place.path('program'), relative(root, CLI)), 'mount', ...GOOD, 'm'],
+      ]);
+      outcome = { ...result, directory, before, after: describeTree(directory) };
     });
 
-    for (const [what, args] of [
-      ['lower layer', (path: string) => ['--lower', path, 'm']],
-      ['upper', (path: string) => ['--lower', 'l', '--upper', path, 'm']],
-      ['mountpoint', (path: string) => ['--lower', 'l', path]],
-    ] as const) {
-      it(`as ${what} is named in one line, and nothing is changed`, () => {
-        const line = assertRefused(['mount', ...args(dead.mountpoint)]);
-        assert.include(line, `"${dead.mountpoint}"`);
-      });
-    }
-  });
+    it('is told so in one line', () => {
+      assert.equal(refusal(outcome), `mount: /dev/fuse is not readable by uid ${NOBODY}; run as root`);
+    });
 
-  function mountAnswers({ mountpoint }: Union): boolean {
-    return place.python(`result = attempt(os.stat, path)`, { path: mountpoint }) === 'ok';
-  }
-
-  it('a user without right to /dev/fuse is told so, and nothing is changed', () => {
-    // The program is bound to a place that everybody can reach; an own work directory could be made.
-    place.make({ bad: { nobody: { l: {}, u: {}, m: {} } }, program: {} });
-    run('chown', ['-R', `${NOBODY}:${NOBODY}`, join(bad, 'nobody')]);
-    const root = join(CLI, '../../..');
-    const script =
-      'mount --bind "$1" "$2" && cd "$3" && shift 3 && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"';
-    const cli = join(place.path('program'), relative(root, CLI));
-    const line = assertRefused(['mount', '--lower', 'l', '--upper', 'u', 'm'], (args) =>
-      place.outcome('unshare', [
-        ...['--mount', 'sh', '-c', script, 'sh', root, place.path('program'), join(bad, 'nobody')],
-        ...[process.execPath, cli, ...args],
-      ]),
-    );
-    assert.equal(line, `mount: /dev/fuse is not readable by uid ${NOBODY}; run as root`);
+    it('has changed nothing', () => {
+      assertSameTree(outcome.after, outcome.before, 'the directories after and before');
+    });
   });
 });

@@ -5,7 +5,7 @@
  * detached, servers and clients killed, files removed. A suite fails at its end if a server logged an error, because
  * a server logs nothing but bugs.
  */
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -104,6 +104,17 @@ export class Place {
     return { status, stdout, stderr };
   }
 
+  /** The same while others run. */
+  async unionfsAtOnce(args: readonly string[], cwd: string): Promise<Outcome> {
+    const options = { cwd, timeout: COMMAND_TIMEOUT_MS, killSignal: 'SIGKILL' } as const;
+    return new Promise((resolve) => {
+      execFile(process.execPath, [CLI, ...args], options, (error, stdout, stderr) => {
+        const status = error === null ? 0 : typeof error.code === 'number' ? error.code : null;
+        resolve({ status, stdout, stderr });
+      });
+    });
+  }
+
   /** Runs the program, which must succeed without a word on standard error. */
   succeed(args: readonly string[], options: { cwd?: string } = {}): string {
     const outcome = this.unionfs(args, options);
@@ -157,6 +168,14 @@ export class Place {
   umount(mountpoint: string): void {
     run('umount', [mountpoint]);
     waitUntil(`the server of "${mountpoint}" ends`, () => processesNaming(mountpoint).length === 0);
+  }
+
+  /** Detaches whatever is mounted below a directory, and waits for the servers. */
+  detachBelow(directory: string): void {
+    for (const mountpoint of mountpointsBelow(directory)) {
+      spawnSync('umount', ['-l', mountpoint]);
+      waitUntil(`the server of "${mountpoint}" ends`, () => processesNaming(mountpoint).length === 0);
+    }
   }
 
   /** A process of its own that works on the mounts. */

@@ -142,19 +142,26 @@ describe('protocol/operations: hostile messages', () => {
     });
   });
 
-  for (const opcode of [Opcode.READDIR, Opcode.READDIRPLUS]) {
-    it(`lets a directory of any size end with the reply: opcode ${opcode}`, () => {
-      const endless = (_node: unknown, _cookie: number, sink: { add(...args: unknown[]): boolean }): void => {
-        for (let cookie = 1; sink.add('name', 1, 0o100000, cookie, undefined); cookie++);
-      };
-      withHarness({ answers: { readdir: endless, readdirplus: endless } }, (harness) => {
-        const body = Buffer.alloc(40);
-        body.writeUInt32LE(0xffffffff, 16);
-        const answer = harness.answer(request(opcode, body));
-        assert.isAtMost(answer.length, harness.session.input.length);
-        assert.isAbove(answer.length, harness.session.input.length - 256);
+  for (const name of ['READDIR', 'READDIRPLUS'] as const) {
+    for (const size of [512, 0xffffffff]) {
+      it(`ends ${name} with the space that the caller has, or with the reply: ${size} bytes`, () => {
+        const endless = (
+          _node: unknown,
+          _cookie: number,
+          sink: { add(...args: unknown[]): boolean },
+        ): void => {
+          for (let cookie = 1; sink.add('name', 1, 0o100000, cookie, undefined); cookie++);
+        };
+        withHarness({ answers: { readdir: endless, readdirplus: endless } }, (harness) => {
+          const body = Buffer.alloc(40);
+          body.writeUInt32LE(size, 16);
+          const space = Math.min(size, harness.session.input.length - 16);
+          const given = harness.answer(request(Opcode[name], body)).length - 16;
+          assert.isAtMost(given, space);
+          assert.isAbove(given, space - 256);
+        });
       });
-    });
+    }
   }
 
   it(`survives ${FUZZED} random messages with one answer each`, () => {

@@ -149,17 +149,18 @@ const read = (size: string): Buffer =>
 const READ_NEEDS = 20;
 const READ_OFFSET = 0x100000200;
 
-const copyFileRange = hex(`
-  bb bb bb bb bb bb bb bb  # fh_in
-  00 10 00 00 00 00 00 00  # off_in 4096
-  08 00 00 00 00 00 00 00  # nodeid_out
-  bb bb bb bb bb bb bb bb  # fh_out
-  00 20 00 00 01 00 00 00  # off_out 0x100002000
-  00 00 01 00 00 00 00 00  # len 65536
-  00 00 00 00 00 00 00 00  # flags
-`);
+const copyFileRange = (length: string): Buffer =>
+  hex(`
+    bb bb bb bb bb bb bb bb  # fh_in
+    00 10 00 00 00 00 00 00  # off_in 4096
+    08 00 00 00 00 00 00 00  # nodeid_out
+    bb bb bb bb bb bb bb bb  # fh_out
+    00 20 00 00 01 00 00 00  # off_out 0x100002000
+    ${length}                # len
+    00 00 00 00 00 00 00 00  # flags
+  `);
 const COPY_NEEDS = 48;
-const COPY_CALL: Call = ['copyFileRange', CALLER, NODE, 4096, 8, 0x100002000, 65536];
+const copyCall = (length: number): Call => ['copyFileRange', CALLER, NODE, 4096, 8, 0x100002000, length];
 
 const DIRENTS_SIZE = '00 01 00 00'; // 256
 
@@ -563,18 +564,18 @@ export const EXAMPLES: readonly Example[] = [
   {
     what: 'COPY_FILE_RANGE',
     opcode: Opcode.COPY_FILE_RANGE,
-    body: copyFileRange,
+    body: copyFileRange('00 00 01 00 00 00 00 00'),
     needs: COPY_NEEDS,
-    calls: [COPY_CALL],
+    calls: [copyCall(65536)],
     answers: { copyFileRange: () => 4096 },
     reply: hex('00 10 00 00 00 00 00 00 # struct fuse_write_out: size, padding'),
   },
   {
-    what: 'COPY_FILE_RANGE_64',
+    what: 'COPY_FILE_RANGE_64, of which a part is done so that others need not wait',
     opcode: Opcode.COPY_FILE_RANGE_64,
-    body: copyFileRange,
+    body: copyFileRange('ff ff ff ff ff ff ff ff'),
     needs: COPY_NEEDS,
-    calls: [COPY_CALL],
+    calls: [copyCall(64 * 1024 * 1024)],
     answers: { copyFileRange: () => 0x100000000 },
     reply: hex('00 00 00 00 01 00 00 00 # bytes_copied'),
   },

@@ -124,6 +124,20 @@ describe('transport/session: lookups that a reply counts', () => {
     });
   }
 
+  it('are taken back once when it fails half-way and its error cannot be delivered either', () => {
+    let calls: Harness['calls'] = [];
+    standardError(() => {
+      const harness = connected(listing(throws(new Errno(E.EIO))), openSync('/dev/full', 'r+'));
+      harness.ask(READDIRPLUS);
+      harness.close();
+      calls = harness.calls;
+    });
+    assert.deepEqual(
+      calls.filter(([method]) => method === 'forget'),
+      [once, once],
+    );
+  });
+
   it('are not taken back again by the next request', () => {
     const harness = connected({ ...listing(throws(new Errno(E.EIO))), statfs: throws(new Errno(E.EIO)) });
     harness.answer(READDIRPLUS);

@@ -313,7 +313,7 @@ describe('union/rules: planRename', () => {
   it('refuses every rename in a union without upper', () => {
     const file: Situation = { upper: 'absent', below: 'file' };
     for (const mode of MODES) {
-      assert.deepEqual(planRename(file, { upper: 'absent', below: 'nothing' }, mode, false), {
+      assert.deepEqual(planRename(file, { upper: 'absent', below: 'nothing' }, mode, { writable: false }), {
         refused: 'EROFS',
       });
     }
