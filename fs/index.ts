@@ -71,6 +71,7 @@ export async function mount(options: MountOptions): Promise<Mount> {
     if (makeWork(stack) && work !== undefined)
       undo.push(() => rmSync(work, { recursive: true, force: true }));
     if (work !== undefined) locks.push(await lockDirectory(work));
+    checkIndex(stack);
     undo.shift(); // from here on the server closes the device
     const server = await Server.start(fd, options, stack, mountpoint);
     if (work !== undefined) recordStack({ ...stack, work });
