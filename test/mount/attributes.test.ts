@@ -41,6 +41,7 @@ describe(SUITE, () => {
           os.chown(root + '/setgid', -1, group)
           os.chmod(root + '/setgid', 0o2777)
           os.chmod(root + '/suid', 0o777)
+      os.chmod(lower + '/suid/file', 0o6777)
       `,
       { lower: lower(''), plain, group: GROUP },
     );
@@ -167,8 +168,6 @@ describe(SUITE, () => {
     });
 
     it('of a lower file go with the first write, which copies it up, and stay in the lower layer', () => {
-      place.python(`os.chmod(path, 0o6777)`, { path: lower('suid/file') });
-      union.remount();
       place.python(
         `os.write(os.open(path, os.O_WRONLY), b'y')`,
         { path: union.at('suid/file') },

@@ -219,7 +219,7 @@ describe('union/stack: work on another filesystem than upper', () => {
   }
 
   const refused = (work: string): void => {
-    const complaint = `workdir "${work}" is not on the filesystem and mount of upper "${stack.upper}"`;
+    const complaint = `workdir "${work}" is not on the filesystem of upper "${stack.upper}"`;
     assert.throws(() => checkStack({ ...stack, work }, join(root, 'm')), UsageError, complaint);
   };
 
