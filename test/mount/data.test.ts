@@ -2,7 +2,6 @@
  * Protects file data where opens cost no message: truncation, descriptors that outlive their names, mappings, locks,
  * holes. No file handle reaches the server, so all of this rests on nodes.
  */
-import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
@@ -97,29 +96,56 @@ describe(SUITE, () => {
     });
   }
 
-  it('a 0444 file is written through its descriptor after 300 other files, by an unprivileged user', () => {
-    // A server that may keep few descriptors has to open the file again.
-    const small = place.layers('few-descriptors', { lowers: [{}] });
-    const { status, stderr } = spawnSync(
-      'prlimit',
-      ['--nofile=160:160', process.execPath, CLI, ...small.command],
-      { encoding: 'utf8' },
-    );
-    assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
-    run('chmod', ['0777', small.mountpoint]);
-    place.python(
-      `
-      fd = os.open('readonly', os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o444)
-      os.write(fd, b'first ')
-      files = [os.open(f'other{i}', os.O_CREAT | os.O_RDWR) for i in range(300)]
-      for file in files:
-          os.write(file, b'x')
-      os.write(fd, b'second')
-      `,
-      {},
-      { uid: NOBODY, cwd: small.mountpoint },
-    );
-    assert.equal(text(small.at('readonly')), 'first second');
+  describe('a server that may keep few descriptors open', () => {
+    let small: Union;
+
+    before(() => {
+      small = place.layers('few-descriptors', { lowers: [{ lower: 'lower', written: 'lower' }] });
+      const command = ['--nofile=160:160', process.execPath, CLI, ...small.command];
+      assert.deepEqual(place.outcome('prlimit', command), { status: 0, stdout: '', stderr: '' });
+      run('chmod', ['0777', small.mountpoint]);
+    });
+
+    /** More files than it can keep open, each opened by it. */
+    const CROWD = `
+      def crowd(name):
+          files = [os.open(f'{name}{number}', os.O_CREAT | os.O_RDWR) for number in range(300)]
+          for number, file in enumerate(files):
+              os.write(file, str(number).encode())
+          return files
+    `;
+
+    it('writes a 0444 file through the descriptor that created it, for an unprivileged user', () => {
+      const code = `
+        fd = os.open('readonly', os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o444)
+        os.write(fd, b'first ')
+        files = crowd('a')
+        os.write(fd, b'second')
+      `;
+      place.python([CROWD, code], {}, { uid: NOBODY, cwd: small.mountpoint });
+      assert.equal(text(small.at('readonly')), 'first second');
+    });
+
+    it('keeps files that have lost their names, and tells the others apart', () => {
+      const code = `
+        create('new', b'new')
+        names = ['new', 'lower', 'written']
+        lost = [os.open(name, os.O_RDWR) for name in names]
+        os.pwrite(lost[2], b'WRITTEN', 0)
+        for name in names:
+            os.unlink(name)
+            create(name, b'another')
+        files = crowd('b')
+        result = [os.pread(fd, 100, 0).decode() for fd in lost]
+        os.pwrite(lost[1], b'LOWER', 0)
+        more = crowd('c')
+        result += [os.pread(fd, 100, 0).decode() for fd in lost] + [read(name) for name in names]
+        result.append(all(os.pread(fd, 9, 0) == str(number).encode() for number, fd in enumerate(files)))
+      `;
+      const seen = place.python([CROWD, code], {}, { cwd: small.mountpoint });
+      const another = Array(3).fill('another');
+      assert.deepEqual(seen, ['new', 'lower', 'WRITTEN', 'new', 'LOWER', 'WRITTEN', ...another, true]);
+    });
   });
 
   it('what a user may not read or write stays out of reach, though opens do not reach the server', () => {
