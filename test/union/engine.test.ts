@@ -288,6 +288,44 @@ describe(SUITE, function () {
     }
   }
 
+  it('directories stay whole when they, and then what is in them, move on and on', () => {
+    const merged: Holding = {
+      forms: ['directory', 'directory', 'directory'],
+      contents: 'full',
+      parent: 'merged',
+    };
+    const lower: Holding = { ...merged, forms: ['absent', 'directory', 'directory'] };
+    const held: Held[] = [
+      [at('p', 'n0'), merged],
+      [at('p', 'n1'), lower],
+      [at('b', 'n2'), { ...lower, parent: 'below' }],
+      [at('a', 'n3'), { ...NOTHING, parent: 'above' }],
+    ];
+    const MOVES: readonly [from: Place, to: Place][] = [
+      [at('p', 'n0'), at('p', 'beside')],
+      [at('p', 'beside'), at('a', 'above')],
+      [at('a', 'above', 'sub'), at('p', 'n1', 'inner')],
+      [at('p', 'n1'), at('b', 'n1')],
+      [at('b', 'n1', 'sub'), at('b', 'n2', 'other')],
+      [at('b', 'n2', 'sub'), at('b', 'out')],
+      [at('b', 'n2'), at('a', 'above', 'n2')],
+      [at('a', 'above', 'n2', 'other'), at('p', 'n0')],
+      [at('b', 'n1', 'inner'), at('p', 'inner')],
+      [at('b'), at('a', 'b')],
+      [at('a', 'b', 'out'), at('out')],
+    ];
+    compare(held, 'never', function* (disk) {
+      for (const [from, to] of MOVES) {
+        yield (view) => {
+          const outcome = performRename(view, from, to, 'noreplace');
+          const run = () => move(disk.filesystem, from, to, 'noreplace');
+          return [attempt(run), outcome, `${pathOf(from).join('/')} to ${pathOf(to).join('/')}`];
+        };
+        disk.open();
+      }
+    });
+  });
+
   for (const layerChanges of ['never', 1] as const) {
     it(`${STEPS} operations of all kinds (layer changes: ${layerChanges}) end where a plain tree ends`, () => {
       const held = draw(new Random(SEED), holdings, 'n', NAMES);
@@ -316,6 +354,10 @@ describe(SUITE, function () {
     });
   }
 });
+
+function at(...path: string[]): Place {
+  return { directory: path.slice(0, -1), name: path.at(-1) ?? '' };
+}
 
 /** A name of the view, or one that could be there, at any depth. */
 function choose(random: Random, view: Seen, held: readonly Held[]): Place {

@@ -256,6 +256,9 @@ describe('union/rules: plan', () => {
   });
 });
 
+/** What takes privilege, as readers trust only root's redirects. */
+const REDIRECTING: readonly Step[] = ['set-redirect', 'set-target-redirect'];
+
 describe('union/rules: planRename', () => {
   /** Pairs drawn from all combinations of two names, in each mode. */
   const DRAWN = 4000;
@@ -316,6 +319,38 @@ describe('union/rules: planRename', () => {
       assert.deepEqual(planRename(file, { upper: 'absent', below: 'nothing' }, mode, { writable: false }), {
         refused: 'EROFS',
       });
+    }
+  });
+
+  it('without redirects, refuses to move a directory that has lower ones, and nothing else', () => {
+    const isInUpper = (id: string): boolean => id.endsWith('@0');
+    for (const source of few(['full'])) {
+      for (const target of few(['empty'])) {
+        const stack = build([NAME, source], [BESIDE, target]);
+        const view = new Machine(stack.upper, stack.below).view();
+        const [one, other] = [situationOf(stack, NAME, source), situationOf(stack, BESIDE, target)];
+        for (const mode of MODES) {
+          const label = `${mode} ${described(source)} to ${described(target)}`;
+          const planned = planRename(one, other, mode, { redirects: false });
+          const usual = planRename(one, other, mode);
+          if (!('refused' in planned) || planned.refused !== 'EXDEV') {
+            assert.deepEqual(planned, usual, label);
+            const named = 'steps' in planned ? planned.steps : [];
+            assert.isEmpty(
+              named.filter((step) => REDIRECTING.includes(step)),
+              label,
+            );
+            continue;
+          }
+          assert.notProperty(usual, 'refused', label);
+          const moved = mode === 'exchange' ? [NAME, BESIDE] : [NAME];
+          const directories = moved.map((at) => descend(view, pathOf(at)));
+          const lowers = directories.some(
+            (seen) => seen?.kind === 'directory' && !seen.from.every(isInUpper),
+          );
+          assert.isTrue(lowers || one.redirected || other.redirected, label);
+        }
+      }
     }
   });
 

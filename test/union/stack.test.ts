@@ -194,22 +194,24 @@ describe('union/stack: directories', () => {
   });
 });
 
-describe('union/stack: work on another filesystem than upper', () => {
-  const SUITE = 'union/stack: work on another filesystem than upper';
+describe('union/stack: work on another filesystem or mount than upper', () => {
+  const SUITE = 'union/stack: work on another filesystem or mount than upper';
   let root = '';
   let stack: Required<Stack>;
 
   before(function () {
     requireConditions(this, SUITE, missingForFiles());
     root = realpathSync(mkdtempSync(join(tmpdir(), 'unionfs-stack-')));
-    for (const name of ['low', 'up', 'm', 'other']) mkdirSync(join(root, name));
+    for (const name of ['low', 'up', 'm', 'other', 'same', 'bound']) mkdirSync(join(root, name));
     mount('-t', 'tmpfs', 'unionfs-test', join(root, 'other'));
+    mount('--bind', join(root, 'same'), join(root, 'bound'));
     stack = { lowers: [join(root, 'low')], upper: join(root, 'up'), work: join(root, 'other', 'work') };
   });
 
   after(() => {
     if (root === '') return;
     spawnSync('umount', [join(root, 'other')]);
+    spawnSync('umount', [join(root, 'bound')]);
     rmSync(root, { recursive: true });
   });
 
@@ -218,8 +220,8 @@ describe('union/stack: work on another filesystem than upper', () => {
     if (status !== 0) throw new Error(stderr);
   }
 
-  const refused = (work: string): void => {
-    const complaint = `workdir "${work}" is not on the filesystem of upper "${stack.upper}"`;
+  const refused = (work: string, what = 'filesystem'): void => {
+    const complaint = `workdir "${work}" is not on the ${what} of upper "${stack.upper}"`;
     assert.throws(() => checkStack({ ...stack, work }, join(root, 'm')), UsageError, complaint);
   };
 
@@ -231,6 +233,11 @@ describe('union/stack: work on another filesystem than upper', () => {
   });
 
   it('is refused when it is the mountpoint of the other filesystem', () => refused(join(root, 'other')));
+
+  it('is refused on another mount of the same filesystem, where rename(2) does not lead', () => {
+    refused(join(root, 'bound', 'work'), 'mount');
+    refused(join(root, 'bound'), 'mount');
+  });
 
   it('is fine the other way round: both on the other one', () => {
     mkdirSync(join(root, 'other', 'up'));
