@@ -42,7 +42,6 @@ function guard({ directory, state }: Guarded): void {
     const outcome = Atomics.wait(words, FED, Atomics.load(words, FED), PATIENCE_MS);
     if (outcome !== 'timed-out') continue;
     for (const pid of processesNaming(directory)) process.kill(pid, 'SIGKILL');
-    return;
   }
 }
 

@@ -129,8 +129,11 @@ export class Disk {
   }
 
   remove(): void {
-    this.close();
-    rmSync(this.#root, { recursive: true });
+    try {
+      this.close();
+    } finally {
+      rmSync(this.#root, { recursive: true });
+    }
   }
 }
 
