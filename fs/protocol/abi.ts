@@ -137,6 +137,7 @@ export const SIZEOF = {
   fuse_attr: 88,
   fuse_dirent: 24,
   fuse_init_out: 64,
+  fuse_setattr_in: 88,
 } as const;
 
 /** Space a READ or WRITE message needs beside its data. */

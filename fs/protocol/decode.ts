@@ -5,7 +5,6 @@
  * with EINVAL. Names come out as latin1 strings, one character per byte.
  */
 import { E, Errno } from '../sys/errno.js';
-import type { Time } from '../sys/stat.js';
 import { SIZEOF } from './abi.js';
 import type { Caller, NodeId } from './filesystem.js';
 
@@ -41,6 +40,25 @@ export class Cursor {
     return at;
   }
 
+  /** Takes a struct of `length` bytes; its fields are read with `u32At` and the like. */
+  struct(length: number): number {
+    return this.#take(length);
+  }
+
+  /** @param at where a field of a struct that was taken begins */
+  u32At(at: number): number {
+    return this.#view.getUint32(at, true);
+  }
+
+  u64At(at: number): number {
+    return this.#view.getUint32(at + 4, true) * TWO_32 + this.#view.getUint32(at, true);
+  }
+
+  /** Seconds since 1970, signed. */
+  secondsAt(at: number): number {
+    return this.#view.getInt32(at + 4, true) * TWO_32 + this.#view.getUint32(at, true);
+  }
+
   skip(length: number): void {
     this.#take(length);
   }
@@ -55,8 +73,7 @@ export class Cursor {
 
   /** An identifier below 2^53, such as a node id. */
   u64(): number {
-    const at = this.#take(8);
-    return this.#view.getUint32(at + 4, true) * TWO_32 + this.#view.getUint32(at, true);
+    return this.u64At(this.#take(8));
   }
 
   /** A file offset or length; what exceeds 2^53 - 1 is more than any file holds and is clamped to it. */
@@ -66,15 +83,13 @@ export class Cursor {
 
   /** An offset or length that is about to be written at; one beyond 2^53 - 1 is refused with EFBIG. */
   place(): number {
-    const value = this.u64();
-    if (value > Number.MAX_SAFE_INTEGER) throw new Errno(E.EFBIG);
-    return value;
+    return this.placeAt(this.#take(8));
   }
 
-  /** Seconds since 1970, signed. */
-  seconds(): number {
-    const at = this.#take(8);
-    return this.#view.getInt32(at + 4, true) * TWO_32 + this.#view.getUint32(at, true);
+  placeAt(at: number): number {
+    const value = this.u64At(at);
+    if (value > Number.MAX_SAFE_INTEGER) throw new Errno(E.EFBIG);
+    return value;
   }
 
   /** A NUL-terminated name or path. */
@@ -102,23 +117,19 @@ export interface RequestHeader extends Caller {
 }
 
 export function decodeHeader(cursor: Cursor): RequestHeader {
-  cursor.skip(4); // len: the count that read(2) returned
-  const opcode = cursor.u32();
-  const uniqueLow = cursor.u32();
-  const uniqueHigh = cursor.u32();
-  const node = cursor.u64() as NodeId;
-  const uid = cursor.u32();
-  const gid = cursor.u32();
-  const pid = cursor.u32();
-  cursor.skip(SIZEOF.fuse_in_header - 36); // total_extlen, padding
-  return { opcode, uniqueLow, uniqueHigh, node, uid, gid, pid };
+  const at = cursor.struct(SIZEOF.fuse_in_header); // starts with len: the count that read(2) returned
+  return {
+    opcode: cursor.u32At(at + 4),
+    uniqueLow: cursor.u32At(at + 8),
+    uniqueHigh: cursor.u32At(at + 12),
+    node: cursor.u64At(at + 16) as NodeId,
+    uid: cursor.u32At(at + 24),
+    gid: cursor.u32At(at + 28),
+    pid: cursor.u32At(at + 32),
+  };
 }
 
 /** A device number as FUSE sends it (new_decode_dev). */
 export function decodeDevice(dev: number): { major: number; minor: number } {
   return { major: (dev & 0xfff00) >>> 8, minor: (dev & 0xff) | ((dev >>> 12) & 0xfff00) };
-}
-
-export function time(seconds: number, nanoseconds: number): Time {
-  return { seconds, nanoseconds };
 }

@@ -68,8 +68,9 @@ export class Reply {
     if (typeof value === 'bigint') {
       this.#view.setBigUint64(at, value, true);
     } else {
-      this.#view.setUint32(at, value % TWO_32, true);
-      this.#view.setUint32(at + 4, Math.floor(value / TWO_32), true);
+      const high = Math.floor(value / TWO_32);
+      this.#view.setUint32(at, value - high * TWO_32, true); // "%" would be a call of fmod(3)
+      this.#view.setUint32(at + 4, high, true);
     }
   }
 

@@ -8,14 +8,16 @@
 
 import { S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
+import type { TimeChange } from '../sys/syscalls.js';
 import {
   FATTR,
   FUSE_FSYNC_FDATASYNC,
   FUSE_SETXATTR_ACL_KILL_SGID,
   FUSE_WRITE_KILL_SUIDGID,
   Opcode,
+  SIZEOF,
 } from './abi.js';
-import { type Cursor, decodeDevice, type RequestHeader, time } from './decode.js';
+import { type Cursor, decodeDevice, type RequestHeader } from './decode.js';
 import type { Reply } from './encode.js';
 import type { AttributeChanges, Filesystem, NodeId } from './filesystem.js';
 import type { Connection } from './handshake.js';
@@ -57,29 +59,32 @@ function nodeId(cursor: Cursor): NodeId {
   return cursor.u64() as NodeId;
 }
 
-/** struct fuse_setattr_in. */
+/** struct fuse_setattr_in; ctime is not taken over: the layer's filesystem keeps its own. */
 function decodeSetattr(cursor: Cursor): AttributeChanges {
-  const valid = cursor.u32();
-  cursor.skip(4 + 8); // padding, fh
-  const size = (valid & FATTR.SIZE) === 0 ? cursor.u64() : cursor.place();
-  cursor.skip(8); // lock_owner
-  const [atime, mtime] = [cursor.seconds(), cursor.seconds()];
-  cursor.skip(8); // ctime: the layer's filesystem keeps its own
-  const [atimensec, mtimensec] = [cursor.u32(), cursor.u32()];
-  cursor.skip(4); // ctimensec
-  const mode = cursor.u32();
-  cursor.skip(4);
-  const [uid, gid] = [cursor.u32(), cursor.u32()];
-  const given = <T>(bit: number, value: T): T | undefined => ((valid & bit) === 0 ? undefined : value);
+  const at = cursor.struct(SIZEOF.fuse_setattr_in);
+  const valid = cursor.u32At(at);
   return {
-    mode: given(FATTR.MODE, mode & ~S.IFMT),
-    uid: given(FATTR.UID, uid),
-    gid: given(FATTR.GID, gid),
-    size: given(FATTR.SIZE, size),
-    atime: given(FATTR.ATIME_NOW, 'now') ?? given(FATTR.ATIME, time(atime, atimensec)),
-    mtime: given(FATTR.MTIME_NOW, 'now') ?? given(FATTR.MTIME, time(mtime, mtimensec)),
+    mode: (valid & FATTR.MODE) === 0 ? undefined : cursor.u32At(at + 68) & ~S.IFMT,
+    uid: (valid & FATTR.UID) === 0 ? undefined : cursor.u32At(at + 76),
+    gid: (valid & FATTR.GID) === 0 ? undefined : cursor.u32At(at + 80),
+    size: (valid & FATTR.SIZE) === 0 ? undefined : cursor.placeAt(at + 16),
+    atime: timeChange(cursor, valid, FATTR.ATIME_NOW, FATTR.ATIME, at + 32, at + 56),
+    mtime: timeChange(cursor, valid, FATTR.MTIME_NOW, FATTR.MTIME, at + 40, at + 60),
     killSetId: (valid & FATTR.KILL_SUIDGID) !== 0,
   };
+}
+
+function timeChange(
+  cursor: Cursor,
+  valid: number,
+  now: number,
+  given: number,
+  secondsAt: number,
+  nanosecondsAt: number,
+): TimeChange | undefined {
+  if ((valid & now) !== 0) return 'now';
+  if ((valid & given) === 0) return undefined;
+  return { seconds: cursor.secondsAt(secondsAt), nanoseconds: cursor.u32At(nanosecondsAt) };
 }
 
 /** struct fuse_setxattr_in grew with SETXATTR_EXT. */
@@ -220,17 +225,18 @@ export const operations = {
     name: 'MKNOD',
     decode: (cursor) => {
       const mode = cursor.u32();
-      const device = decodeDevice(cursor.u32());
+      const { major, minor } = decodeDevice(cursor.u32());
       const umask = cursor.u32();
       cursor.skip(4);
-      return { name: cursor.name(), inode: { kind: 'node' as const, mode, umask, ...device } };
+      return { name: cursor.name(), inode: { kind: 'node' as const, mode, umask, major, minor } };
     },
     run: (fs, request, { name, inode }, reply) => reply.entry(fs.create(request, request.node, name, inode)),
   }),
   [Opcode.MKDIR]: operation({
     name: 'MKDIR',
     decode: (cursor) => {
-      const [mode, umask] = [cursor.u32(), cursor.u32()];
+      const mode = cursor.u32();
+      const umask = cursor.u32();
       return { name: cursor.name(), inode: { kind: 'directory' as const, mode, umask } };
     },
     run: (fs, request, { name, inode }, reply) => reply.entry(fs.create(request, request.node, name, inode)),
@@ -270,7 +276,9 @@ export const operations = {
     name: 'WRITE',
     decode: (cursor) => {
       cursor.skip(8); // fh
-      const [offset, size, writeFlags] = [cursor.place(), cursor.u32(), cursor.u32()];
+      const offset = cursor.place();
+      const size = cursor.u32();
+      const writeFlags = cursor.u32();
       cursor.skip(8 + 4 + 4); // lock_owner, flags, padding
       return { offset, data: cursor.data(size), killSetId: (writeFlags & FUSE_WRITE_KILL_SUIDGID) !== 0 };
     },

@@ -66,29 +66,30 @@ const W = {
 } as const;
 const MODE_MASK = 0xffff;
 
+const wordAt = (words: Uint32Array, index: number): number => words[index] as number;
+
+function timeAt(words: Uint32Array, index: number): Time {
+  const seconds = (wordAt(words, index + 1) | 0) * TWO_32 + wordAt(words, index);
+  return { seconds, nanoseconds: wordAt(words, index + 2) };
+}
+
 /** Decodes a struct statx seen as 32-bit words; the word array must be at least 64 long. */
 export function decodeStatx(words: Uint32Array): Stat {
-  const word = (index: number): number => words[index] as number;
-  const wide = (index: number): number => word(index + 1) * TWO_32 + word(index);
-  const time = (index: number): Time => ({
-    seconds: (word(index + 1) | 0) * TWO_32 + word(index),
-    nanoseconds: word(index + 2),
-  });
   return {
-    mode: word(W.mode) & MODE_MASK,
-    nlink: word(W.nlink),
-    uid: word(W.uid),
-    gid: word(W.gid),
-    ino: u64(word(W.ino), word(W.ino + 1)),
-    size: u64(word(W.size), word(W.size + 1)),
-    blocks: wide(W.blocks),
-    blksize: word(W.blksize),
-    rdevMajor: word(W.rdevMajor),
-    rdevMinor: word(W.rdevMinor),
-    dev: word(W.devMajor) * DEV_MINOR_BITS + word(W.devMinor),
-    atime: time(W.atime),
-    mtime: time(W.mtime),
-    ctime: time(W.ctime),
+    mode: wordAt(words, W.mode) & MODE_MASK,
+    nlink: wordAt(words, W.nlink),
+    uid: wordAt(words, W.uid),
+    gid: wordAt(words, W.gid),
+    ino: u64(wordAt(words, W.ino), wordAt(words, W.ino + 1)),
+    size: u64(wordAt(words, W.size), wordAt(words, W.size + 1)),
+    blocks: wordAt(words, W.blocks + 1) * TWO_32 + wordAt(words, W.blocks),
+    blksize: wordAt(words, W.blksize),
+    rdevMajor: wordAt(words, W.rdevMajor),
+    rdevMinor: wordAt(words, W.rdevMinor),
+    dev: wordAt(words, W.devMajor) * DEV_MINOR_BITS + wordAt(words, W.devMinor),
+    atime: timeAt(words, W.atime),
+    mtime: timeAt(words, W.mtime),
+    ctime: timeAt(words, W.ctime),
   };
 }
 

@@ -5,7 +5,7 @@
  * an interrupted plan leaves in work is removed by the next mount.
  */
 import { AT, PATH_MAX, S } from '../sys/constants.js';
-import { E, Errno } from '../sys/errno.js';
+import { E, Errno, unless } from '../sys/errno.js';
 import {
   fchmodat,
   fchownat,
@@ -26,32 +26,40 @@ import type { Union } from './state.js';
 import { makeWhiteout, markOpaque, setRedirect } from './whiteout.js';
 import type { Work } from './work.js';
 
+/** What carries out steps: its methods bear their names. */
+export type Actions = Partial<Record<Step, () => void>>;
+
 /** Runs a plan with the given actions; a refused one becomes its errno. */
-export function execute(plan: Plan, actions: Partial<Record<Step, () => void>>): void {
+export function execute(plan: Plan, actions: Actions): void {
   if ('refused' in plan) throw new Errno(E[plan.refused]);
   for (const step of plan.steps) {
-    const action = actions[step];
-    if (action === undefined) throw new Error(`no action for step "${step}"`);
-    action();
+    if (actions[step] === undefined) throw new Error(`no action for step "${step}"`);
+    actions[step]();
   }
 }
 
 const DEFAULT_ACL = 'system.posix_acl_default';
 
+/** Makes an inode under a name of a directory. */
+export type Make = (dirfd: number, name: string) => void;
+
 /** One name in upper that a plan is about to change. */
-export class Target {
+export class Target implements Actions {
   readonly #union: Union;
   readonly #work: Work;
   readonly parent: DirectoryNode;
   readonly name: string;
+  readonly #make: Make | undefined;
   #staged: string | undefined;
   #twin: string | undefined;
 
-  constructor(union: Union, parent: DirectoryNode, name: string) {
+  /** @param make what `create` and `stage` do */
+  constructor(union: Union, parent: DirectoryNode, name: string, make?: Make) {
     this.#union = union;
     this.#work = union.writable().work;
     this.parent = parent;
     this.name = name;
+    this.#make = make;
   }
 
   /** The parent's directory in upper; exists once its `makeParents` has run. */
@@ -65,20 +73,24 @@ export class Target {
     return this.#staged;
   }
 
-  readonly makeParents = (): void => {
+  'make-parents'(): void {
     if (this.parent.removed) throw new Errno(E.ENOENT);
     if (this.parent.upper === undefined) copyUpDirectory(this.#union, this.parent);
-  };
+  }
+
+  create(): void {
+    this.#make?.(this.dirfd, this.name);
+  }
 
   /**
    * Makes an inode in work that inherits what it would inherit in place: the group of a set-group-id directory
    * and its default ACL come from a twin of the parent, in which it is made.
    */
-  stage(make: (dirfd: number, name: string) => void): void {
+  stage(): void {
     this.#twin = this.#makeTwin();
     this.#staged = this.#work.temporary();
     if (this.#twin !== undefined) this.#staged = `${this.#twin}/${this.#staged}`;
-    make(this.#work.fd, this.#staged);
+    this.#make?.(this.#work.fd, this.#staged);
   }
 
   #makeTwin(): string | undefined {
@@ -95,49 +107,57 @@ export class Target {
     return twin;
   }
 
-  readonly stageWhiteout = (): void => {
+  'stage-whiteout'(): void {
     this.#staged = this.#work.temporary();
     makeWhiteout(this.#work.fd, this.#staged);
-  };
+  }
 
-  readonly markStagedOpaque = (): void => markOpaque(this.#work.xattrPrefix, this.#work.fd, this.#stagedName);
+  'mark-staged-opaque'(): void {
+    markOpaque(this.#work.xattrPrefix, this.#work.fd, this.#stagedName);
+  }
 
   /** Shows what was staged; a whiteout or a deleted file gives way. */
-  readonly install = (): void => {
+  install(): void {
     this.#work.install(this.#stagedName, this.dirfd, this.name, false);
     this.#dropTwin();
-  };
+  }
 
-  readonly exchange = (): void => this.#work.exchange(this.#stagedName, this.dirfd, this.name);
+  exchange(): void {
+    this.#work.exchange(this.#stagedName, this.dirfd, this.name);
+  }
 
-  readonly discard = (): void => {
+  discard(): void {
     this.#work.discard(this.#stagedName);
     this.#dropTwin();
-  };
+  }
 
   #dropTwin(): void {
     if (this.#twin !== undefined) this.#work.discard(this.#twin);
   }
 
-  readonly markOpaque = (): void => markOpaque(this.#work.xattrPrefix, this.dirfd, this.name);
+  'mark-opaque'(): void {
+    markOpaque(this.#work.xattrPrefix, this.dirfd, this.name);
+  }
 
-  readonly whiteout = (): void => makeWhiteout(this.dirfd, this.name);
+  whiteout(): void {
+    makeWhiteout(this.dirfd, this.name);
+  }
 
-  readonly removeFile = (): void => unlinkat(this.dirfd, this.name);
-
-  readonly removeDirectory = (): void => unlinkat(this.dirfd, this.name, AT.REMOVEDIR);
+  remove(): void {
+    unlinkat(this.dirfd, this.name);
+  }
 
   /** Swaps a directory that holds only whiteouts with an empty one that hides as much. */
-  readonly clear = (): void => {
+  'clear-target'(): void {
     const old = fstat(this.#union.handles.directory(this.#directory()));
     this.#staged = this.#work.temporary();
     mkdirat(this.#work.fd, this.#staged, 0o700);
     fchownat(this.#work.fd, this.#staged, old.uid, old.gid);
     fchmodat(this.#work.fd, this.#staged, old.mode & ~S.IFMT);
-    this.markStagedOpaque();
+    this['mark-staged-opaque']();
     this.exchange();
     this.discard();
-  };
+  }
 
   #directory(): LayerDirectory {
     const { parent, name } = this;
@@ -174,6 +194,18 @@ export class Target {
     const empty = readDirectory(this.#union.handles.directory(directory)).length === 0;
     this.#union.handles.drop(directory);
     return empty;
+  }
+}
+
+/** The name of a directory. */
+export class DirectoryTarget extends Target {
+  /** Hides what may appear under the name in the lowers later; where xattrs are refused, it does not. */
+  override 'mark-opaque'(): void {
+    unless([E.EPERM, E.EOPNOTSUPP, E.ENOSPC], () => super['mark-opaque']());
+  }
+
+  override remove(): void {
+    unlinkat(this.dirfd, this.name, AT.REMOVEDIR);
   }
 }
 

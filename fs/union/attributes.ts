@@ -3,8 +3,8 @@
  *
  * Rules: changes happen on the copy in upper, in the order size, owner, mode, times, because each may disturb the
  * later ones. A truncation copies up no more data than stays. The kernel has checked permissions
- * (default_permissions); with HANDLE_KILLPRIV_V2 clearing set-id bits is ours. Compare ovl_setattr in
- * fs/overlayfs/inode.c.
+ * (default_permissions); with HANDLE_KILLPRIV_V2 clearing set-id bits is ours, except that chown(2) of the copy does
+ * it, whoever calls (chown_common). Compare ovl_setattr in fs/overlayfs/inode.c.
  */
 import type { AttributeChanges, Attributes } from '../protocol/filesystem.js';
 import { S } from '../sys/constants.js';
@@ -30,9 +30,10 @@ export function setattr(union: Union, node: Node, changes: AttributeChanges): At
     if (node instanceof DirectoryNode) throw new Errno(E.EISDIR);
     ftruncate(union.handles.writer(node), changes.size);
   }
-  if (changes.killSetId) dropSetId(union, node);
+  const changesOwner = changes.uid !== undefined || changes.gid !== undefined;
+  if (changes.killSetId && !changesOwner) dropSetId(union, node);
   const { dirfd, name } = locate(union, node);
-  if (changes.uid !== undefined || changes.gid !== undefined) {
+  if (changesOwner) {
     fchownat(dirfd, name, changes.uid ?? -1, changes.gid ?? -1);
   }
   if (changes.mode !== undefined) fchmodat(dirfd, name, changes.mode);

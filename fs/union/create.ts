@@ -8,17 +8,17 @@
  */
 import type { Caller, Entry, NewInode } from '../protocol/filesystem.js';
 import { NAME_MAX, O, S } from '../sys/constants.js';
-import { E, Errno, unless } from '../sys/errno.js';
+import { E, Errno } from '../sys/errno.js';
 import { isDirectory, type Stat } from '../sys/stat.js';
-import { close, linkat, mkdirat, mknodat, openat, statat, symlinkat } from '../sys/syscalls.js';
-import { execute, Target } from './apply.js';
+import { close, fstat, linkat, mkdirat, mknodat, openat, statat, symlinkat } from '../sys/syscalls.js';
+import { DirectoryTarget, execute, Target } from './apply.js';
 import { copyUpFile } from './copy-up.js';
 import { LayerDirectory } from './layer.js';
 import { Listing } from './listing.js';
 import { entryOf, statOf } from './lookup.js';
 import { type DirectoryNode, FileNode, type Node } from './node.js';
 import { rehome } from './remove.js';
-import { ABSENT, plan, type Situation } from './rules.js';
+import { plan, type Situation } from './rules.js';
 import type { Union } from './state.js';
 import { isDotName } from './whiteout.js';
 
@@ -67,49 +67,44 @@ export function create(
   let fd = -1;
   let stat: Stat;
   try {
-    stat = place(union, parent, name, inode.kind === 'directory', (dirfd, at) => {
+    const make = (dirfd: number, at: string): void => {
       fd = makeInode(union, caller, inode, dirfd, at);
-    });
+    };
+    if (inode.kind === 'directory') place(new DirectoryTarget(union, parent, name, make), 'mkdir');
+    else place(new Target(union, parent, name, make), 'create');
+    stat = fd >= 0 ? fstat(fd) : statNew(union, parent, name);
   } catch (error) {
     if (fd >= 0) close(fd);
     throw error;
   }
+  list(union, parent, name, stat);
   const node = newNode(union, parent, name, stat);
   if (fd >= 0 && node instanceof FileNode) union.handles.adopt(node, fd, true);
   return entryOf(union, parent, node, stat);
 }
 
-/** Runs the plan that gives `name` to what `make` makes; the result's stat. */
-function place(
-  union: Union,
-  parent: DirectoryNode,
-  name: string,
-  directory: boolean,
-  make: (dirfd: number, name: string) => void,
-): Stat {
-  const target = new Target(union, parent, name);
-  const attempt = (situation: Situation): void =>
-    execute(plan(directory ? 'mkdir' : 'create', situation), {
-      'make-parents': target.makeParents,
-      create: () => make(target.dirfd, name),
-      stage: () => target.stage(make),
-      'mark-opaque': () => unless([E.EPERM, E.EOPNOTSUPP, E.ENOSPC], target.markOpaque), // against later lowers only
-      'mark-staged-opaque': target.markStagedOpaque,
-      install: target.install,
-      exchange: target.exchange,
-      discard: target.discard,
-    });
+/** Runs the plan that makes the target's inode. */
+function place(target: Target, operation: 'create' | 'mkdir'): void {
+  const { parent } = target;
   // The kernel has just looked the name up: it is free, and mostly upper holds nothing there, not even a whiteout.
   try {
-    attempt({ upper: ABSENT.is, below: 'nothing', parentMerged: parent.lowers.length > 0 });
+    const free: Situation = { upper: 'absent', below: 'nothing', parentMerged: parent.lowers.length > 0 };
+    execute(plan(operation, free), target);
   } catch (error) {
     if (!(error instanceof Errno) || error.code !== E.EEXIST) throw error;
-    attempt(target.situation());
+    execute(plan(operation, target.situation()), target);
   }
-  const stat = statat(target.dirfd, name);
+}
+
+function statNew(union: Union, { upper }: DirectoryNode, name: string): Stat {
+  const stat = upper && statat(union.handles.directory(upper), name);
   if (stat === undefined) throw new Errno(E.ESTALE);
-  parent.listing?.add(name, stat.mode & S.IFMT, union.inodes.of(stat.dev, stat.ino));
   return stat;
+}
+
+/** A directory that was listed before shows the new name too. */
+function list(union: Union, parent: DirectoryNode, name: string, stat: Stat): void {
+  parent.listing?.add(name, stat.mode & S.IFMT, union.inodes.of(stat.dev, stat.ino));
 }
 
 function newNode(union: Union, parent: DirectoryNode, name: string, stat: Stat): Node {
@@ -138,10 +133,12 @@ export function link(union: Union, node: FileNode, parent: DirectoryNode, name: 
   copyUpFile(union, node);
   union.index?.pinCount(node);
   const { directory, name: home } = node.home;
-  place(union, parent, name, false, (dirfd, at) =>
+  const target = new Target(union, parent, name, (dirfd, at) =>
     linkat(union.handles.directory(directory), home, dirfd, at),
   );
-  new Target(union, parent, name).markImpure(node);
+  place(target, 'create');
+  list(union, parent, name, statNew(union, parent, name));
+  target.markImpure(node);
   node.addLink(parent, name);
   parent.children.set(name, node);
   const stat = statOf(union, node);

@@ -7,7 +7,7 @@
  */
 import { E, Errno } from '../sys/errno.js';
 import { statat } from '../sys/syscalls.js';
-import { execute, Target } from './apply.js';
+import { DirectoryTarget, execute, Target } from './apply.js';
 import { copyUpName } from './copy-up.js';
 import { find, forgetName, statOf } from './lookup.js';
 import { DirectoryNode, FileNode, type Home, type Link, type Node } from './node.js';
@@ -20,13 +20,7 @@ export function unlink(union: Union, parent: DirectoryNode, name: string): void 
   const target = new Target(union, parent, name);
   const node = parent.children.get(name) ?? find(union, parent, name)?.node;
   if (node instanceof FileNode) beforeLoss(union, node, target);
-  execute(plan('unlink', target.situation()), {
-    'make-parents': target.makeParents,
-    whiteout: target.whiteout,
-    'stage-whiteout': target.stageWhiteout,
-    install: target.install,
-    remove: target.removeFile,
-  });
+  execute(plan('unlink', target.situation()), target);
   nameIsGone(parent, name, node);
   if (node instanceof FileNode) afterLoss(union, node);
 }
@@ -35,19 +29,10 @@ export function unlink(union: Union, parent: DirectoryNode, name: string): void 
 export function rmdir(union: Union, parent: DirectoryNode, name: string): void {
   const node = find(union, parent, name)?.node;
   if (!(node instanceof DirectoryNode)) throw new Errno(node === undefined ? E.ENOENT : E.ENOTDIR);
-  const target = new Target(union, parent, name);
+  const target = new DirectoryTarget(union, parent, name);
   const situation = { ...target.situation(), empty: isEmpty(union, node) };
   if (node.upper !== undefined && situation.empty) union.handles.pinDirectory(node.upper);
-  const attempt = (upperEmpty: boolean): void =>
-    execute(plan('rmdir', { ...situation, upperEmpty }), {
-      'make-parents': target.makeParents,
-      whiteout: target.whiteout,
-      'stage-whiteout': target.stageWhiteout,
-      exchange: target.exchange,
-      discard: target.discard,
-      'clear-target': target.clear,
-      remove: target.removeDirectory,
-    });
+  const attempt = (upperEmpty: boolean): void => execute(plan('rmdir', { ...situation, upperEmpty }), target);
   try {
     attempt(true);
   } catch (error) {

@@ -50,17 +50,17 @@ export function rename(
   }
   const renameWith = (flag: number): void => renameat2(source.dirfd, name, target.dirfd, newName, flag);
   execute(plan, {
-    'make-parents': source.makeParents,
-    'make-new-parents': target.makeParents,
+    'make-parents': () => source['make-parents'](),
+    'make-new-parents': () => target['make-parents'](),
     'copy-up': () => copyUpFileName(union, moved, source),
     'copy-up-target': () => copyUpFileName(union, replaced, target),
     'copy-up-directory': () => copyUpDirectoryNode(union, moved),
     'copy-up-target-directory': () => copyUpDirectoryNode(union, replaced),
     'set-redirect': () => setRedirect(source, moved, parent === newParent),
     'set-target-redirect': () => setRedirect(target, replaced, parent === newParent),
-    'mark-opaque': source.markOpaque,
-    'mark-target-opaque': target.markOpaque,
-    'clear-target': target.clear,
+    'mark-opaque': () => source['mark-opaque'](),
+    'mark-target-opaque': () => target['mark-opaque'](),
+    'clear-target': () => target['clear-target'](),
     move: () => renameWith(0),
     'move-leaving-whiteout': () => moveLeavingWhiteout(source, renameWith),
     'move-exchanging': () => renameWith(RENAME.EXCHANGE),

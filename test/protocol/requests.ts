@@ -111,8 +111,6 @@ const setattr = (valid: string): Buffer =>
     ff ff ff ff              # gid 4294967295
     aa aa aa aa              # unused5
   `);
-/** The last word of fuse_setattr_in is unused. */
-const SETATTR_NEEDS = 84;
 const UNCHANGED = {
   mode: undefined,
   uid: undefined,
@@ -128,7 +126,6 @@ function setattrExample(what: string, valid: string, changes: object): Example {
     what,
     opcode: Opcode.SETATTR,
     body: setattr(valid),
-    needs: SETATTR_NEEDS,
     calls: [['setattr', NODE, { ...UNCHANGED, ...changes }]],
     answers: { setattr: () => ATTRIBUTES },
     reply: ATTR_OUT,
