@@ -28,7 +28,7 @@ import {
 } from '../sys/syscalls.js';
 import { execute } from './apply.js';
 import { copyData } from './copy-data.js';
-import { LayerDirectory, openRegular } from './layer.js';
+import { LayerDirectory, openData } from './layer.js';
 import type { LinkIndex } from './link-index.js';
 import type { DirectoryNode, FileNode, Home, Link } from './node.js';
 import { encodeOrigin, markImpure, writeOrigin } from './origin.js';
@@ -253,7 +253,7 @@ function stage({ dirfd, name: from, stat }: Source, workFd: number, name: string
 }
 
 function copyFileData({ directory, dirfd, name, stat, keep }: Source, to: number): void {
-  const from = openRegular(directory, dirfd, name, O.RDONLY);
+  const from = openData(directory, dirfd, name, O.RDONLY);
   try {
     copyData(from, to, Math.min(keep, Number(stat.size)), Number(stat.size));
   } finally {

@@ -10,8 +10,9 @@ import { LRUCache } from 'lru-cache';
 import { O } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { close, openat } from '../sys/syscalls.js';
-import { type LayerDirectory, openDirectory, openRegular } from './layer.js';
+import { type LayerDirectory, openData, openDirectory, openRegular } from './layer.js';
 import type { FileNode } from './node.js';
+import { isMetacopy } from './whiteout.js';
 
 interface Handle {
   readonly fd: number;
@@ -53,7 +54,7 @@ export class Handles {
     if (cached !== undefined && (cached.writable || !writable)) return cached.fd;
     const { directory, name } = node.home;
     const flags = writable ? O.RDWR : O.RDONLY;
-    const fd = openRegular(directory, this.directory(directory), name, flags);
+    const fd = openData(directory, this.directory(directory), name, flags);
     this.#open.set(node, { fd, writable });
     return fd;
   }
@@ -73,7 +74,7 @@ export class Handles {
     if (node.pinned >= 0) return;
     const { directory, name } = node.home;
     const dirfd = this.directory(directory);
-    if (!node.isRegular) {
+    if (!node.isRegular || isMetacopy(dirfd, name)) {
       node.pinned = openat(dirfd, name, O.PATH | O.NOFOLLOW);
       return;
     }

@@ -10,6 +10,7 @@ import { AT, MOUNT_ATTR, O, OPEN_TREE_CLONE } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { isRegular } from '../sys/stat.js';
 import { close, fstat, getxattrat, mountSetattr, openat, openTree, tryOpenat } from '../sys/syscalls.js';
+import { isMetacopy } from './whiteout.js';
 
 export class Layer {
   /** Absolute path, for messages. */
@@ -137,6 +138,14 @@ export function openRegular(directory: LayerDirectory, dirfd: number, name: stri
   if (isRegular(fstat(fd).mode)) return fd;
   close(fd);
   throw new Errno(E.ESTALE, 'open');
+}
+
+/** Opens a regular file for its data; EIO if it has none of its own. */
+export function openData(directory: LayerDirectory, dirfd: number, name: string, flags: number): number {
+  const fd = openRegular(directory, dirfd, name, flags);
+  if (!isMetacopy(fd, '')) return fd;
+  close(fd);
+  throw new Errno(E.EIO, 'metacopy');
 }
 
 /** Opens `name` below an open directory as a directory. One that may not be listed is opened for passage only. */

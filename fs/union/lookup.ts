@@ -7,7 +7,7 @@
 import type { Entry, LookupResult } from '../protocol/filesystem.js';
 import { NAME_MAX } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
-import { isRegular, type Stat } from '../sys/stat.js';
+import type { Stat } from '../sys/stat.js';
 import { fstat, statat } from '../sys/syscalls.js';
 import { LayerDirectory } from './layer.js';
 import type { IndexEntry } from './link-index.js';
@@ -15,7 +15,7 @@ import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
 import { decodeOrigin, isImpure, readOrigin } from './origin.js';
 import { ABSENT, type LayerEntry, merge } from './rules.js';
 import { FOREVER, type Union } from './state.js';
-import { classify, type Depth, isDotName, readsDotNames, refuseMetacopy } from './whiteout.js';
+import { classify, type Depth, isDotName, readsDotNames } from './whiteout.js';
 
 /** What lies under a name, before it is tied to a node. */
 export type Found =
@@ -165,7 +165,6 @@ export function resolve(union: Union, parent: DirectoryNode, name: string, skip 
 
 function foundInLower(union: Union, { directory, name, stat }: Candidate & { stat: Stat }): Found {
   const dirfd = union.handles.directory(directory);
-  if (isRegular(stat.mode) && stat.size !== 0) refuseMetacopy(dirfd, name);
   const indexed = stat.nlink > 1 ? union.index?.find(directory.layer, dirfd, name) : undefined;
   if (union.index === undefined || indexed === undefined) {
     return { is: 'file', stat, home: { directory, name }, origin: stat, index: undefined };
@@ -177,7 +176,6 @@ function foundInLower(union: Union, { directory, name, stat }: Candidate & { sta
 
 function foundInUpper(union: Union, { directory, name, stat }: Candidate & { stat: Stat }): Found {
   const dirfd = union.handles.directory(directory);
-  if (isRegular(stat.mode) && stat.size !== 0) refuseMetacopy(dirfd, name);
   const plain = { is: 'file' as const, stat, home: { directory, name }, origin: stat, index: undefined };
   const { work, index, layers } = union;
   if (work === undefined || !isImpure(work.xattrPrefix, directory, dirfd)) return plain;

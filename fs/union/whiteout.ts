@@ -85,10 +85,9 @@ function readRedirect(dirfd: number, name: string): string {
   return redirect;
 }
 
-/** A metadata-only copy-up has its data elsewhere, which is not followed: wrong data would be shown. */
-export function refuseMetacopy(dirfd: number, name: string): void {
-  if (getxattrat(dirfd, name, METACOPY_XATTR) !== undefined) throw new Errno(E.EIO, 'metacopy');
-}
+/** Whether a file is a metadata-only copy: its data is elsewhere and is not followed, so it must not be read here. */
+export const isMetacopy = (dirfd: number, name: string): boolean =>
+  getxattrat(dirfd, name, METACOPY_XATTR) !== undefined;
 
 /** How far the answer matters: whether the merge goes on below, with this name or with a redirected one. */
 export interface Depth {

@@ -473,4 +473,37 @@ describe(SUITE, () => {
     }
     assert.equal(text(join(mapped.lowers[0] ?? '', 'lower')), 'm'.repeat(8192));
   });
+
+  it('a metadata-only copy shows its attributes, and never the wrong data: EIO', () => {
+    const meta = place.layers('metacopy', { lowers: [{ read: 'hole', written: 'hole', removed: 'hole' }] });
+    place.python(
+      `
+      for name in ['read', 'written', 'removed']:
+          os.setxattr(f'{lower}/{name}', 'trusted.overlay.metacopy', b'')
+      `,
+      { lower: meta.lowers[0] ?? '' },
+    );
+    meta.mount();
+    const seen = place.python(
+      `
+      import errno
+      os.chdir(root)
+      def outcome(name, call):
+          try:
+              return call(name)
+          except OSError as error:
+              return errno.errorcode[error.errno]
+      result = [
+          os.stat('read').st_size,
+          outcome('read', lambda name: open(name).read()),
+          outcome('written', lambda name: os.write(os.open(name, os.O_WRONLY), b'x')),
+          outcome('removed', os.unlink),
+          sorted(os.listdir()),
+      ]
+      `,
+      { root: meta.mountpoint },
+    );
+    assert.deepEqual(seen, [4, 'EIO', 'EIO', null, ['read', 'written']]);
+    assert.deepEqual(list(meta.upper), ['removed']);
+  });
 });
