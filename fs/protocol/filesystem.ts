@@ -84,6 +84,8 @@ export interface Filesystem {
   setattr(node: NodeId, changes: AttributeChanges): Attributes;
   readlink(node: NodeId): string;
   create(caller: Caller, parent: NodeId, name: string, inode: NewInode): Entry;
+  /** A regular file without a name (O_TMPFILE); `link` may give it one. */
+  tmpfile(caller: Caller, parent: NodeId, mode: number, umask: number): Entry;
   link(node: NodeId, parent: NodeId, name: string): Entry;
   unlink(parent: NodeId, name: string): void;
   rmdir(parent: NodeId, name: string): void;

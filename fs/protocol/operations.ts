@@ -399,8 +399,23 @@ export const operations = {
   [Opcode.SETUPMAPPING]: refuse('SETUPMAPPING', E.ENOSYS),
   [Opcode.REMOVEMAPPING]: refuse('REMOVEMAPPING', E.ENOSYS),
   [Opcode.SYNCFS]: refuse('SYNCFS', E.ENOSYS),
-  // O_TMPFILE is not served yet: the kernel turns ENOSYS into EOPNOTSUPP, and programs use a named file.
-  [Opcode.TMPFILE]: refuse('TMPFILE', E.ENOSYS),
+  // The one open that costs a message, and a RELEASE: the kernel makes and opens the file in one.
+  [Opcode.TMPFILE]: operation({
+    name: 'TMPFILE',
+    decode: (cursor) => {
+      cursor.skip(4); // flags
+      const mode = cursor.u32();
+      const umask = cursor.u32();
+      cursor.skip(4); // open_flags
+      cursor.name(); // "/", which means nothing
+      return { mode, umask };
+    },
+    run: (fs, request, { mode, umask }, reply) => {
+      reply.entry(fs.tmpfile(request, request.node, mode, umask));
+      reply.u64(0); // fuse_open_out: fh, open_flags, backing_id
+      reply.u64(0);
+    },
+  }),
   // Birth times would cost Node's and Rust's every stat() a message: they always ask for them (docs/decisions.md).
   [Opcode.STATX]: refuse('STATX', E.ENOSYS),
 } satisfies Record<Opcode, Operation>;

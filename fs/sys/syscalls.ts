@@ -86,6 +86,14 @@ export function closeOnExec(fd: number): void {
   native.fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
+const F_GETFL = 3;
+const O_ACCMODE = 3;
+
+/** fcntl(2): whether a descriptor was opened for reading and writing. */
+export function isWritable(fd: number): boolean {
+  return (check('fcntl', native.fcntl(fd, F_GETFL, 0)) & O_ACCMODE) === O.RDWR;
+}
+
 const STATX_MNT_ID = 0x1000;
 const MNT_ID_WORD = 36;
 

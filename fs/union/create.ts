@@ -7,12 +7,22 @@
  * ovl_create_or_link in fs/overlayfs/dir.c.
  */
 import type { Caller, Entry, NewInode } from '../protocol/filesystem.js';
-import { NAME_MAX, O, S } from '../sys/constants.js';
+import { AT, NAME_MAX, O, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { isDirectory, type Stat } from '../sys/stat.js';
-import { close, fstat, linkat, mkdirat, mknodat, openat, statat, symlinkat } from '../sys/syscalls.js';
+import {
+  close,
+  fstat,
+  isWritable,
+  linkat,
+  mkdirat,
+  mknodat,
+  openat,
+  statat,
+  symlinkat,
+} from '../sys/syscalls.js';
 import { DirectoryTarget, execute, Target } from './apply.js';
-import { copyUpFile } from './copy-up.js';
+import { copyUpDirectory, copyUpFile } from './copy-up.js';
 import { LayerDirectory } from './layer.js';
 import { Listing } from './listing.js';
 import { entryOf, statOf } from './lookup.js';
@@ -125,23 +135,53 @@ function newNode(union: Union, parent: DirectoryNode, name: string, stat: Stat):
   return node;
 }
 
+/** FUSE_TMPFILE: an unnamed file in upper, made where a name for it is expected. */
+export function tmpfile(
+  union: Union,
+  caller: Caller,
+  parent: DirectoryNode,
+  mode: number,
+  umask: number,
+): Entry {
+  const directory = copyUpDirectory(union, parent);
+  union.actAs(caller);
+  union.mask(umask);
+  const fd = openat(union.handles.directory(directory), '.', O.TMPFILE | O.RDWR, mode & ~S.IFMT);
+  const stat = fstat(fd);
+  const node = union.newFile(stat, { directory, name: '' });
+  node.pinned = fd;
+  node.bare = true;
+  return entryOf(union, parent, node, stat);
+}
+
 /** FUSE_LINK. */
 export function link(union: Union, node: FileNode, parent: DirectoryNode, name: string): Entry {
   checkNewName(name);
   rehome(union, node);
-  if (node.pinned >= 0) throw new Errno(E.ENOENT);
+  const unnamed = node.pinned >= 0;
+  if (unnamed && !node.inUpper) throw new Errno(E.ENOENT);
   copyUpFile(union, node);
   union.index?.pinCount(node);
   const { directory, name: home } = node.home;
-  const target = new Target(union, parent, name, (dirfd, at) =>
-    linkat(union.handles.directory(directory), home, dirfd, at),
-  );
+  const target = new Target(union, parent, name, (dirfd, at) => {
+    if (unnamed) linkat(node.pinned, '', dirfd, at, AT.EMPTY_PATH);
+    else linkat(union.handles.directory(directory), home, dirfd, at);
+  });
   place(target, 'create');
   list(union, parent, name, statNew(union, parent, name));
   target.markImpure(node);
   node.addLink(parent, name);
+  if (unnamed) settleName(union, node, parent, name);
   parent.children.set(name, node);
   const stat = statOf(union, node);
   union.registerLinks(node, stat);
   return entryOf(union, parent, node, stat);
+}
+
+/** A file that only a descriptor led to can be reached by name from now on; its mode may forbid opening it again. */
+function settleName(union: Union, node: FileNode, { upper }: DirectoryNode, name: string): void {
+  if (upper === undefined) throw new Error('linked without a parent in upper');
+  node.home = { directory: upper, name };
+  union.handles.adopt(node, node.pinned, isWritable(node.pinned));
+  node.pinned = -1;
 }

@@ -17,7 +17,7 @@ import type {
 } from '../protocol/filesystem.js';
 import { type FilesystemStat, fstatfs, readlinkat } from '../sys/syscalls.js';
 import { getattr, setattr } from './attributes.js';
-import { create, link } from './create.js';
+import { create, link, tmpfile } from './create.js';
 import { copyFileRange, fallocate, fsync, lseek, read, write } from './data.js';
 import { inspectChunk } from './inspect.js';
 import { lookup } from './lookup.js';
@@ -60,6 +60,10 @@ export class UnionFilesystem implements Filesystem {
 
   create(caller: Caller, parent: NodeId, name: string, inode: NewInode): Entry {
     return create(this.#union, caller, this.#union.directory(parent), name, inode);
+  }
+
+  tmpfile(caller: Caller, parent: NodeId, mode: number, umask: number): Entry {
+    return tmpfile(this.#union, caller, this.#union.directory(parent), mode, umask);
   }
 
   link(node: NodeId, parent: NodeId, name: string): Entry {

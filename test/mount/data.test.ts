@@ -411,23 +411,81 @@ describe(SUITE, () => {
     });
   });
 
-  it('O_TMPFILE is refused with EOPNOTSUPP, which makes programs use a named file', () => {
-    const outcome = place.python(`result = attempt(os.open, path, os.O_TMPFILE | os.O_RDWR)`, {
-      path: union.mountpoint,
+  describe('O_TMPFILE', () => {
+    let temporary: Union;
+
+    before(() => {
+      const each = { deleted: 'below', 'inner/old': 'below' };
+      temporary = place.layers('temporary', {
+        lowers: [{ root: each, 'an unprivileged user': each, 'lower-lost': 'lower' }],
+      });
+      const [lower = ''] = temporary.lowers;
+      run('chown', ['-R', `${NOBODY}:${NOBODY}`, join(lower, 'an unprivileged user')]);
+      temporary.mount();
     });
-    assert.equal(outcome, 'EOPNOTSUPP');
-    // tempfile asks for O_TMPFILE first.
-    const content = place.python<string>(
-      `
-      import tempfile
-      with tempfile.TemporaryFile(dir=path) as file:
-          file.write(b'content')
-          file.seek(0)
-          result = file.read().decode()
-      `,
-      { path: union.mountpoint },
-    );
-    assert.equal(content, 'content');
+
+    it('makes a file without a name that is gone with its descriptor', () => {
+      const seen = place.python(
+        `
+        os.chdir(root)
+        fd = os.open('.', os.O_TMPFILE | os.O_RDWR, 0o640)
+        os.write(fd, b'content')
+        result = [os.fstat(fd).st_nlink, oct(os.fstat(fd).st_mode), os.pread(fd, 10, 0).decode()]
+        os.close(fd)
+        `,
+        { root: temporary.mountpoint },
+      );
+      assert.deepEqual(seen, [0, '0o100640', 'content']);
+      assert.deepEqual(list(temporary.upper), []);
+    });
+
+    for (const user of ['root', 'an unprivileged user']) {
+      it(`linkat gives it a name, new, in a lower directory and over a whiteout: ${user}`, () => {
+        const seen = place.python(
+          `
+          if user != 'root':
+              os.setgid(65534)
+              os.setuid(65534)
+          os.umask(0o027)
+          os.chdir(f'{root}/{user}')
+          result = []
+          os.unlink('deleted')
+          for name in ['new', 'inner/new', 'deleted']:
+              fd = os.open(os.path.dirname(name) or '.', os.O_TMPFILE | os.O_RDWR, 0o444)
+              os.write(fd, b'before ')
+              os.link(f'/proc/self/fd/{fd}', name, src_dir_fd=fd, follow_symlinks=True)
+              os.write(fd, b'after')
+              os.close(fd)
+              stat = os.stat(name)
+              result.append([open(name).read(), stat.st_nlink, oct(stat.st_mode), stat.st_uid])
+          `,
+          { root: temporary.mountpoint, user },
+        );
+        const each = ['before after', 1, '0o100440', user === 'root' ? 0 : 65534];
+        assert.deepEqual(seen, [each, each, each]);
+        temporary.remount();
+        for (const name of ['new', 'inner/new', 'deleted']) {
+          assert.equal(text(temporary.at(join(user, name))), 'before after', name);
+        }
+      });
+    }
+
+    it('stays without a name if it was opened with O_EXCL, and so does one that was deleted', () => {
+      const seen = place.python(
+        `
+        os.chdir(root)
+        exclusive = os.open('.', os.O_TMPFILE | os.O_EXCL | os.O_RDWR)
+        lost = [os.open(name, os.O_CREAT | os.O_RDWR) for name in ['lost', 'lower-lost']]
+        for name in ['lost', 'lower-lost']:
+            os.unlink(name)
+        def link(fd):
+            os.link(f'/proc/self/fd/{fd}', 'name', src_dir_fd=fd, follow_symlinks=True)
+        result = [attempt(link, fd) for fd in [exclusive, *lost]]
+        `,
+        { root: temporary.mountpoint },
+      );
+      assert.deepEqual(seen, ['ENOENT', 'ENOENT', 'ENOENT']);
+    });
   });
 
   it('copy_file_range copies between layers, and O_DIRECT reads and writes', () => {

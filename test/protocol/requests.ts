@@ -267,6 +267,20 @@ export const EXAMPLES: readonly Example[] = [
     reply: ENTRY_BYTES,
   },
   {
+    what: 'TMPFILE',
+    opcode: Opcode.TMPFILE,
+    body: hex(`
+      02 80 41 00  # flags O_RDWR | O_TMPFILE | O_LARGEFILE
+      a4 81 00 00  # mode 0100644
+      12 00 00 00  # umask 022
+      00 00 00 00  # open_flags
+      2f 00        # "/"
+    `),
+    calls: [['tmpfile', CALLER, NODE, 0o100644, 0o22]],
+    answers: { tmpfile: () => ENTRY },
+    reply: Buffer.concat([ENTRY_BYTES, Buffer.alloc(16)]),
+  },
+  {
     what: 'MKDIR',
     opcode: Opcode.MKDIR,
     body: hex(`
@@ -599,15 +613,7 @@ export const EXAMPLES: readonly Example[] = [
   ...refused('ENOSYS', 'opens cost no message', ['OPEN', 'OPENDIR', 'CREATE', 'FLUSH']),
   ...refused('ENOSYS', "locks are the kernel's own", ['GETLK', 'SETLK', 'SETLKW']),
   ...refused('ENOSYS', 'the kernel checks access', ['ACCESS']),
-  ...refused('ENOSYS', 'not served', [
-    'BMAP',
-    'POLL',
-    'SETUPMAPPING',
-    'REMOVEMAPPING',
-    'SYNCFS',
-    'TMPFILE',
-    'STATX',
-  ]),
+  ...refused('ENOSYS', 'not served', ['BMAP', 'POLL', 'SETUPMAPPING', 'REMOVEMAPPING', 'SYNCFS', 'STATX']),
   ...refused('ENOTTY', 'no ioctls', ['IOCTL']),
   ...refused('EIO', 'a second one on a live connection', ['INIT']),
 ];
