@@ -41,6 +41,47 @@ const CASES: readonly Case[] = [
     paths: ['dir', 'moved', 'moved/a', 'moved/c', 'moved/sub', 'moved/sub/b', 'moved/sub/d'],
   },
   {
+    name: 'a directory moves into a new one, which is opaque, and keeps what is below it',
+    lower: { 'dir/a': 'a', 'dir/sub/b': 'b', 'parent/x': 'x', 'other/o': 'o' },
+    code: `
+      os.mkdir('parent/new')
+      os.rename('dir', 'parent/new/dir')
+      os.mkdir('parent/way')
+      os.rename('other', 'parent/way/other')
+      os.rename('parent/way/other', 'parent/out')
+      result = [read('parent/new/dir/sub/b'), read('parent/out/o')]
+    `,
+    result: ['b', 'o'],
+    paths: [
+      'parent',
+      'parent/new',
+      'parent/new/dir',
+      'parent/new/dir/a',
+      'parent/new/dir/sub',
+      'parent/new/dir/sub/b',
+      'parent/out',
+      'parent/out/o',
+      'parent/way',
+      'parent/x',
+    ],
+  },
+  {
+    name: 'a directory that has moved into a new one is found again when the kernel has forgotten it',
+    lower: { 'dir/a': 'a', parent: {} },
+    code: `
+      os.mkdir('parent/new')
+      os.rename('dir', 'parent/new/dir')
+      os.sync()
+      with open('/proc/sys/vm/drop_caches', 'w') as file:
+          file.write('2')
+      result = read('parent/new/dir/a')
+      create('parent/new/dir/b')
+      os.rename('parent/new/dir', 'dir')
+    `,
+    result: 'a',
+    paths: ['dir', 'dir/a', 'dir/b', 'parent', 'parent/new'],
+  },
+  {
     name: 'a directory moves again, into another one that has moved, and back',
     lower: { 'one/a': 'a', 'two/inner/b': 'b', 'three/c': 'c' },
     code: `
