@@ -111,7 +111,8 @@ export interface Filesystem {
   statfs(): FilesystemStat;
   /** The value, undefined if absent. It may alias a scratch buffer. */
   getxattr(node: NodeId, name: string): Uint8Array | undefined;
-  listxattr(node: NodeId): string[];
+  /** The names that the caller may know. */
+  listxattr(caller: Caller, node: NodeId): string[];
   /** `flags` are setxattr(2)'s. */
   setxattr(node: NodeId, name: string, value: Uint8Array, flags: number, killSetGid: boolean): void;
   removexattr(node: NodeId, name: string): void;

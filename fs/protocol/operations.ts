@@ -325,9 +325,9 @@ export const operations = {
   [Opcode.LISTXATTR]: operation({
     name: 'LISTXATTR',
     decode: decodeXattrSize,
-    run: (fs, { node }, size, reply) => {
+    run: (fs, request, size, reply) => {
       const list = fs
-        .listxattr(node)
+        .listxattr(request, request.node)
         .map((name) => `${name}\0`)
         .join('');
       return answerSized(reply, Buffer.from(list, 'latin1'), size);

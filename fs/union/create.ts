@@ -87,8 +87,8 @@ export function create(
     if (fd >= 0) close(fd);
     throw error;
   }
-  list(union, parent, name, stat);
   const node = newNode(union, parent, name, stat);
+  parent.listing?.add(name, stat.mode & S.IFMT, node.ino);
   if (fd >= 0 && node instanceof FileNode) union.handles.adopt(node, fd, true);
   return entryOf(union, parent, node, stat);
 }
@@ -110,11 +110,6 @@ function statNew(union: Union, { upper }: DirectoryNode, name: string): Stat {
   const stat = upper && statat(union.handles.directory(upper), name);
   if (stat === undefined) throw new Errno(E.ESTALE);
   return stat;
-}
-
-/** A directory that was listed before shows the new name too. */
-function list(union: Union, parent: DirectoryNode, name: string, stat: Stat): void {
-  parent.listing?.add(name, stat.mode & S.IFMT, union.inodes.of(stat.dev, stat.ino));
 }
 
 function newNode(union: Union, parent: DirectoryNode, name: string, stat: Stat): Node {
@@ -168,7 +163,7 @@ export function link(union: Union, node: FileNode, parent: DirectoryNode, name: 
     else linkat(union.handles.directory(directory), home, dirfd, at);
   });
   place(target, 'create');
-  list(union, parent, name, statNew(union, parent, name));
+  parent.listing?.add(name, node.type, node.ino);
   target.markImpure(node);
   node.addLink(parent, name);
   if (unnamed) settleName(union, node, parent, name);

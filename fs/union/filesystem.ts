@@ -138,8 +138,8 @@ export class UnionFilesystem implements Filesystem {
     return getxattr(this.#union, found, name);
   }
 
-  listxattr(node: NodeId): string[] {
-    return listxattr(this.#union, this.#union.node(node));
+  listxattr(caller: Caller, node: NodeId): string[] {
+    return listxattr(this.#union, caller, this.#union.node(node));
   }
 
   setxattr(node: NodeId, name: string, value: Uint8Array, flags: number, killSetGid: boolean): void {

@@ -5,6 +5,7 @@
  * sets such a name through the mount gets it stored escaped, so that a union's layers can lie inside a union: "x"
  * becomes PREFIX + "overlay.x" (compare ovl_xattr_escape_name in fs/overlayfs/xattrs.c). Setting one copies up.
  */
+import type { Caller } from '../protocol/filesystem.js';
 import { S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import {
@@ -70,11 +71,14 @@ export function getxattr(union: Union, node: Node, attribute: string): Uint8Arra
   return getxattrat(dirfd, name, escapeXattr(attribute));
 }
 
-export function listxattr(union: Union, node: Node): string[] {
+/** Names of `trusted.` attributes are root's (ovl_can_list). */
+export function listxattr(union: Union, caller: Caller, node: Node): string[] {
   const { dirfd, name } = locate(union, node);
+  const mayList = (attribute: string): boolean => caller.uid === 0 || !attribute.startsWith('trusted.');
   return listxattrat(dirfd, name)
     .map(unescapeXattr)
-    .filter((attribute) => attribute !== undefined);
+    .filter((attribute) => attribute !== undefined)
+    .filter(mayList);
 }
 
 export function setxattr(

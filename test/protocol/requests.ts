@@ -654,7 +654,7 @@ function listxattr(
       what,
       opcode: Opcode.LISTXATTR,
       body: hex(`${size} 00 00 00 00 # size, padding`),
-      calls: [['listxattr', NODE]],
+      calls: [['listxattr', CALLER, NODE]],
       answers: { listxattr: () => names },
       reply,
       ...(error !== undefined && { error }),

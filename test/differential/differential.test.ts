@@ -1,0 +1,170 @@
+/**
+ * Protects the semantics as a whole: whatever sequence of operations on whatever layers, the union gives what kernel
+ * overlayfs gives on the same layers and what a plain directory with the same content gives: results, errors, trees,
+ * trees after a remount, and the tree that the kernel shows on the layers we wrote.
+ *
+ * `npm run prove` tries 10,000 others; UNIONFS_PROVE=N tries N, UNIONFS_SEED=S draws them otherwise.
+ *
+ * Deliberate differences, so not asked: a `.wh.` name or a 0/0 device cannot be created; a descriptor that was opened
+ * before a copy-up sees the new data (the plain directory is the oracle, the kernel's stays stale), so descriptors are
+ * opened for writing here; birth times.
+ */
+import { join } from 'node:path';
+import { assert } from 'chai';
+import fc from 'fast-check';
+import { mountKernel, withKernel } from '../acceptance/mount.js';
+import { run } from '../acceptance/run.js';
+import { describeTree, diffTrees, maskTimesSince, type Tree } from '../acceptance/tree.js';
+import type { Client } from '../mount/client.js';
+import { type Place, usePlace } from '../mount/place.js';
+import { BUILD, PERFORM } from './perform.js';
+import { type Batch, batches, type Scenario } from './scenario.js';
+
+const SUITE = 'differential';
+const IN_CI = 300;
+/** The same scenarios each time: what `npm run prove` finds becomes a test, not a surprise. */
+const SEED_IN_CI = 5;
+const BATCH = 25;
+/** The share of operations that must succeed somewhere. */
+const LEAST_SUCCESS = 0.2;
+const NS_PER_MS = 1_000_000n;
+/** The kernel dates files by a clock that may be a tick behind. */
+const CLOCK_GRAIN_MS = 20;
+const TIMEOUT_MS_PER_BATCH = 30_000;
+
+let performed = 0;
+let succeeded = 0;
+
+describe(SUITE, () => {
+  const place = usePlace(SUITE);
+  const { UNIONFS_PROVE, UNIONFS_SEED } = process.env;
+  const wanted = Number(UNIONFS_PROVE ?? IN_CI);
+  const seed = Number(UNIONFS_SEED ?? SEED_IN_CI);
+  const numRuns = Math.ceil(wanted / (BATCH / 2)); // a batch is half full on average
+  let tried = 0;
+
+  it(`agrees with kernel overlayfs and with a plain directory in ${wanted} scenarios (seed ${seed})`, async function () {
+    this.timeout(numRuns * TIMEOUT_MS_PER_BATCH);
+    const property = fc.asyncProperty(batches(BATCH), async (batch) => {
+      place.watch();
+      await compare(place, `batch${tried++}`, batch);
+    });
+    await fc.assert(property, { seed, numRuns });
+    assert.isAbove(
+      succeeded / performed,
+      LEAST_SUCCESS,
+      'most operations fail: the scenarios try too little',
+    );
+  });
+});
+
+/** Three systems that must agree, and where each shows a scenario. */
+interface Systems {
+  readonly ours: string;
+  readonly kernel: string;
+  readonly plain: string;
+}
+
+const SYSTEMS = ['ours', 'kernel', 'plain'] as const;
+
+const directoryOf = (index: number): string => `s${index}`;
+
+async function compare(place: Place, name: string, batch: Batch): Promise<void> {
+  const client = place.client();
+  try {
+    await client.run([BUILD, PERFORM]);
+    await compareOn(place, name, batch, client);
+  } finally {
+    await client.end();
+    place.detachBelow(place.path(name));
+    run('rm', ['-rf', '--one-file-system', place.path(name)]);
+  }
+}
+
+async function compareOn(place: Place, name: string, batch: Batch, client: Client): Promise<void> {
+  const start = BigInt(Date.now() - CLOCK_GRAIN_MS) * NS_PER_MS;
+  const lowers = Array.from({ length: batch.lowers }, () => ({}));
+  const ours = place.layers(`${name}/ours`, { lowers });
+  const theirs = place.layers(`${name}/kernel`, { lowers });
+  const kernelWork = place.path(name, 'kernel', 'work');
+  place.make({ [`${name}/kernel/work`]: {}, [`${name}/plain`]: {} });
+  await build(client, ours.lowers, batch, batch.allForms);
+  await build(client, theirs.lowers, batch, false);
+  const kernel = {
+    lower: theirs.lowers,
+    upper: theirs.upper,
+    work: kernelWork,
+    mountpoint: theirs.mountpoint,
+  };
+  ours.mount();
+  mountKernel(kernel);
+  const systems = { ours: ours.mountpoint, kernel: theirs.mountpoint, plain: place.path(name, 'plain') };
+  run('cp', ['-a', `${systems.kernel}/.`, systems.plain]);
+  assertSame(systems, 'before', start);
+  for (const [index, scenario] of batch.scenarios.entries()) await perform(client, systems, index, scenario);
+  assertSame(systems, 'after', start);
+  const before = describeTree(systems.ours);
+  ours.remount();
+  run('umount', [systems.kernel]);
+  mountKernel(kernel);
+  assertSame(systems, 'after a remount', start);
+  assertNone(diffTrees(before, describeTree(systems.ours)), 'before and after a remount');
+  ours.umount();
+  if (batch.allForms) return;
+  const layers = { lower: ours.lowers, upper: ours.upper, work: ours.work, mountpoint: ours.mountpoint };
+  const shown = withKernel(layers, () => describeTree(ours.mountpoint));
+  assertNone(diffTrees(before, shown), 'on our layers, the kernel shows');
+}
+
+async function build(client: Client, roots: readonly string[], batch: Batch, forms: boolean): Promise<void> {
+  for (const [index, { layers }] of batch.scenarios.entries()) {
+    const paths = roots.map((root) => join(root, directoryOf(index)));
+    for (const [layer, at] of [...paths.entries()].reverse()) {
+      const below = paths.slice(layer + 1);
+      await client.run('build(at, entries, forms, below)', {
+        at,
+        entries: layers[layer] ?? [],
+        forms,
+        below,
+      });
+    }
+  }
+}
+
+async function perform(client: Client, systems: Systems, index: number, scenario: Scenario): Promise<void> {
+  const { operations } = scenario;
+  const results: Partial<Record<keyof Systems, unknown[]>> = {};
+  for (const system of SYSTEMS) {
+    const at = join(systems[system], directoryOf(index));
+    results[system] = await client.run('result = perform(at, operations)', { at, operations });
+  }
+  for (const result of results.plain ?? []) {
+    performed++;
+    if (typeof result !== 'string' || result === 'ok') succeeded++;
+  }
+  const told = (system: keyof Systems) => label(operations, results[system]);
+  assertNone(differences(told('ours'), told('plain')), `${directoryOf(index)}: the plain directory`);
+  assertNone(differences(told('ours'), told('kernel')), `${directoryOf(index)}: kernel overlayfs`);
+}
+
+/** Each operation with its result, to be read where they differ. */
+function label(operations: Scenario['operations'], results: readonly unknown[] = []): string[] {
+  return results.map((result, index) => {
+    const { call, arguments: given, uid } = operations[index] ?? assert.fail('a result without an operation');
+    return `${call}(${given.map((value) => JSON.stringify(value)).join(', ')}) as ${uid} = ${JSON.stringify(result)}`;
+  });
+}
+
+function assertSame(systems: Systems, when: string, start: bigint): void {
+  const tree = (root: string): Tree => maskTimesSince(describeTree(root), start);
+  const ours = tree(systems.ours);
+  assertNone(diffTrees(ours, tree(systems.kernel)), `${when}: kernel overlayfs`);
+  assertNone(diffTrees(ours, tree(systems.plain)), `${when}: the plain directory`);
+}
+
+const differences = (ours: readonly string[], others: readonly string[]): string[] =>
+  ours.flatMap((line, index) => (line === others[index] ? [] : [`${line} there ${others[index]}`]));
+
+function assertNone(lines: readonly string[], what: string): void {
+  if (lines.length > 0) assert.fail(`${what}:\n${lines.join('\n')}`);
+}
