@@ -61,6 +61,8 @@ def merges(root, directory, below):
 def build_entry(root, entry, forms, below):
     path, kind = f"{root}/{entry['path']}", entry['kind']
     directory = os.path.dirname(entry['path'])
+    if entry['path'] in made[root]:
+        return
     if any(made[root].get(prefix) not in ('directory', 'opaque', None) for prefix in prefixes(directory)):
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -92,12 +94,7 @@ def build(root, entries, forms, below):
     os.mkdir(root)
     os.chmod(root, 0o777)
     made[root] = {}
-    taken = set()
     for entry in entries:
-        # One name is made once: a whiteout in another form would stand beside it.
-        if entry['path'] in taken:
-            continue
-        taken.add(entry['path'])
         try:
             build_entry(root, entry, forms, below)
         except OSError:
