@@ -12,7 +12,7 @@
 import { join } from 'node:path';
 import { assert } from 'chai';
 import fc from 'fast-check';
-import { mountKernel, withKernel } from '../acceptance/mount.js';
+import { mountKernel, umountKernel, withKernel } from '../acceptance/mount.js';
 import { run } from '../acceptance/run.js';
 import { describeTree, diffTrees, maskTimesSince, type Tree } from '../acceptance/tree.js';
 import type { Client } from '../mount/client.js';
@@ -59,13 +59,8 @@ describe(SUITE, () => {
 });
 
 /** Three systems that must agree, and where each shows a scenario. */
-interface Systems {
-  readonly ours: string;
-  readonly kernel: string;
-  readonly plain: string;
-}
-
 const SYSTEMS = ['ours', 'kernel', 'plain'] as const;
+type Systems = Readonly<Record<(typeof SYSTEMS)[number], string>>;
 
 const directoryOf = (index: number): string => `s${index}`;
 
@@ -90,29 +85,22 @@ async function compareOn(place: Place, name: string, batch: Batch, client: Clien
   place.make({ [`${name}/kernel/work`]: {}, [`${name}/plain`]: {} });
   await build(client, ours.lowers, batch, batch.allForms);
   await build(client, theirs.lowers, batch, false);
-  const kernel = {
-    lower: theirs.lowers,
-    upper: theirs.upper,
-    work: kernelWork,
-    mountpoint: theirs.mountpoint,
-  };
+  const kernel = { ...theirs, lower: theirs.lowers, work: kernelWork };
   ours.mount();
   mountKernel(kernel);
   const systems = { ours: ours.mountpoint, kernel: theirs.mountpoint, plain: place.path(name, 'plain') };
   run('cp', ['-a', `${systems.kernel}/.`, systems.plain]);
   assertSame(systems, 'before', start);
   for (const [index, scenario] of batch.scenarios.entries()) await perform(client, systems, index, scenario);
-  assertSame(systems, 'after', start);
-  const before = describeTree(systems.ours);
+  const before = assertSame(systems, 'after', start);
   ours.remount();
-  run('umount', [systems.kernel]);
+  umountKernel(systems.kernel);
   mountKernel(kernel);
-  assertSame(systems, 'after a remount', start);
-  assertNone(diffTrees(before, describeTree(systems.ours)), 'before and after a remount');
+  const after = assertSame(systems, 'after a remount', start);
+  assertNone(diffTrees(before, after), 'before and after a remount');
   ours.umount();
   if (batch.allForms) return;
-  const layers = { lower: ours.lowers, upper: ours.upper, work: ours.work, mountpoint: ours.mountpoint };
-  const shown = withKernel(layers, () => describeTree(ours.mountpoint));
+  const shown = withKernel({ ...ours, lower: ours.lowers }, describeTree);
   assertNone(diffTrees(before, shown), 'on our layers, the kernel shows');
 }
 
@@ -143,8 +131,9 @@ async function perform(client: Client, systems: Systems, index: number, scenario
     if (typeof result !== 'string' || result === 'ok') succeeded++;
   }
   const told = (system: keyof Systems) => label(operations, results[system]);
-  assertNone(differences(told('ours'), told('plain')), `${directoryOf(index)}: the plain directory`);
-  assertNone(differences(told('ours'), told('kernel')), `${directoryOf(index)}: kernel overlayfs`);
+  const ours = told('ours');
+  assertNone(differences(ours, told('plain')), `${directoryOf(index)}: the plain directory`);
+  assertNone(differences(ours, told('kernel')), `${directoryOf(index)}: kernel overlayfs`);
 }
 
 /** Each operation with its result, to be read where they differ. */
@@ -155,11 +144,14 @@ function label(operations: Scenario['operations'], results: readonly unknown[] =
   });
 }
 
-function assertSame(systems: Systems, when: string, start: bigint): void {
-  const tree = (root: string): Tree => maskTimesSince(describeTree(root), start);
-  const ours = tree(systems.ours);
-  assertNone(diffTrees(ours, tree(systems.kernel)), `${when}: kernel overlayfs`);
-  assertNone(diffTrees(ours, tree(systems.plain)), `${when}: the plain directory`);
+/** The union's tree, which the others' must be equal to. */
+function assertSame(systems: Systems, when: string, start: bigint): Tree {
+  const tree = describeTree(systems.ours);
+  const ours = maskTimesSince(tree, start);
+  const theirs = (root: string): Tree => maskTimesSince(describeTree(root), start);
+  assertNone(diffTrees(ours, theirs(systems.kernel)), `${when}: kernel overlayfs`);
+  assertNone(diffTrees(ours, theirs(systems.plain)), `${when}: the plain directory`);
+  return tree;
 }
 
 const differences = (ours: readonly string[], others: readonly string[]): string[] =>

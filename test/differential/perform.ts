@@ -115,6 +115,9 @@ def with_file(path, flags, action, mode=0o666):
     finally:
         os.close(fd)
 
+def link_fd(fd, path):
+    os.link(f'/proc/self/fd/{fd}', path, src_dir_fd=fd, follow_symlinks=True)
+
 def describe(info):
     seen = [stat.filemode(info.st_mode), info.st_uid, info.st_gid]
     if not stat.S_ISDIR(info.st_mode):
@@ -151,7 +154,7 @@ class Calls:
         fd = os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o640)
         try:
             os.write(fd, content.encode())
-            os.link(f'/proc/self/fd/{fd}', path, src_dir_fd=fd, follow_symlinks=True)
+            link_fd(fd, path)
         finally:
             os.close(fd)
     def chmod(path, mode):
@@ -176,7 +179,7 @@ class Calls:
         return slot in opened and stat.S_ISREG(os.fstat(opened[slot]).st_mode) and os.pwrite(opened[slot], content.encode(), at)
     def link_open(slot, path):
         if slot in opened:
-            os.link(f'/proc/self/fd/{opened[slot]}', path, src_dir_fd=opened[slot], follow_symlinks=True)
+            link_fd(opened[slot], path)
     def list(path):
         return sorted(os.listdir(path))
     def stat(path):

@@ -4,6 +4,8 @@
  * Rule: nothing here knows a layout but that of the request header; the rest is written out in the tests.
  */
 
+import type { AttributeChanges } from '../../fs/protocol/filesystem.js';
+
 /** Bytes written as hexadecimal pairs; `#` starts a comment. */
 export function hex(text: string): Buffer {
   const digits = text.replace(/#.*$/gm, '').replace(/\s+/g, '');
@@ -49,3 +51,14 @@ export function reply(body: Buffer, error = 0): Buffer {
   header.writeInt32LE(-error, 4);
   return Buffer.concat([header, body]);
 }
+
+/** A SETATTR that changes nothing. */
+export const UNCHANGED: AttributeChanges = {
+  mode: undefined,
+  uid: undefined,
+  gid: undefined,
+  size: undefined,
+  atime: undefined,
+  mtime: undefined,
+  killSetId: false,
+};

@@ -5,7 +5,7 @@
 import { Opcode } from '../../fs/protocol/abi.js';
 import type { Attributes, Entry, NodeId } from '../../fs/protocol/filesystem.js';
 import type { Stat } from '../../fs/sys/stat.js';
-import { CALLER, hex, NODE } from './bytes.js';
+import { CALLER, hex, NODE, UNCHANGED } from './bytes.js';
 import type { Answers, Call } from './harness.js';
 
 export interface Example {
@@ -111,16 +111,6 @@ const setattr = (valid: string): Buffer =>
     ff ff ff ff              # gid 4294967295
     aa aa aa aa              # unused5
   `);
-const UNCHANGED = {
-  mode: undefined,
-  uid: undefined,
-  gid: undefined,
-  size: undefined,
-  atime: undefined,
-  mtime: undefined,
-  killSetId: false,
-};
-
 function setattrExample(what: string, valid: string, changes: object): Example {
   return {
     what,

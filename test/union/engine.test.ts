@@ -13,6 +13,7 @@ import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import type { UnionFilesystem } from '../../fs/union/filesystem.js';
 import type { Operation, Refusal, RenameMode } from '../../fs/union/rules.js';
 import { missingForFiles, requireConditions } from '../acceptance/conditions.js';
+import { UNCHANGED } from '../protocol/bytes.js';
 import { Random } from '../random.js';
 import { CALLER, CHANGED, Disk, inodesOf, linesOf, lookup, nodeAt, type Told, tell } from './disk.js';
 import { type Place, pathOf } from './machine.js';
@@ -163,16 +164,6 @@ function change(fs: UnionFilesystem, node: NodeId, isFile: boolean): void {
   }
   fs.setxattr(node, CHANGED, Buffer.from('1'), 0, false);
 }
-
-const UNCHANGED = {
-  mode: undefined,
-  uid: undefined,
-  gid: undefined,
-  size: undefined,
-  atime: undefined,
-  mtime: undefined,
-  killSetId: false,
-};
 
 const FLAGS: Record<RenameMode, number> = {
   replace: 0,
