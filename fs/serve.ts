@@ -12,9 +12,9 @@ import { NotifyQueue, NotifyRing } from './transport/notify.js';
 import { Session } from './transport/session.js';
 import { Changes } from './union/changes.js';
 import { UnionFilesystem } from './union/filesystem.js';
-import { openLower, openUpper } from './union/layer.js';
+import { openLowers, openUpper } from './union/layer.js';
 import { LinkIndex } from './union/link-index.js';
-import { type Stack, toBytes } from './union/stack.js';
+import type { Stack } from './union/stack.js';
 import { Union, type UnionSettings } from './union/state.js';
 import { Work } from './union/work.js';
 
@@ -47,14 +47,10 @@ function prepareThread(trace: boolean): void {
 
 function buildUnion({ stack: { upper, lowers, work }, settings }: ServeData): Union {
   if (upper === undefined || work === undefined) {
-    return new Union(
-      lowers.map((path, index) => openLower(toBytes(path), index)),
-      undefined,
-      settings,
-    );
+    return new Union(openLowers(lowers, 0), undefined, settings);
   }
-  const { layer, workFd } = openUpper(toBytes(upper), toBytes(work));
-  const layers = [layer, ...lowers.map((path, index) => openLower(toBytes(path), index + 1))];
+  const { layer, workFd } = openUpper(upper, work);
+  const layers = [layer, ...openLowers(lowers, 1)];
   const staging = new Work(workFd);
   const union = new Union(layers, staging, settings);
   union.index = LinkIndex.open(workFd, layers, staging);

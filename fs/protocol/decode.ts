@@ -33,16 +33,12 @@ export class Cursor {
     return this;
   }
 
-  #take(length: number): number {
+  /** Takes `length` bytes, such as a struct whose fields are then read with `u32At` and the like: where they begin. */
+  take(length: number): number {
     const at = this.#at;
     if (length > this.#end - at) throw new Malformed(`${length} bytes wanted at ${at} of ${this.#end}`);
     this.#at = at + length;
     return at;
-  }
-
-  /** Takes a struct of `length` bytes; its fields are read with `u32At` and the like. */
-  struct(length: number): number {
-    return this.#take(length);
   }
 
   /** @param at where a field of a struct that was taken begins */
@@ -60,20 +56,20 @@ export class Cursor {
   }
 
   skip(length: number): void {
-    this.#take(length);
+    this.take(length);
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#take(2), true);
+    return this.#view.getUint16(this.take(2), true);
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4), true);
+    return this.u32At(this.take(4));
   }
 
   /** An identifier below 2^53, such as a node id. */
   u64(): number {
-    return this.u64At(this.#take(8));
+    return this.u64At(this.take(8));
   }
 
   /** A file offset or length; what exceeds 2^53 - 1 is more than any file holds and is clamped to it. */
@@ -83,7 +79,7 @@ export class Cursor {
 
   /** An offset or length that is about to be written at; one beyond 2^53 - 1 is refused with EFBIG. */
   place(): number {
-    return this.placeAt(this.#take(8));
+    return this.placeAt(this.take(8));
   }
 
   placeAt(at: number): number {
@@ -103,7 +99,7 @@ export class Cursor {
 
   /** `length` bytes of data; they alias the input buffer and die with the message. */
   data(length: number): Buffer {
-    const at = this.#take(length);
+    const at = this.take(length);
     return this.#bytes.subarray(at, at + length);
   }
 }
@@ -117,7 +113,7 @@ export interface RequestHeader extends Caller {
 }
 
 export function decodeHeader(cursor: Cursor): RequestHeader {
-  const at = cursor.struct(SIZEOF.fuse_in_header); // starts with len: the count that read(2) returned
+  const at = cursor.take(SIZEOF.fuse_in_header); // starts with len: the count that read(2) returned
   return {
     opcode: cursor.u32At(at + 4),
     uniqueLow: cursor.u32At(at + 8),

@@ -61,7 +61,7 @@ function nodeId(cursor: Cursor): NodeId {
 
 /** struct fuse_setattr_in; ctime is not taken over: the layer's filesystem keeps its own. */
 function decodeSetattr(cursor: Cursor): AttributeChanges {
-  const at = cursor.struct(SIZEOF.fuse_setattr_in);
+  const at = cursor.take(SIZEOF.fuse_setattr_in);
   const valid = cursor.u32At(at);
   return {
     mode: (valid & FATTR.MODE) === 0 ? undefined : cursor.u32At(at + 68) & ~S.IFMT,

@@ -457,15 +457,11 @@ export function openByHandle(mountFd: number, handle: FileHandle): number | unde
 /** FS_IOC_GETFSUUID (Linux 6.9): struct fsuuid2, a length byte and 16 bytes. */
 const FS_IOC_GETFSUUID = 0x80111500;
 const uuidBuffer = Buffer.alloc(17);
-const uuids = new Map<number, Buffer | undefined>();
 
 /** The UUID of the filesystem that an open root lies on, as the kernel keeps it; undefined if it does not tell. */
 export function filesystemUuid(rootFd: number): Buffer | undefined {
-  if (!uuids.has(rootFd)) {
-    const told = native.ioctlPointer(rootFd, FS_IOC_GETFSUUID, uuidBuffer) === 0;
-    uuids.set(rootFd, told ? Buffer.from(uuidBuffer.subarray(1)) : undefined);
-  }
-  return uuids.get(rootFd);
+  const told = native.ioctlPointer(rootFd, FS_IOC_GETFSUUID, uuidBuffer) === 0;
+  return told ? Buffer.from(uuidBuffer.subarray(1)) : undefined;
 }
 
 // --- mounts and namespaces -------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ import { DirectoryNode, type Node } from './node.js';
 import { markImpure } from './origin.js';
 import { ABSENT, type LayerEntry, merge, type Plan, type Situation, type Step, type View } from './rules.js';
 import type { Union } from './state.js';
-import { makeWhiteout, markOpaque, setRedirect } from './whiteout.js';
+import { MARK_REFUSED, makeWhiteout, markOpaque, setRedirect } from './whiteout.js';
 import type { Work } from './work.js';
 
 /** What carries out steps: its methods bear their names. */
@@ -201,7 +201,7 @@ export class Target implements Actions {
 export class DirectoryTarget extends Target {
   /** Hides what may appear under the name in the lowers later; where xattrs are refused, it does not. */
   override 'mark-opaque'(): void {
-    unless([E.EPERM, E.EOPNOTSUPP, E.ENOSPC], () => super['mark-opaque']());
+    unless(MARK_REFUSED, () => super['mark-opaque']());
   }
 
   override remove(): void {

@@ -74,7 +74,7 @@ export class Handles {
     if (node.pinned >= 0) return;
     const { directory, name } = node.home;
     const dirfd = this.directory(directory);
-    if (!node.isRegular || isMetacopy(dirfd, name)) {
+    if (!node.isRegular || (!node.bare && isMetacopy(dirfd, name))) {
       node.pinned = openat(dirfd, name, O.PATH | O.NOFOLLOW);
       return;
     }

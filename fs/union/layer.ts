@@ -9,7 +9,17 @@
 import { AT, MOUNT_ATTR, O, OPEN_TREE_CLONE } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { isRegular } from '../sys/stat.js';
-import { close, fstat, getxattrat, mountSetattr, openat, openTree, tryOpenat } from '../sys/syscalls.js';
+import {
+  close,
+  filesystemUuid,
+  fstat,
+  getxattrat,
+  mountSetattr,
+  openat,
+  openTree,
+  tryOpenat,
+} from '../sys/syscalls.js';
+import { toBytes } from './stack.js';
 import { isMetacopy } from './whiteout.js';
 
 export class Layer {
@@ -21,6 +31,8 @@ export class Layer {
   readonly rootFd: number;
   /** The filesystem the layer lies on (Stat.dev). */
   readonly dev: number;
+  /** The UUID of that filesystem, 16 bytes; undefined if the kernel does not tell it. */
+  readonly uuid: Buffer | undefined;
   /** The root says that empty files may be whiteouts (overlay.opaque = "x"). */
   readonly hasXattrWhiteouts: boolean;
   readonly root: LayerDirectory;
@@ -32,6 +44,7 @@ export class Layer {
     this.rootFd = rootFd;
     this.hasXattrWhiteouts = hasXattrWhiteouts;
     this.dev = fstat(rootFd).dev;
+    this.uuid = filesystemUuid(rootFd);
     this.root = new LayerDirectory(this, undefined, '');
     this.root.pinned = rootFd;
   }
@@ -60,16 +73,17 @@ const XATTR_WHITEOUT_MARKS = ['trusted.overlay.opaque', 'user.overlay.opaque'];
 const MARKED = 'x'.charCodeAt(0);
 const DIRECTORY = O.RDONLY | O.DIRECTORY | O.NOFOLLOW;
 
-/** Opens the root of a lower layer; `path` must be an existing directory. */
-export function openLower(path: string, index: number): Layer {
-  return layerAt(path, index, false, openLowerRoot(path));
+/** Opens the roots of the lower layers, the top one first; `first` is its index. Paths name existing directories. */
+export function openLowers(paths: readonly string[], first: number): Layer[] {
+  return paths.map((path, at) => layerAt(toBytes(path), first + at, false, openLowerRoot(toBytes(path))));
 }
 
 /**
  * Opens upper and the work directory, which lie on one mount. Both are reached through one private copy of that mount,
  * so that rename(2) goes between them and nothing mounted below upper, such as this union, is ever entered.
  */
-export function openUpper(path: string, workPath: string): { layer: Layer; workFd: number } {
+export function openUpper(upper: string, work: string): { layer: Layer; workFd: number } {
+  const [path, workPath] = [toBytes(upper), toBytes(work)];
   const ancestor = commonAncestor(path, workPath);
   let base: number;
   try {

@@ -43,7 +43,7 @@ export class LinkIndex {
   /** Opens the index; undefined where lower files cannot be named by handles. */
   static open(workFd: number, layers: readonly Layer[], work: Work): LinkIndex | undefined {
     const [upper] = layers;
-    if (upper === undefined || work.xattrPrefix !== 'trusted.overlay.') return undefined; // nor has the kernel one
+    if (upper === undefined || !work.isPrivileged) return undefined; // nor has the kernel one
     const nameable = layers.every((layer) => encodeOrigin(layer, layer.rootFd, '') !== undefined);
     return nameable && originsAreUnique(layers) ? new LinkIndex(workFd, upper, work) : undefined;
   }

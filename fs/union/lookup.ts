@@ -178,7 +178,8 @@ function foundInUpper(union: Union, { directory, name, stat }: Candidate & { sta
   const dirfd = union.handles.directory(directory);
   const plain = { is: 'file' as const, stat, home: { directory, name }, origin: stat, index: undefined };
   const { work, index, layers } = union;
-  if (work === undefined || !isImpure(work.xattrPrefix, directory, dirfd)) return plain;
+  if (work === undefined || !union.originsAreUnique || !isImpure(work.xattrPrefix, directory, dirfd))
+    return plain;
   const handle = readOrigin(work.xattrPrefix, dirfd, name);
   if (handle === undefined) return plain;
   const indexName = index?.nameOf(handle);

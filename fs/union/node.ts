@@ -99,7 +99,7 @@ export class FileNode extends BaseNode {
   index: IndexEntry | undefined;
   /** It lies in upper and is the copy of a lower entry. */
   hasOrigin = false;
-  /** Made in this mount and never given a capability: GETXATTR security.capability need not look. */
+  /** Made in this mount and never given a capability: it has neither that nor the marks of a metacopy. */
   bare = false;
 
   constructor(id: NodeId, ino: U64, stat: Stat, home: Home) {

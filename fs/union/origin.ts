@@ -6,19 +6,11 @@
  * longer leads anywhere is no error. Parents of such copies are marked `overlay.impure`. Compare
  * ovl_encode_real_fh and ovl_decode_real_fh in fs/overlayfs.
  */
-import { E, unless } from '../sys/errno.js';
+import { unless } from '../sys/errno.js';
 import type { Stat } from '../sys/stat.js';
-import {
-  close,
-  filesystemUuid,
-  fstat,
-  getxattrat,
-  nameToHandle,
-  openByHandle,
-  setxattrat,
-} from '../sys/syscalls.js';
+import { close, fstat, getxattrat, nameToHandle, openByHandle, setxattrat } from '../sys/syscalls.js';
 import type { Layer, LayerDirectory } from './layer.js';
-import type { OverlayPrefix } from './whiteout.js';
+import { MARK_REFUSED, type OverlayPrefix } from './whiteout.js';
 
 /** struct ovl_fb: version, magic, len, flags, type, uuid[16], then the handle. */
 const VERSION = 0;
@@ -35,12 +27,11 @@ export function encodeOrigin(layer: Layer, dirfd: number, name: string): Buffer 
   if (handle === undefined || handle.type > 0xff) return undefined;
   const flags = layer.isUpper ? FLAG_PATH_UPPER : 0;
   const header = Buffer.from([VERSION, MAGIC, HANDLE + handle.bytes.length, flags, handle.type]);
-  return Buffer.concat([header, filesystemUuid(layer.rootFd) ?? NO_UUID, handle.bytes]);
+  return Buffer.concat([header, layer.uuid ?? NO_UUID, handle.bytes]);
 }
 
-/** The lower inode that an origin names; undefined if it is gone, or on none of the filesystems of `layers`. */
+/** The lower inode that an origin names; undefined if it is gone, or on none of the filesystems of `layers`, whose origins are unique. */
 export function decodeOrigin(layers: readonly Layer[], origin: Uint8Array): Stat | undefined {
-  if (!originsAreUnique(layers)) return undefined;
   if (origin.length <= HANDLE || origin[0] !== VERSION || origin[1] !== MAGIC) return undefined;
   const uuid = Buffer.from(origin.subarray(UUID, HANDLE));
   const handle = { type: origin[4] as number, bytes: Buffer.from(origin.subarray(HANDLE)) };
@@ -48,7 +39,7 @@ export function decodeOrigin(layers: readonly Layer[], origin: Uint8Array): Stat
   for (const layer of layers) {
     if (layer.isUpper || seen.has(layer.dev)) continue;
     seen.add(layer.dev);
-    if (!uuid.equals(filesystemUuid(layer.rootFd) ?? NO_UUID)) continue;
+    if (!uuid.equals(layer.uuid ?? NO_UUID)) continue;
     const fd = openByHandle(layer.rootFd, handle);
     if (fd === undefined) continue;
     const stat = fstat(fd);
@@ -64,8 +55,8 @@ export function decodeOrigin(layers: readonly Layer[], origin: Uint8Array): Stat
  */
 export function originsAreUnique(layers: readonly Layer[]): boolean {
   const uuids = new Map<number, string | undefined>();
-  for (const { isUpper, dev, rootFd } of layers) {
-    if (!isUpper) uuids.set(dev, filesystemUuid(rootFd)?.toString('hex'));
+  for (const { isUpper, dev, uuid } of layers) {
+    if (!isUpper) uuids.set(dev, uuid?.toString('hex'));
   }
   const known = [...uuids.values()].filter((uuid) => uuid !== undefined);
   return uuids.size === 1 || (known.length === uuids.size && new Set(known).size === uuids.size);
@@ -79,7 +70,7 @@ export function readOrigin(prefix: OverlayPrefix, dirfd: number, name: string): 
 
 /** Where the filesystem or the privilege for it is missing, the copy goes without. */
 export function writeOrigin(prefix: OverlayPrefix, dirfd: number, name: string, origin: Buffer): void {
-  unless([E.EPERM, E.EOPNOTSUPP, E.ENOSPC], () => setxattrat(dirfd, name, `${prefix}origin`, origin));
+  unless(MARK_REFUSED, () => setxattrat(dirfd, name, `${prefix}origin`, origin));
 }
 
 const yes = Buffer.from('y');
@@ -87,7 +78,7 @@ const yes = Buffer.from('y');
 /** Marks a directory of upper that holds copies, once. */
 export function markImpure(prefix: OverlayPrefix, directory: LayerDirectory, dirfd: number): void {
   if (isImpure(prefix, directory, dirfd)) return;
-  unless([E.EPERM, E.EOPNOTSUPP, E.ENOSPC], () => setxattrat(dirfd, '', `${prefix}impure`, yes));
+  unless(MARK_REFUSED, () => setxattrat(dirfd, '', `${prefix}impure`, yes));
   directory.impure = true;
 }
 

@@ -40,7 +40,7 @@ export function rename(
   const moved = find(union, parent, name)?.node;
   const replaced = find(union, newParent, newName)?.node;
   if (moved === undefined) throw new Errno(E.ENOENT);
-  const redirects = union.writable().work.xattrPrefix === 'trusted.overlay.';
+  const redirects = union.writable().work.isPrivileged;
   const attempt = () =>
     planRename(source.situation(), targetSituation(union, target, replaced), mode, { redirects });
   let plan = attempt();

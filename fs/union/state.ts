@@ -15,6 +15,7 @@ import { InodeNumbers } from './inode-numbers.js';
 import type { Layer, LayerDirectory } from './layer.js';
 import type { LinkIndex } from './link-index.js';
 import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
+import { originsAreUnique } from './origin.js';
 import type { Work } from './work.js';
 
 /** Seconds the kernel may rely on what it was told, where changes are reported or impossible: about 34 years. */
@@ -41,6 +42,8 @@ export class Union {
   readonly handles: Handles;
   readonly inodes: InodeNumbers;
   readonly root: DirectoryNode;
+  /** Whether origins tell which lower filesystem they are of. */
+  readonly originsAreUnique: boolean;
   /** Reports changes of lower directories; undefined unless `layerChanges` is "watch". */
   changes: Changes | undefined;
   readonly counters = { copiedUpFiles: 0, copiedUpBytes: 0 };
@@ -59,6 +62,7 @@ export class Union {
     this.settings = settings;
     this.upper = layers.find((layer) => layer.isUpper);
     this.handles = new Handles(settings.descriptors);
+    this.originsAreUnique = originsAreUnique(layers);
     this.inodes = new InodeNumbers(layers.map((layer) => layer.dev));
     const lowers = layers.filter((layer) => !layer.isUpper).map((layer) => layer.root);
     const stat = fstat((lowers[0] ?? layers[0]?.root)?.pinned ?? -1);

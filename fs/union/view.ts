@@ -4,22 +4,19 @@
  * Rule: the same lookup and the same rules as the mount's, and nothing is ever changed.
  */
 import { close } from '../sys/syscalls.js';
-import { LayerDirectory, openLower, openUpper } from './layer.js';
+import { LayerDirectory, openLowers, openUpper } from './layer.js';
 import { find } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
-import { type Stack, toBytes } from './stack.js';
+import type { Stack } from './stack.js';
 import { Union } from './state.js';
 
 const DESCRIPTORS = 256;
 
 /** A read-only union of a stack's layers; close it after use. */
 export function viewOf({ upper, lowers }: Pick<Stack, 'upper' | 'lowers'>): Union {
-  const top = upper === undefined ? [] : [openUpper(toBytes(upper), toBytes(upper))];
+  const top = upper === undefined ? [] : [openUpper(upper, upper)];
   for (const { workFd } of top) close(workFd); // nothing is changed, so nothing is staged
-  const layers = [
-    ...top.map(({ layer }) => layer),
-    ...lowers.map((path, index) => openLower(toBytes(path), index + top.length)),
-  ];
+  const layers = [...top.map(({ layer }) => layer), ...openLowers(lowers, top.length)];
   return new Union(layers, undefined, { volatile: true, descriptors: DESCRIPTORS, layerChanges: 'never' });
 }
 

@@ -25,6 +25,8 @@ const OVERLAY_PREFIXES = ['trusted.overlay.', 'user.overlay.'] as const;
 export type OverlayPrefix = (typeof OVERLAY_PREFIXES)[number];
 const OPAQUE_XATTRS = [...OVERLAY_PREFIXES.map((prefix) => `${prefix}opaque`), 'user.fuseoverlayfs.opaque'];
 const WHITEOUT_XATTRS = OVERLAY_PREFIXES.map((prefix) => `${prefix}whiteout`);
+/** How a filesystem refuses a mark; where the mark is a hint only, it is left out then. */
+export const MARK_REFUSED = [E.EPERM, E.EOPNOTSUPP, E.ENOSPC];
 const METACOPY_XATTR = 'trusted.overlay.metacopy';
 /** Owners of files may write `user.` xattrs: following such a redirect would let them see what they may not. */
 const REDIRECT_XATTR = 'trusted.overlay.redirect';

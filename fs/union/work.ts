@@ -38,6 +38,11 @@ export class Work {
     this.xattrPrefix = this.#probe();
   }
 
+  /** Marks are trusted. attributes; only then are redirects and an index kept, as the kernel does (userxattr). */
+  get isPrivileged(): boolean {
+    return this.xattrPrefix === 'trusted.overlay.';
+  }
+
   #probe(): OverlayPrefix {
     const name = this.temporary();
     mkdirat(this.fd, name, 0o700);

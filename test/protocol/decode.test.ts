@@ -26,7 +26,7 @@ describe('protocol/decode: the cursor', () => {
     ['u32', 4, (cursor) => cursor.u32(), 0x04030201],
     ['u64', 8, (cursor) => cursor.u64(), Number(0x0807060504030201n)],
     ['offset', 8, (cursor) => cursor.offset(), Number.MAX_SAFE_INTEGER],
-    ['secondsAt', 8, (cursor) => cursor.secondsAt(cursor.struct(8)), Number(0x0807060504030201n)],
+    ['secondsAt', 8, (cursor) => cursor.secondsAt(cursor.take(8)), Number(0x0807060504030201n)],
     ['skip', 8, (cursor) => cursor.skip(8), undefined],
     ['data', 3, (cursor) => cursor.data(3), hex('01 02 03')],
   ];
@@ -64,7 +64,7 @@ describe('protocol/decode: the cursor', () => {
       hex('ff ff ff ff ff ff ff ff  ff ff ff ff ff ff ff 7f  ff ff ff ff ff ff 1f 00'),
     ).reset(24);
     assert.deepEqual(
-      [cursor.secondsAt(cursor.struct(8)), cursor.offset(), cursor.offset()],
+      [cursor.secondsAt(cursor.take(8)), cursor.offset(), cursor.offset()],
       [-1, 2 ** 53 - 1, 2 ** 53 - 1],
     );
   });

@@ -23,7 +23,7 @@ import { AT, S } from '../../fs/sys/constants.js';
 import type { U64 } from '../../fs/sys/stat.js';
 import { mknodat, setxattrat } from '../../fs/sys/syscalls.js';
 import { UnionFilesystem } from '../../fs/union/filesystem.js';
-import { openLower, openUpper } from '../../fs/union/layer.js';
+import { openLowers, openUpper } from '../../fs/union/layer.js';
 import { LinkIndex } from '../../fs/union/link-index.js';
 import { Union, type UnionSettings } from '../../fs/union/state.js';
 import { Work } from '../../fs/union/work.js';
@@ -103,7 +103,7 @@ export class Disk {
     const workPath = join(this.#root, 'work');
     mkdirSync(workPath, { recursive: true });
     const { layer, workFd } = openUpper(join(this.#root, 'upper'), workPath);
-    const layers = [layer, ...this.#lowers.map((path, index) => openLower(path, index + 1))];
+    const layers = [layer, ...openLowers(this.#lowers, 1)];
     const work = new Work(workFd);
     this.#union = new Union(layers, work, this.#settings);
     this.#union.index = LinkIndex.open(workFd, layers, work);
