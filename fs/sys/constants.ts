@@ -104,3 +104,7 @@ export const NAME_MAX = 255;
 export const XATTR_SIZE_MAX = 65536;
 /** f_type of a FUSE filesystem (statfs(2)). */
 export const FUSE_SUPER_MAGIC = 0x65735546;
+
+/** Extended attributes that hold POSIX ACLs, acl(5). */
+export const ACL = { ACCESS: 'system.posix_acl_access', DEFAULT: 'system.posix_acl_default' } as const;
+export const isAcl = (attribute: string): boolean => attribute === ACL.ACCESS || attribute === ACL.DEFAULT;

@@ -4,7 +4,7 @@
  * Rule: a step is one method and at most a few syscalls; what to do and in which order is the plan's business. What
  * an interrupted plan leaves in work is removed by the next mount.
  */
-import { AT, PATH_MAX, S } from '../sys/constants.js';
+import { ACL, AT, PATH_MAX, S } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
 import {
   fchmodat,
@@ -37,8 +37,6 @@ export function execute(plan: Plan, actions: Actions): void {
     actions[step]();
   }
 }
-
-const DEFAULT_ACL = 'system.posix_acl_default';
 
 /** Makes an inode under a name of a directory. */
 export type Make = (dirfd: number, name: string) => void;
@@ -96,14 +94,14 @@ export class Target implements Actions {
   #makeTwin(): string | undefined {
     const { dirfd } = this;
     const parent = fstat(dirfd);
-    const acl = getxattrat(dirfd, '', DEFAULT_ACL);
+    const acl = getxattrat(dirfd, '', ACL.DEFAULT);
     if ((parent.mode & S.ISGID) === 0 && acl === undefined) return undefined;
     const value = acl && Buffer.from(acl);
     const twin = this.#work.temporary();
     mkdirat(this.#work.fd, twin, 0o700);
     fchownat(this.#work.fd, twin, parent.uid, parent.gid);
     fchmodat(this.#work.fd, twin, parent.mode & ~S.IFMT);
-    if (value !== undefined) setxattrat(this.#work.fd, twin, DEFAULT_ACL, value);
+    if (value !== undefined) setxattrat(this.#work.fd, twin, ACL.DEFAULT, value);
     return twin;
   }
 

@@ -5,7 +5,7 @@
  * instruction leaves the old or the new file; the node, its id and its inode number stay the same, so descriptors
  * and mappings opened before see the new data. Compare ovl_copy_up_one in fs/overlayfs/copy_up.c.
  */
-import { O, S } from '../sys/constants.js';
+import { isAcl, O, S } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
 import { isDirectory, isRegular, isSymlink, type Stat } from '../sys/stat.js';
 import {
@@ -283,7 +283,7 @@ function setTimes(stat: Stat, dirfd: number, name: string): void {
  * (ovl_must_copy_xattr), security labels are the policy's own.
  */
 function refusalsAllowed(attribute: string): number[] {
-  if (attribute === 'security.capability' || attribute.startsWith('system.posix_acl_')) return [];
+  if (attribute === 'security.capability' || isAcl(attribute)) return [];
   return attribute.startsWith('security.') ? [E.EOPNOTSUPP, E.EPERM, E.EACCES] : [E.EOPNOTSUPP];
 }
 

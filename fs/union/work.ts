@@ -5,7 +5,7 @@
  * Whatever lies in `work/work` at mount time is a leftover of an interrupted operation and is removed. Names in it
  * are never reused within a mount. Compare ovl_workdir_create and ovl_lookup_temp in fs/overlayfs.
  */
-import { AT, O, RENAME } from '../sys/constants.js';
+import { ACL, AT, O, RENAME } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
 import { isDirectory } from '../sys/stat.js';
 import {
@@ -80,8 +80,6 @@ export class Work {
   }
 }
 
-const ACLS = ['system.posix_acl_access', 'system.posix_acl_default'];
-
 /**
  * Opens a directory in the work directory, making it if need be. It passes nothing on to what is made in it: neither
  * ACLs nor a group that workdir has inherited from where it lies (ovl_workdir_create).
@@ -89,7 +87,7 @@ const ACLS = ['system.posix_acl_access', 'system.posix_acl_default'];
 export function openPrivate(workFd: number, name: string): number {
   unless([E.EEXIST], () => mkdirat(workFd, name, 0o700));
   const fd = openat(workFd, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
-  for (const acl of ACLS) unless([E.ENODATA, E.EOPNOTSUPP], () => removexattrat(fd, '', acl));
+  for (const acl of Object.values(ACL)) unless([E.ENODATA, E.EOPNOTSUPP], () => removexattrat(fd, '', acl));
   fchmodat(fd, '', 0o700);
   return fd;
 }

@@ -6,7 +6,7 @@
  * becomes PREFIX + "overlay.x" (compare ovl_xattr_escape_name in fs/overlayfs/xattrs.c). Setting one copies up.
  */
 import type { Caller } from '../protocol/filesystem.js';
-import { S } from '../sys/constants.js';
+import { isAcl, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import {
   fchmodat,
@@ -106,7 +106,10 @@ function clearSetGid(dirfd: number, name: string): void {
 export function removexattr(union: Union, node: Node, attribute: string): void {
   const stored = escapeXattr(attribute);
   const { dirfd, name } = locate(union, node);
-  if (getxattrat(dirfd, name, stored) === undefined) throw new Errno(E.ENODATA);
+  if (getxattrat(dirfd, name, stored) === undefined) {
+    if (isAcl(attribute)) return; // as where there are none: posix_acl_xattr_set
+    throw new Errno(E.ENODATA);
+  }
   makeWritable(union, node);
   const target = locate(union, node);
   removexattrat(target.dirfd, target.name, stored);

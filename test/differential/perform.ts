@@ -13,6 +13,15 @@
 export const BUILD = `
 import hashlib
 
+def acl(user_rights):
+    "struct posix_acl_xattr: version 2, then tag, rights and id of each entry"
+    none = 0xffffffff
+    entries = [(1, 6, none), (2, user_rights, 1000), (4, 5, none), (0x10, 7, none), (0x20, 4, none)]
+    return struct.pack('<I', 2) + b''.join(struct.pack('<HHI', *entry) for entry in entries)
+
+def set_acl(path, which, user_rights):
+    os.setxattr(path, f'system.posix_acl_{which}', acl(user_rights), follow_symlinks=False)
+
 def marks(path, entry):
     if entry['attributes']:
         os.setxattr(path, 'trusted.test', b'lower')
@@ -21,12 +30,21 @@ def marks(path, entry):
     os.chown(path, entry['uid'], entry['uid'], follow_symlinks=False)
     if not os.path.islink(path):
         os.chmod(path, entry['mode'])
+        if entry['acl'] is not None:
+            set_acl(path, 'access', entry['acl'])
+            if os.path.isdir(path):
+                set_acl(path, 'default', entry['acl'])
     os.utime(path, ns=(10**18, 10**18 + len(entry['content'])), follow_symlinks=False)
 
-def whiteout(path, form):
+def whiteout(root, path, form):
     parent, name = os.path.split(path)
     if form == 1:
         os.close(os.open(f'{parent}/.wh.{name}', os.O_CREAT | os.O_EXCL))
+    elif form == 2:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        os.setxattr(path, 'trusted.overlay.whiteout', b'y')
+        for directory in (parent, root):
+            os.setxattr(directory, 'trusted.overlay.opaque', b'x')
     else:
         os.mknod(path, stat.S_IFCHR, 0)
 
@@ -74,6 +92,10 @@ def build_entry(root, entry, forms, below):
     if kind == 'file':
         with open(path, 'x') as file:
             file.write(entry['content'])
+    elif kind == 'sparse':
+        with open(path, 'xb') as file:
+            file.truncate(50000)
+            os.pwrite(file.fileno(), entry['content'].encode(), 20000)
     elif kind == 'directory':
         os.mkdir(path)
     elif kind == 'symlink':
@@ -83,7 +105,7 @@ def build_entry(root, entry, forms, below):
     elif kind == 'link':
         os.link(f"{root}/{entry['content']}", path, follow_symlinks=False)
     elif kind == 'whiteout':
-        whiteout(path, form)
+        whiteout(os.path.dirname(root), path, form)
     elif kind == 'opaque':
         opaque(path, form)
     made[root][entry['path']] = kind
@@ -129,6 +151,18 @@ def content_of(fd):
         return 'not a file'
     data = os.pread(fd, 100000, 0)
     return [len(data), hashlib.md5(data).hexdigest()]
+
+def holes_of(fd):
+    "Where data and holes begin."
+    found, at, end = [], 0, os.fstat(fd).st_size
+    while stat.S_ISREG(os.fstat(fd).st_mode) and at < end:
+        hole = os.lseek(fd, at, os.SEEK_HOLE)
+        found.append([at, hole])
+        try:
+            at = os.lseek(fd, hole, os.SEEK_DATA)
+        except OSError:
+            break
+    return found
 
 class Calls:
     def create(path, mode, content):
@@ -180,6 +214,21 @@ class Calls:
     def link_open(slot, path):
         if slot in opened:
             link_fd(opened[slot], path)
+    def open_for_reading(path, slot):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        if ('read', slot) in opened:
+            os.close(opened['read', slot])
+        opened['read', slot] = fd
+    def read_again(slot):
+        return ('read', slot) in opened and content_of(opened['read', slot])
+    def set_acl(path, which, rights):
+        set_acl(path, which, rights)
+    def remove_acl(path, which):
+        os.removexattr(path, f'system.posix_acl_{which}', follow_symlinks=False)
+    def punch(path, at, length):
+        with_file(path, os.O_WRONLY, lambda fd: fallocate(fd, 3, at, length))
+    def holes(path):
+        return with_file(path, os.O_RDONLY, holes_of)
     def list(path):
         return sorted(os.listdir(path))
     def stat(path):
@@ -188,7 +237,7 @@ class Calls:
         return with_file(path, os.O_RDONLY, content_of)
     def listxattr(path):
         names = sorted(os.listxattr(path, follow_symlinks=False))
-        return [[name, os.getxattr(path, name, follow_symlinks=False).decode()] for name in names]
+        return [[name, os.getxattr(path, name, follow_symlinks=False).decode('latin1')] for name in names]
 
 def perform_one(operation):
     os.setegid(operation['uid'])
