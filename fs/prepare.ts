@@ -11,16 +11,7 @@ import { LOCK } from './sys/constants.js';
 import { close, flock } from './sys/syscalls.js';
 import { openUpper } from './union/layer.js';
 import { INDEX, indexBelongsTo } from './union/link-index.js';
-import {
-  checkStack,
-  defaultWork,
-  directoryAt,
-  LOG,
-  RECORD,
-  type Stack,
-  toBytes,
-  UsageError,
-} from './union/stack.js';
+import { checkStack, defaultWork, directoryAt, LOG, RECORD, type Stack, UsageError } from './union/stack.js';
 import { STAGING } from './union/work.js';
 
 /** How long a lock may still be held by a server that is ending. */
@@ -72,7 +63,7 @@ function checkWork(work: string): void {
 export function checkIndex({ upper, work }: Stack): void {
   if (upper === undefined || work === undefined) return;
   if (statSync(join(work, INDEX), { throwIfNoEntry: false }) === undefined) return;
-  const { layer, workFd } = openUpper(toBytes(upper), toBytes(work));
+  const { layer, workFd } = openUpper(upper, work);
   const owned = indexBelongsTo(layer, workFd);
   close(workFd);
   close(layer.rootFd);
