@@ -9,7 +9,8 @@
  *
  * Deliberate differences, so not asked: a `.wh.` name or a 0/0 device cannot be created; a descriptor that was opened
  * for reading before a copy-up sees the new data (the plain directory is the oracle, the kernel's stays stale);
- * removing an ACL that is not there succeeds (as on a plain directory; the kernel's union refuses it); birth times.
+ * removing an ACL that is not there succeeds (as on a plain directory; the kernel's union refuses it);
+ * holes stay holes at a file's end too; birth times.
  */
 import { join } from 'node:path';
 import { assert } from 'chai';
