@@ -142,7 +142,7 @@ function settle(root: string, id: string): void {
   const hold = Hold.take(root, id);
   if (hold === undefined) return;
   try {
-    removeDirectory(root, `.${id}`);
+    if (existsSync(directoryOf(root, `.${id}`))) removeDirectory(root, `.${id}`);
     const record = readJson<ContainerRecord>(join(directoryOf(root, id), RECORD));
     if (record !== undefined && exitOf(root, id) === undefined) endContainer(root, record, KILLED);
   } finally {

@@ -29,10 +29,11 @@ const LOOPBACK_HOSTS = `127.0.0.1\tlocalhost
 `;
 
 /**
- * Makes the layer in an empty directory. What it covers of the image keeps owner, mode and times.
+ * Makes the layer in an empty directory. What it and the container's own layer cover of the image keeps owner, mode and
+ * times.
  * @param lowers the image's layers, the top one first
  */
-export function makeInitLayer(directory: string, lowers: readonly string[]): void {
+export function makeInitLayer(directory: string, upper: string, lowers: readonly string[]): void {
   const image = viewOf({ lowers });
   try {
     const inImage = (path: string): Stat | undefined => {
@@ -44,7 +45,7 @@ export function makeInitLayer(directory: string, lowers: readonly string[]): voi
     };
     for (const name of MOUNTPOINTS) if (inImage(name) === undefined) makeDirectory(join(directory, name));
     makeFiles(directory, inImage('etc'));
-    resemble(directory, inImage(''));
+    for (const root of [directory, upper]) resemble(root, inImage(''));
   } finally {
     image.close();
   }

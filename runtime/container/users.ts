@@ -6,6 +6,12 @@
  * Compare user.GetExecUser in moby/sys/user, passwd(5), group(5).
  */
 import { UsageError } from '../../fs/index.js';
+import { AT, O } from '../../fs/sys/constants.js';
+import { E, unless } from '../../fs/sys/errno.js';
+import { openat2, RESOLVE } from '../../fs/sys/mount-api.js';
+import { isRegular } from '../../fs/sys/stat.js';
+import { close, fstat, openat, pread } from '../../fs/sys/syscalls.js';
+import { toBytes } from '../../fs/union/stack.js';
 
 export interface ContainerUser {
   readonly uid: number;
@@ -93,4 +99,36 @@ function idOf(text: string): number | undefined {
   if (!/^\d+$/.test(text)) return undefined;
   const id = Number(text);
   return id <= MAX_ID ? id : undefined;
+}
+
+/** An image that needs more is none. */
+const USER_FILE_MAX = 16 * 1024 * 1024;
+
+/** Reads the image's files, following symlinks within its root only. */
+export function readUserFiles(root: string): UserFiles {
+  return { passwd: readInside(root, 'etc/passwd'), group: readInside(root, 'etc/group') };
+}
+
+function readInside(root: string, path: string): string {
+  const directory = openat(AT.FDCWD, toBytes(root), O.PATH | O.DIRECTORY);
+  try {
+    const fd = unless([E.ENOENT, E.ENOTDIR, E.ELOOP], () =>
+      openat2(directory, path, O.RDONLY | O.NONBLOCK, RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS),
+    );
+    return fd === undefined ? '' : contentOf(fd, `/${path}`);
+  } finally {
+    close(directory);
+  }
+}
+
+function contentOf(fd: number, path: string): string {
+  try {
+    const stat = fstat(fd);
+    if (!isRegular(stat.mode)) throw new UsageError(`the image's "${path}" is not a file`);
+    if (Number(stat.size) > USER_FILE_MAX) throw new UsageError(`the image's "${path}" is too large`);
+    const buffer = Buffer.alloc(Number(stat.size));
+    return buffer.toString('utf8', 0, pread(fd, buffer, buffer.length, 0));
+  } finally {
+    close(fd);
+  }
 }

@@ -1,0 +1,49 @@
+/** tscr rm: removes containers with all they have written. */
+import { Command } from 'commander';
+import { UsageError } from '../../fs/index.js';
+import { clearLeftovers, findRecord, removeContainer, statusOf } from '../../runtime/container/containers.js';
+import { Hold } from '../../runtime/container/hold.js';
+import { killContainer } from '../../runtime/container/kill.js';
+import { print } from '../output.js';
+import { storeOf } from '../storage.js';
+
+interface Options {
+  readonly force?: true;
+}
+
+export function rmCommand(): Command {
+  return new Command('rm')
+    .description('remove containers')
+    .argument('<container...>', 'names or IDs')
+    .option('-f, --force', 'kill those that run')
+    .action(run);
+}
+
+async function run(names: readonly string[], options: Options, command: Command): Promise<void> {
+  const { root } = storeOf(command);
+  clearLeftovers(root);
+  const records = names.map((name) => findRecord(root, name)); // all or none
+  for (const record of records) {
+    const status = statusOf(root, record);
+    if (status.is === 'elsewhere') {
+      throw new UsageError(`container "${record.name}" is on another node; remove it there`);
+    }
+    if (status.is === 'running') {
+      if (options.force !== true)
+        throw new UsageError(`container "${record.name}" runs; stop it, or use "rm -f"`);
+      await killContainer(root, record, status.pid);
+      if (record.autoRemove) {
+        print(record.name);
+        continue;
+      }
+    }
+    const hold = Hold.take(root, record.id);
+    if (hold === undefined) throw new UsageError(`container "${record.name}" is in use`);
+    try {
+      removeContainer(root, record.id);
+    } finally {
+      hold.release();
+    }
+    print(record.name);
+  }
+}

@@ -1,0 +1,140 @@
+/** tscr run: a process in a container of an image, of a directory, or of a bundle. */
+import { Command, Option } from 'commander';
+import { UsageError } from '../../fs/index.js';
+import { runBundleDirectory } from '../../runtime/container/bundle.js';
+import { DRIVERS, type Driver } from '../../runtime/container/record.js';
+import { type RunOptions, runDirectory, runImage } from '../../runtime/container/run.js';
+import { Store } from '../../runtime/image/store.js';
+
+interface Options {
+  readonly interactive?: true;
+  readonly rm?: true;
+  readonly name?: string;
+  readonly env: readonly string[];
+  readonly envFile: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly groupAdd: readonly string[];
+  readonly hostname?: string;
+  readonly entrypoint?: string;
+  readonly volume: readonly string[];
+  readonly mount: readonly string[];
+  readonly tmpfs: readonly string[];
+  readonly readOnly?: true;
+  readonly rootfs?: string;
+  readonly bundle?: string;
+  /** `--no-pivot` clears it. */
+  readonly pivot: boolean;
+  readonly storageDriver: Driver;
+  readonly network: 'host' | 'none';
+  readonly pull: 'missing' | 'never';
+}
+
+export function runCommand(): Command {
+  const many = (value: string, all: readonly string[]): string[] => [...all, value];
+  return new Command('run')
+    .description('run a command in a new container')
+    .argument('[image]', 'the image; with --rootfs or --bundle, the first word of the command')
+    .argument('[command...]', "the command, instead of the image's")
+    .option('-i, --interactive', 'give the command our standard input')
+    .option('--rm', 'remove the container when it ends')
+    .option('--name <name>', 'the name of the container')
+    .option('-e, --env <name[=value]>', 'set a variable', many, [])
+    .option('--env-file <file>', 'read variables from a file', many, [])
+    .option('-w, --workdir <dir>', 'the working directory')
+    .option('-u, --user <user[:group]>', 'names or ids')
+    .option('--group-add <group>', 'one more group', many, [])
+    .option('--hostname <name>', 'the name of the host in the container')
+    .option('--entrypoint <command>', "instead of the image's; empty for none")
+    .option('-v, --volume <src:dst[:opts]>', 'show a directory or file of the host', many, [])
+    .option('--mount <type=bind,...>', 'the same in words; or type=tmpfs', many, [])
+    .option('--tmpfs <dst[:opts]>', 'an empty directory in memory', many, [])
+    .option('--read-only', "make the container's root read-only")
+    .option('--rootfs <dir>', 'run in a directory as it is, without an image')
+    .option('--bundle <dir>', 'run an OCI bundle as its config.json says')
+    .option('--no-pivot', 'change the root with chroot(2), where pivot_root(2) is refused')
+    .addOption(
+      new Option('--storage-driver <driver>', 'what makes the root').choices(DRIVERS).default('unionfs'),
+    )
+    .addOption(
+      new Option('--network <net>', "the host's network, or none").choices(['host', 'none']).default('host'),
+    )
+    .addOption(
+      new Option('--pull <when>', 'get a missing image').choices(['missing', 'never']).default('missing'),
+    )
+    .option('--root <dir>', 'where images and containers are kept')
+    .passThroughOptions()
+    .action(run);
+}
+
+async function run(
+  image: string | undefined,
+  command: readonly string[],
+  options: Options & { root?: string },
+): Promise<void> {
+  process.exitCode = await exitCodeOf(image, command, options);
+}
+
+function exitCodeOf(
+  image: string | undefined,
+  command: readonly string[],
+  options: Options & { root?: string },
+): Promise<number> {
+  const { rootfs, bundle } = options;
+  if (bundle !== undefined) {
+    if (image !== undefined) throw new UsageError(`"${image}" is too much: a bundle names its own command`);
+    const stdin = options.interactive ? 'inherit' : 'ignore';
+    return runBundleDirectory(bundle, { stdin, noPivot: !options.pivot });
+  }
+  if (rootfs !== undefined) {
+    const words = image === undefined ? command : [image, ...command];
+    return runDirectory(rootfs, runOptions(words, options));
+  }
+  if (image === undefined) throw new UsageError('name an image, or a directory with --rootfs or --bundle');
+  return runImage(Store.open(options.root), image, runOptions(command, options));
+}
+
+function runOptions(command: readonly string[], options: Options): RunOptions {
+  const { name, workdir, user, hostname, entrypoint } = options;
+  return {
+    command,
+    ...(name !== undefined && { name: checkedName(name) }),
+    ...(workdir !== undefined && { workdir: absolute(workdir) }),
+    ...(user !== undefined && { user }),
+    ...(hostname !== undefined && { hostname: checkedHostname(hostname) }),
+    ...(entrypoint !== undefined && { entrypoint }),
+    env: options.env,
+    envFiles: options.envFile,
+    groups: options.groupAdd,
+    network: options.network,
+    readOnly: options.readOnly ?? false,
+    autoRemove: options.rm ?? false,
+    interactive: options.interactive ?? false,
+    noPivot: !options.pivot,
+    driver: options.storageDriver,
+    volumes: options.volume,
+    mounts: options.mount,
+    tmpfs: options.tmpfs,
+  };
+}
+
+function checkedName(name: string): string {
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name)) {
+    throw new UsageError(`name "${name}" is none: letters and digits first, then also "_", "." and "-"`);
+  }
+  return name;
+}
+
+const HOST_NAME_MAX = 64;
+
+function checkedHostname(name: string): string {
+  if (name.length > HOST_NAME_MAX || !/^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$/.test(name)) {
+    throw new UsageError(`hostname "${name}" is none (hostname(7))`);
+  }
+  return name;
+}
+
+function absolute(path: string): string {
+  if (!path.startsWith('/')) throw new UsageError(`workdir "${path}" is not absolute`);
+  return path;
+}

@@ -1,0 +1,196 @@
+/**
+ * `tscr run`: an image becomes a container, the container a process, the process an exit code.
+ *
+ *     image layers + init layer + upper        containers.ts, init-layer.ts
+ *       -> one root, mounted in a namespace    root-filesystem.ts, namespaces.ts
+ *       -> config.json                         container-spec.ts
+ *       -> process, exit code                  bundle.ts
+ *       -> the container has ended             lifecycle.ts
+ *
+ * Rules: the calling process is the container's supervisor. What it mounts lies in a mount namespace of its own, so
+ * nothing is left in the host's however it ends. Everything is checked before the container is made.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { hostname as osHostname } from 'node:os';
+import { join } from 'node:path';
+import { UsageError } from '../../fs/index.js';
+import { directoryAt } from '../../fs/union/stack.js';
+import type { ExecutionConfig, StoredImage } from '../image/oci.js';
+import type { Store } from '../image/store.js';
+import { runBundle } from './bundle.js';
+import { containerSpec, type ProcessRequest } from './container-spec.js';
+import { clearLeftovers, createContainer, directoryOf, endContainer, shortId } from './containers.js';
+import { environmentOf } from './environment.js';
+import { Hold } from './hold.js';
+import { makeInitLayer, makeOwnFiles } from './init-layer.js';
+import { enterMountNamespace } from './namespaces.js';
+import { thisNode } from './node.js';
+import type { ContainerRecord, Driver } from './record.js';
+import { openRoot } from './root-filesystem.js';
+import { readUserFiles, resolveUser } from './users.js';
+import { type Mount, type MountRequest, mountsOf } from './volumes.js';
+
+/** What the user asked for; undefined where the image decides. */
+export interface RunOptions extends MountRequest {
+  readonly name?: string;
+  readonly command: readonly string[];
+  readonly entrypoint?: string;
+  readonly env: readonly string[];
+  readonly envFiles: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly groups: readonly string[];
+  readonly hostname?: string;
+  readonly network: 'host' | 'none';
+  readonly readOnly: boolean;
+  readonly autoRemove: boolean;
+  readonly interactive: boolean;
+  readonly noPivot: boolean;
+  readonly driver: Driver;
+}
+
+const PRIVATE = 0o700;
+const ID_BYTES = 32;
+/** runtime error: what is not the process's own exit code */
+const RUNTIME_ERROR = 125;
+
+/**
+ * Runs a container of an image to its end; its exit code, as docker's.
+ * Throws `UsageError` for what the user can mend; the container is gone then, or has ended with 125.
+ */
+export async function runImage(store: Store, reference: string, options: RunOptions): Promise<number> {
+  requireRoot();
+  clearLeftovers(store.root);
+  const mounts = mountsOf(options);
+  const id = randomBytes(ID_BYTES).toString('hex');
+  const hold = Hold.take(store.root, id);
+  if (hold === undefined) throw new Error('a fresh id is taken');
+  try {
+    const { image, record } = await store.hold(() => {
+      const found = store.find(reference);
+      const made = recordOf(store, found, reference, id, options);
+      createContainer(store.root, made);
+      return { image: found, record: made };
+    });
+    let exitCode = RUNTIME_ERROR;
+    try {
+      exitCode = await supervise(store.root, image, record, options, mounts, (pid) => hold.started(pid));
+    } finally {
+      endContainer(store.root, record, exitCode);
+    }
+    return exitCode;
+  } finally {
+    hold.release();
+  }
+}
+
+/** Namespaces and mounts of containers need it; without root they come later. */
+function requireRoot(): void {
+  const uid = process.geteuid?.() ?? 0;
+  if (uid !== 0) throw new UsageError(`uid ${uid} may not run containers yet; run as root`);
+}
+
+function recordOf(
+  store: Store,
+  image: StoredImage,
+  reference: string,
+  id: string,
+  options: RunOptions,
+): ContainerRecord {
+  const at = (name: string): string => join(directoryOf(store.root, id), name);
+  return {
+    id,
+    name: options.name ?? `${nameOf(reference)}-${shortId(id)}`,
+    image: { id: image.id, reference },
+    created: new Date().toISOString(),
+    command: commandOf(image, reference, options),
+    config: { ...image.config.config },
+    driver: options.driver,
+    autoRemove: options.autoRemove,
+    node: thisNode(),
+    lowers: [...image.layers].reverse(),
+    init: at('init'),
+    upper: at('diff'),
+    work: at('work'),
+    merged: at('merged'),
+  };
+}
+
+/** The last part of a reference, for a container that nobody named. */
+const nameOf = (reference: string): string =>
+  /([a-z0-9._-]+)(?:[:@][^/]*)?$/.exec(reference)?.[1] ?? 'container';
+
+/** The image's entrypoint and command, or what replaces them: a new entrypoint drops the image's command. */
+function commandOf(
+  { config }: StoredImage,
+  reference: string,
+  { entrypoint, command }: RunOptions,
+): string[] {
+  const { Entrypoint, Cmd } = config.config ?? {};
+  const first = entrypoint === undefined ? (Entrypoint ?? []) : entrypoint === '' ? [] : [entrypoint];
+  const rest = command.length > 0 || entrypoint !== undefined ? command : (Cmd ?? []);
+  const all = [...first, ...rest];
+  if (all.length === 0) throw new UsageError(`image "${reference}" names no command; give one`);
+  return all;
+}
+
+async function supervise(
+  root: string,
+  image: StoredImage,
+  record: ContainerRecord,
+  options: RunOptions,
+  mounts: readonly Mount[],
+  onStarted: (pid: number) => void,
+): Promise<number> {
+  const { upper, work, merged, init } = record;
+  for (const path of [upper, work, merged, init]) mkdirSync(path, { mode: PRIVATE });
+  makeInitLayer(init, upper, record.lowers);
+  const hostname = options.hostname ?? shortId(record.id);
+  const own = makeOwnFiles(directoryOf(root, record.id), hostname, options.network);
+  enterMountNamespace('slave');
+  const rootfs = await openRoot(record.driver, record);
+  try {
+    const process = processOf(rootfs.path, image.config.config ?? {}, record.command, hostname, options);
+    const { readOnly, network, noPivot, interactive } = options;
+    const spec = containerSpec({ process, hostname, mounts: [...own, ...mounts], readOnly, network, rootPath: rootfs.path });
+    const stdin = interactive ? 'inherit' : 'ignore';
+    return await runBundle({ spec, root: rootfs.path, stdin, noPivot, onStarted });
+  } finally {
+    await rootfs.release();
+  }
+}
+
+/** Who runs what, where, with which variables. */
+function processOf(
+  root: string,
+  config: ExecutionConfig,
+  args: readonly string[],
+  hostname: string,
+  options: RunOptions,
+): ProcessRequest {
+  const user = resolveUser(options.user ?? config.User ?? '', readUserFiles(root), options.groups);
+  const env = environmentOf({
+    image: config.Env ?? [],
+    files: options.envFiles,
+    changes: options.env,
+    hostname,
+    caller: process.env,
+  });
+  const workdir = options.workdir ?? config.WorkingDir;
+  return { args, env, user, cwd: workdir === undefined || workdir === '' ? '/' : workdir };
+}
+
+/** Runs a command in a directory as it is: no image, no layers, and what it writes stays. */
+export async function runDirectory(path: string, options: RunOptions): Promise<number> {
+  requireRoot();
+  const root = directoryAt(path);
+  const mounts = mountsOf(options);
+  const { entrypoint, command, hostname = osHostname(), readOnly, network, noPivot, interactive } = options;
+  const args = [...(entrypoint === undefined || entrypoint === '' ? [] : [entrypoint]), ...command];
+  if (args.length === 0) throw new UsageError('name a command');
+  enterMountNamespace('slave');
+  const process = processOf(root, {}, args, hostname, options);
+  const spec = containerSpec({ process, hostname, mounts, readOnly, network, rootPath: root });
+  return runBundle({ spec, root, stdin: interactive ? 'inherit' : 'ignore', noPivot });
+}
