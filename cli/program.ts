@@ -8,7 +8,8 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { UsageError } from '../fs/index.js';
 import { Errno } from '../fs/sys/errno.js';
-import { suggestion, warn } from './output.js';
+import { suggestion } from '../runtime/nearest.js';
+import { warn } from './output.js';
 
 /** The package's version, from dist/cli/. */
 export function version(): string {
