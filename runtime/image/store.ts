@@ -20,7 +20,7 @@ import { storeRoot } from './place.js';
 import { hexOf, formatReference, parseTag } from './reference.js';
 import { searchImage } from './search.js';
 import { clearDeadWorkspaces, Workspace } from './workspace.js';
-import { DEFAULT_LIMITS, type UnpackLimits, Writer } from './writer.js';
+import { type WriteOptions, Writer } from './writer.js';
 
 const PRIVATE = 0o700;
 const LAYOUT_VERSION = '{"imageLayoutVersion":"1.0.0"}';
@@ -83,10 +83,10 @@ export class Store {
   }
 
   /** Adds what `use` adds, all of it or, if it throws, nothing. */
-  async write<T>(use: (writer: Writer) => Promise<T>, limits: UnpackLimits = DEFAULT_LIMITS): Promise<T> {
+  async write<T>(use: (writer: Writer) => Promise<T>, options: WriteOptions = {}): Promise<T> {
     return this.#locked('shared', () =>
       this.#inWorkspace(async (workspace) => {
-        const writer = new Writer(this.layout, workspace, limits);
+        const writer = new Writer(this.layout, workspace, options);
         const result = await use(writer);
         writer.publish();
         await this.#updateIndex(workspace, (index) =>

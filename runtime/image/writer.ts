@@ -15,6 +15,7 @@ import { syncfs } from '../../fs/sys/syscalls.js';
 import { type Compression, decompress, detect } from './compression.js';
 import type { Layout } from './layout.js';
 import { parseConfig, parseManifest } from './manifest.js';
+import { imagesOf } from './names.js';
 import { type Descriptor, type Digest, type ImageConfig, MEDIA_TYPE } from './oci.js';
 import { unpackLayer } from './unpack.js';
 import { digestOf, type Expected, Verifier } from './verify.js';
@@ -28,6 +29,12 @@ export interface UnpackLimits {
 
 const GIB = 1024 ** 3;
 export const DEFAULT_LIMITS: UnpackLimits = { maxBytes: 256 * GIB, maxEntries: 10_000_000 };
+
+export interface WriteOptions {
+  readonly limits?: UnpackLimits;
+  /** Called before a layer is unpacked. */
+  readonly onLayer?: (layer: { readonly number: number; readonly count: number }) => void;
+}
 
 const PRIVATE_FILE = 0o600;
 const DIRECTORY = 0o755;
@@ -53,15 +60,15 @@ interface Addition {
 export class Writer {
   readonly layout: Layout;
   readonly #workspace: Workspace;
-  readonly #limits: UnpackLimits;
+  readonly #options: WriteOptions;
   readonly #blobs = new Map<Digest, string>();
   readonly #layers = new Map<Digest, string>();
   readonly #additions: Addition[] = [];
 
-  constructor(layout: Layout, workspace: Workspace, limits: UnpackLimits) {
+  constructor(layout: Layout, workspace: Workspace, options: WriteOptions = {}) {
     this.layout = layout;
     this.#workspace = workspace;
-    this.#limits = limits;
+    this.#options = options;
   }
 
   get additions(): readonly Addition[] {
@@ -129,7 +136,7 @@ export class Writer {
 
   /** Waits for both ends: nothing may still be writing when a failed writer's workspace is removed. */
   async #unpack(source: Readable, verifier: Verifier, directory: string): Promise<Unpacked> {
-    const unpacking = unpackLayer(verifier, directory, this.#limits).then(
+    const unpacking = unpackLayer(verifier, directory, this.#options.limits ?? DEFAULT_LIMITS).then(
       (unpacked) => {
         verifier.resume(); // what follows the end of the archive counts for the digest
         return unpacked;
@@ -161,9 +168,28 @@ export class Writer {
     if (diffIds.length !== layers.length) {
       throw new UsageError(`${what} has ${layers.length} layers, its configuration ${diffIds.length}`);
     }
-    for (const [at, diffId] of diffIds.entries()) await this.addLayer(layers[at] as Descriptor, diffId);
+    if (!this.#isComplete(blob, layers, diffIds)) {
+      for (const [at, diffId] of diffIds.entries()) {
+        this.#options.onLayer?.({ number: at + 1, count: diffIds.length });
+        await this.addLayer(layers[at] as Descriptor, diffId);
+      }
+    }
     this.#additions.push({ manifest: { mediaType, ...blob }, names });
     return config;
+  }
+
+  /** Whether the store has the image with all its parts: then its layers were compared with their diffIDs before. */
+  #isComplete({ digest }: Blob, layers: readonly Blob[], diffIds: readonly Digest[]): boolean {
+    const isKnown = this.layout.index().manifests.some((entry) => entry.digest === digest);
+    const { layout } = this;
+    return isKnown && layers.every((layer) => layout.hasBlob(layer)) && diffIds.every((id) => layout.hasLayer(id));
+  }
+
+  /** The manifest of a stored image with this configuration; undefined if there is none. */
+  manifestOf(config: Digest): Buffer | undefined {
+    const { layout } = this;
+    const manifests = imagesOf(layout.index()).map(({ digest }) => layout.readBlob(digest));
+    return manifests.find((bytes) => parseManifest(bytes, 'a stored manifest').config.digest === config);
   }
 
   async #bytes({ digest }: Blob): Promise<Buffer> {
