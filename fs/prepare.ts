@@ -11,7 +11,16 @@ import { LOCK } from './sys/constants.js';
 import { close, flock } from './sys/syscalls.js';
 import { openUpper } from './union/layer.js';
 import { INDEX, indexBelongsTo } from './union/link-index.js';
-import { checkStack, defaultWork, directoryAt, LOG, RECORD, type Stack, UsageError } from './union/stack.js';
+import {
+  checkStack,
+  defaultWork,
+  directoryAt,
+  LOG,
+  RECORD,
+  recordedStack,
+  type Stack,
+  UsageError,
+} from './union/stack.js';
 import { STAGING } from './union/work.js';
 
 /** How long a lock may still be held by a server that is ending. */
@@ -64,7 +73,7 @@ export function checkIndex({ upper, work }: Stack): void {
   if (upper === undefined || work === undefined) return;
   if (statSync(join(work, INDEX), { throwIfNoEntry: false }) === undefined) return;
   const { layer, workFd } = openUpper(upper, work);
-  const owned = indexBelongsTo(layer, workFd);
+  const owned = indexBelongsTo(layer, workFd) ?? recordedStack(work)?.upper === upper;
   close(workFd);
   close(layer.rootFd);
   if (!owned)

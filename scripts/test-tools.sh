@@ -18,6 +18,11 @@ need make make
 need python3 python3
 need sqlite3 sqlite3
 need tar tar
+need mkfs.ext4 e2fsprogs
+need mkfs.xfs xfsprogs
+need mkfs.btrfs btrfs-progs
+need mksquashfs squashfs-tools
+need mkfs.erofs erofs-utils
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 [ -z "$missing" ] && exit 0
 

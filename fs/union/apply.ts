@@ -23,7 +23,13 @@ import { DirectoryNode, type Node } from './node.js';
 import { markImpure } from './origin.js';
 import { ABSENT, type LayerEntry, merge, type Plan, type Situation, type Step, type View } from './rules.js';
 import type { Union } from './state.js';
-import { MARK_REFUSED, makeWhiteout, markOpaque, setRedirect } from './whiteout.js';
+import {
+  MARK_REFUSED,
+  makeWhiteoutDevice,
+  markHoldsWhiteoutFiles,
+  markOpaque,
+  setRedirect,
+} from './whiteout.js';
 import type { Work } from './work.js';
 
 /** What carries out steps: its methods bear their names. */
@@ -106,8 +112,8 @@ export class Target implements Actions {
   }
 
   'stage-whiteout'(): void {
-    this.#staged = this.#work.temporary();
-    makeWhiteout(this.#work.fd, this.#staged);
+    if (this.#work.whiteoutForm === 'xattr') markHoldsWhiteoutFiles(this.#work.xattrPrefix, this.dirfd);
+    this.#staged = this.#work.stageWhiteout();
   }
 
   'mark-staged-opaque'(): void {
@@ -118,6 +124,11 @@ export class Target implements Actions {
   install(): void {
     this.#work.install(this.#stagedName, this.dirfd, this.name, false);
     this.#dropTwin();
+  }
+
+  /** Shows the staged whiteout under a name that upper does not hold. */
+  'install-whiteout'(): void {
+    this.#work.install(this.#stagedName, this.dirfd, this.name, true);
   }
 
   exchange(): void {
@@ -138,7 +149,12 @@ export class Target implements Actions {
   }
 
   whiteout(): void {
-    makeWhiteout(this.dirfd, this.name);
+    if (this.#work.whiteoutForm === 'device') {
+      makeWhiteoutDevice(this.dirfd, this.name);
+      return;
+    }
+    this['stage-whiteout']();
+    this['install-whiteout']();
   }
 
   remove(): void {

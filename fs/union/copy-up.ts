@@ -5,47 +5,28 @@
  * instruction leaves the old or the new file; the node, its id and its inode number stay the same, so descriptors
  * and mappings opened before see the new data. Compare ovl_copy_up_one in fs/overlayfs/copy_up.c.
  */
-import { isAcl, O, S } from '../sys/constants.js';
-import { E, Errno, unless } from '../sys/errno.js';
-import { isDirectory, isRegular, isSymlink, type Stat } from '../sys/stat.js';
-import {
-  close,
-  fchmodat,
-  fchownat,
-  fstat,
-  fsync,
-  getxattrat,
-  linkat,
-  listxattrat,
-  mkdirat,
-  mknodat,
-  openat,
-  readlinkat,
-  setxattrat,
-  statat,
-  symlinkat,
-  utimensat,
-} from '../sys/syscalls.js';
+import { O, S } from '../sys/constants.js';
+import { E, Errno } from '../sys/errno.js';
+import { isDirectory, type Stat } from '../sys/stat.js';
+import { close, fstat, fsync, linkat, openat, statat } from '../sys/syscalls.js';
 import { execute } from './apply.js';
-import { copyData } from './copy-data.js';
-import { LayerDirectory, openData } from './layer.js';
+import {
+  copyFileData,
+  copyMode,
+  copyOwner,
+  copyTimes,
+  copyXattrs,
+  createEmpty,
+  kindOf,
+  type Source,
+  setTimes,
+} from './copy-entry.js';
+import { LayerDirectory } from './layer.js';
 import type { LinkIndex } from './link-index.js';
 import type { DirectoryNode, FileNode, Home, Link } from './node.js';
 import { encodeOrigin, markImpure, writeOrigin } from './origin.js';
 import { planCopyUp } from './rules.js';
 import type { Union } from './state.js';
-import { isPrivateXattr } from './xattr.js';
-
-/** What is copied. */
-interface Source {
-  readonly directory: LayerDirectory;
-  /** Its name there; empty for the directory itself. */
-  readonly name: string;
-  readonly dirfd: number;
-  readonly stat: Stat;
-  /** How much of a regular file's data is needed: all, or what a truncation leaves. */
-  readonly keep: number;
-}
 
 /** Makes a directory, and those above it, exist in upper. */
 export function copyUpDirectory(union: Union, node: DirectoryNode): LayerDirectory {
@@ -189,7 +170,7 @@ function run(union: Union, source: Source, { parent, directory, name }: Destinat
     execute(planCopyUp(kindOf(source.stat)), {
       'make-parents': () => parent && copyUpDirectory(union, parent),
       'stage-copy': () => {
-        fd = stage(source, work.fd, staged);
+        fd = createEmpty(source, work.fd, staged);
       },
       'copy-data': () => copyFileData(source, fd),
       'copy-owner': () => copyOwner(source, work.fd, staged),
@@ -226,73 +207,5 @@ function setOrigin(union: Union, source: Source, parent: DirectoryNode | undefin
   else {
     const directory = copyUpDirectory(union, parent);
     markImpure(work.xattrPrefix, directory, union.handles.directory(directory));
-  }
-}
-
-function kindOf(stat: Stat): 'file' | 'directory' | 'symlink' | 'special' {
-  if (isDirectory(stat.mode)) return 'directory';
-  if (isRegular(stat.mode)) return 'file';
-  return isSymlink(stat.mode) ? 'symlink' : 'special';
-}
-
-/** Creates an empty copy that only we can open. */
-function stage({ dirfd, name: from, stat }: Source, workFd: number, name: string): number {
-  switch (kindOf(stat)) {
-    case 'directory':
-      mkdirat(workFd, name, 0o700);
-      return -1;
-    case 'file':
-      return openat(workFd, name, O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
-    case 'symlink':
-      symlinkat(readlinkat(dirfd, from), workFd, name);
-      return -1;
-    case 'special':
-      mknodat(workFd, name, stat.mode & S.IFMT, stat.rdevMajor, stat.rdevMinor);
-      return -1;
-  }
-}
-
-function copyFileData({ directory, dirfd, name, stat, keep }: Source, to: number): void {
-  const from = openData(directory, dirfd, name, O.RDONLY);
-  try {
-    copyData(from, to, Math.min(keep, Number(stat.size)), Number(stat.size));
-  } finally {
-    close(from);
-  }
-}
-
-function copyOwner({ stat }: Source, dirfd: number, name: string): void {
-  fchownat(dirfd, name, stat.uid, stat.gid);
-}
-
-/** A symlink's mode cannot be set, and does not matter. */
-function copyMode({ stat }: Source, dirfd: number, name: string): void {
-  if (!isSymlink(stat.mode)) fchmodat(dirfd, name, stat.mode & ~S.IFMT);
-}
-
-function copyTimes({ stat }: Source, dirfd: number, name: string): void {
-  setTimes(stat, dirfd, name);
-}
-
-function setTimes(stat: Stat, dirfd: number, name: string): void {
-  utimensat(dirfd, name, stat.atime, stat.mtime);
-}
-
-/**
- * Which refusals upper's filesystem may answer a copied xattr with: what grants or withholds rights must arrive
- * (ovl_must_copy_xattr), security labels are the policy's own.
- */
-function refusalsAllowed(attribute: string): number[] {
-  if (attribute === 'security.capability' || isAcl(attribute)) return [];
-  return attribute.startsWith('security.') ? [E.EOPNOTSUPP, E.EPERM, E.EACCES] : [E.EOPNOTSUPP];
-}
-
-/** All xattrs, ACLs and capabilities among them, but not the union's own marks. */
-function copyXattrs({ dirfd, name }: Source, toFd: number, to: string): void {
-  for (const attribute of listxattrat(dirfd, name)) {
-    if (isPrivateXattr(attribute)) continue;
-    const value = getxattrat(dirfd, name, attribute);
-    if (value === undefined) continue;
-    unless(refusalsAllowed(attribute), () => setxattrat(toFd, to, attribute, value));
   }
 }

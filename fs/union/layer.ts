@@ -6,21 +6,23 @@
  * out of the layer. Lower layers are opened through a private read-only, noatime copy of their mount where the
  * kernel allows (compare clone_private_mount in fs/overlayfs/super.c): then not even a bug can change them.
  */
-import { AT, MOUNT_ATTR, O, OPEN_TREE_CLONE } from '../sys/constants.js';
+import { AT, FUSE_SUPER_MAGIC, MOUNT_ATTR, O, OPEN_TREE_CLONE } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { isRegular } from '../sys/stat.js';
 import {
   close,
   filesystemUuid,
   fstat,
+  fstatfs,
   getxattrat,
   mountSetattr,
   openat,
   openTree,
+  setxattrat,
   tryOpenat,
 } from '../sys/syscalls.js';
 import { toBytes } from './stack.js';
-import { isMetacopy } from './whiteout.js';
+import { isMetacopy, type OverlayPrefix } from './whiteout.js';
 
 export class Layer {
   /** Absolute path, for messages. */
@@ -34,7 +36,9 @@ export class Layer {
   /** The UUID of that filesystem, 16 bytes; undefined if the kernel does not tell it. */
   readonly uuid: Buffer | undefined;
   /** The root says that empty files may be whiteouts (overlay.opaque = "x"). */
-  readonly hasXattrWhiteouts: boolean;
+  hasXattrWhiteouts: boolean;
+  /** A file handle leads to the same file as long as the file exists; a FUSE server's node ids end with it. */
+  readonly handlesLast: boolean;
   readonly root: LayerDirectory;
 
   constructor(path: string, index: number, isUpper: boolean, rootFd: number, hasXattrWhiteouts: boolean) {
@@ -45,8 +49,16 @@ export class Layer {
     this.hasXattrWhiteouts = hasXattrWhiteouts;
     this.dev = fstat(rootFd).dev;
     this.uuid = filesystemUuid(rootFd);
+    this.handlesLast = fstatfs(rootFd).type !== FUSE_SUPER_MAGIC;
     this.root = new LayerDirectory(this, undefined, '');
     this.root.pinned = rootFd;
+  }
+
+  /** Makes whiteouts that are files count in this layer. */
+  holdWhiteoutFiles(prefix: OverlayPrefix): void {
+    if (this.hasXattrWhiteouts) return;
+    setxattrat(this.rootFd, '', `${prefix}opaque`, Buffer.from('x')); // a root's opacity means nothing else
+    this.hasXattrWhiteouts = true;
   }
 }
 

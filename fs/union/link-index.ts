@@ -28,12 +28,11 @@ export interface IndexEntry {
 
 const UPPER_XATTR = 'trusted.overlay.upper';
 
-/** Whether the index in a work directory is that of `upper`, or of nobody yet. */
-export function indexBelongsTo(upper: Layer, workFd: number): boolean {
+/** Whether the index in a work directory is that of `upper`, or of nobody yet; undefined if upper has no handle. */
+export function indexBelongsTo(upper: Layer, workFd: number): boolean | undefined {
+  const own = encodeOrigin(upper, upper.rootFd, '');
   const recorded = getxattrat(workFd, INDEX, UPPER_XATTR);
-  if (recorded === undefined) return true;
-  const expected = Buffer.from(recorded);
-  return encodeOrigin(upper, upper.rootFd, '')?.equals(expected) !== false;
+  return own && (recorded === undefined || own.equals(recorded));
 }
 
 export class LinkIndex {
@@ -44,7 +43,7 @@ export class LinkIndex {
   static open(workFd: number, layers: readonly Layer[], work: Work): LinkIndex | undefined {
     const [upper] = layers;
     if (upper === undefined || !work.isPrivileged) return undefined; // nor has the kernel one
-    const nameable = layers.every((layer) => encodeOrigin(layer, layer.rootFd, '') !== undefined);
+    const nameable = layers.every((layer) => layer.isUpper || encodeOrigin(layer, layer.rootFd, ''));
     return nameable && originsAreUnique(layers) ? new LinkIndex(workFd, upper, work) : undefined;
   }
 

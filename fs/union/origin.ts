@@ -21,9 +21,9 @@ const UUID_LENGTH = 16;
 const HANDLE = UUID + UUID_LENGTH;
 const NO_UUID = Buffer.alloc(UUID_LENGTH);
 
-/** Encodes the handle of `name` in a layer's directory; undefined where the filesystem has no handles. */
+/** Encodes the handle of `name` in a layer's directory; undefined where the filesystem has none that last. */
 export function encodeOrigin(layer: Layer, dirfd: number, name: string): Buffer | undefined {
-  const handle = nameToHandle(dirfd, name);
+  const handle = layer.handlesLast ? nameToHandle(dirfd, name) : undefined;
   if (handle === undefined || handle.type > 0xff) return undefined;
   const flags = layer.isUpper ? FLAG_PATH_UPPER : 0;
   const header = Buffer.from([VERSION, MAGIC, HANDLE + handle.bytes.length, flags, handle.type]);
@@ -37,7 +37,7 @@ export function decodeOrigin(layers: readonly Layer[], origin: Uint8Array): Stat
   const handle = { type: origin[4] as number, bytes: Buffer.from(origin.subarray(HANDLE)) };
   const seen = new Set<number>();
   for (const layer of layers) {
-    if (layer.isUpper || seen.has(layer.dev)) continue;
+    if (layer.isUpper || !layer.handlesLast || seen.has(layer.dev)) continue;
     seen.add(layer.dev);
     if (!uuid.equals(layer.uuid ?? NO_UUID)) continue;
     const fd = openByHandle(layer.rootFd, handle);

@@ -6,7 +6,7 @@
  * these where they are and says so with a redirect. Compare ovl_rename and ovl_set_redirect in fs/overlayfs/dir.c.
  */
 import { RENAME, S } from '../sys/constants.js';
-import { E, Errno } from '../sys/errno.js';
+import { E, Errno, unless } from '../sys/errno.js';
 import { renameat2, unlinkat } from '../sys/syscalls.js';
 import { execute, Target } from './apply.js';
 import { copyUpDirectory, copyUpName } from './copy-up.js';
@@ -16,6 +16,7 @@ import { DirectoryNode, FileNode, type Node } from './node.js';
 import { afterLoss, beforeLoss, isEmpty, nameIsGone } from './remove.js';
 import { planRename, type RenameMode } from './rules.js';
 import type { Union } from './state.js';
+import type { Work } from './work.js';
 
 function modeOf(flags: number): RenameMode {
   if (flags === 0) return 'replace';
@@ -40,7 +41,8 @@ export function rename(
   const moved = find(union, parent, name)?.node;
   const replaced = find(union, newParent, newName)?.node;
   if (moved === undefined) throw new Errno(E.ENOENT);
-  const redirects = union.writable().work.isPrivileged;
+  const { work } = union.writable();
+  const redirects = work.isPrivileged;
   const attempt = () =>
     planRename(source.situation(), targetSituation(union, target, replaced), mode, { redirects });
   let plan = attempt();
@@ -62,7 +64,7 @@ export function rename(
     'mark-target-opaque': () => target['mark-opaque'](),
     'clear-target': () => target['clear-target'](),
     move: () => renameWith(0),
-    'move-leaving-whiteout': () => moveLeavingWhiteout(source, renameWith),
+    'move-leaving-whiteout': () => moveLeavingWhiteout(work, source, renameWith),
     'move-exchanging': () => renameWith(RENAME.EXCHANGE),
     'remove-leftover': () => unlinkat(source.dirfd, name),
   });
@@ -102,15 +104,19 @@ function setRedirect(at: Target, node: Node | undefined, sameParent: boolean): v
   at.setRedirect(node, sameParent);
 }
 
-/** Where the filesystem lacks RENAME_WHITEOUT, the old name shows the lower entry for a moment; nothing is lost. */
-function moveLeavingWhiteout(source: Target, renameWith: (flag: number) => void): void {
-  try {
+/**
+ * Where the filesystem lacks RENAME_WHITEOUT, or whiteouts are files, the old name shows the lower entry for a moment;
+ * nothing is lost.
+ */
+function moveLeavingWhiteout(work: Work, source: Target, renameWith: (flag: number) => void): void {
+  const inOneStep = (): boolean => {
     renameWith(RENAME.WHITEOUT);
-  } catch (error) {
-    if (!(error instanceof Errno) || error.code !== E.EINVAL) throw error;
-    renameWith(0);
-    source.whiteout();
-  }
+    return true;
+  };
+  if (work.whiteoutForm === 'device' && unless([E.EINVAL], inOneStep) === true) return;
+  source['stage-whiteout'](); // what can fail does so before anything is moved
+  renameWith(0);
+  source['install-whiteout']();
 }
 
 /** Brings nodes and listings up to date after `moved` took the target's name. */

@@ -61,6 +61,7 @@ export class Union {
     this.work = work;
     this.settings = settings;
     this.upper = layers.find((layer) => layer.isUpper);
+    if (work?.whiteoutForm === 'xattr') this.upper?.holdWhiteoutFiles(work.xattrPrefix);
     this.handles = new Handles(settings.descriptors);
     this.originsAreUnique = originsAreUnique(layers);
     this.inodes = new InodeNumbers(layers.map((layer) => layer.dev));

@@ -3,17 +3,19 @@
  *
  * Rules:
  * - Read in any layer: a 0/0 character device; an empty regular file with an overlay.whiteout xattr, in a
- *   layer whose root is marked for them (overlay.opaque = "x"); a directory with `trusted.overlay.opaque`, `user.overlay.opaque` or `user.fuseoverlayfs.opaque` = "y".
+ *   layer whose root is marked for them (overlay.opaque = "x"); a directory with `trusted.overlay.opaque`,
+ *   `user.overlay.opaque` or `user.fuseoverlayfs.opaque` = "y".
  * - Read in lower layers only: `.wh.NAME` and `.wh..wh..opq` (the aufs and OCI form). Such names are never shown,
  *   and cannot be created.
- * - Written: the device and the xattr, `trusted.overlay.` as root, `user.overlay.` without privilege.
+ * - Written: the device, or the file where upper's filesystem refuses the device as unions do; for directories the
+ *   xattr. Xattrs are `trusted.overlay.` as root, `user.overlay.` without privilege.
  *
  * Compare ovl_is_whiteout, ovl_path_check_xwhiteout_xattr and ovl_path_check_dir_xattr in fs/overlayfs/util.c.
  */
-import { NAME_MAX, S } from '../sys/constants.js';
-import { E, Errno } from '../sys/errno.js';
+import { NAME_MAX, O, S } from '../sys/constants.js';
+import { E, Errno, unless } from '../sys/errno.js';
 import { isDirectory, isRegular, isWhiteoutDevice, type Stat } from '../sys/stat.js';
-import { getxattrat, listxattrat, mknodat, setxattrat, statat } from '../sys/syscalls.js';
+import { close, getxattrat, listxattrat, mknodat, openat, setxattrat, statat } from '../sys/syscalls.js';
 import type { Layer } from './layer.js';
 import type { Kind, LayerEntry, OpaqueForm } from './rules.js';
 
@@ -122,9 +124,33 @@ export function classify(
   return { is: kindOf(stat.mode) };
 }
 
-/** Creates a whiteout; its mode is 0 as the kernel's (ovl_do_whiteout). */
-export function makeWhiteout(dirfd: number, name: string): void {
+/** What deletions are written as. A union refuses the device to those who use it as upper: there it is the xattr. */
+export type WrittenWhiteout = 'device' | 'xattr';
+
+/** Creates a whiteout device in one step; its mode is 0 as the kernel's (ovl_do_whiteout). */
+export function makeWhiteoutDevice(dirfd: number, name: string): void {
   mknodat(dirfd, name, S.IFCHR, 0, 0);
+}
+
+/** Creates a whiteout file in two steps, so only where nobody sees it. */
+export function makeWhiteoutFile(prefix: OverlayPrefix, dirfd: number, name: string): void {
+  close(openat(dirfd, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0));
+  setxattrat(dirfd, name, `${prefix}whiteout`, yes);
+}
+
+/** Marks a directory as one that may hold whiteout files, unless nothing shows through it anyway. */
+export function markHoldsWhiteoutFiles(prefix: OverlayPrefix, dirfd: number): void {
+  const attribute = `${prefix}opaque`;
+  if (getxattrat(dirfd, '', attribute) === undefined) setxattrat(dirfd, '', attribute, Buffer.from('x'));
+}
+
+/** Which form of a whiteout this process may write on this filesystem; `dirfd` is a directory of work. */
+export function writableWhiteout(dirfd: number): WrittenWhiteout {
+  const refused = unless([E.EPERM], () => {
+    makeWhiteoutDevice(dirfd, 'probe');
+    return false;
+  });
+  return refused === false ? 'device' : 'xattr';
 }
 
 /** Marks a directory of upper or work as opaque. */

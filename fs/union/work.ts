@@ -20,7 +20,14 @@ import {
   statat,
   unlinkat,
 } from '../sys/syscalls.js';
-import { type OverlayPrefix, writablePrefix } from './whiteout.js';
+import {
+  makeWhiteoutDevice,
+  makeWhiteoutFile,
+  type OverlayPrefix,
+  type WrittenWhiteout,
+  writablePrefix,
+  writableWhiteout,
+} from './whiteout.js';
 
 /** The kernel's name for the staging directory inside workdir. */
 export const STAGING = 'work';
@@ -30,13 +37,14 @@ export class Work {
   /** The staging directory. */
   readonly fd: number;
   readonly xattrPrefix: OverlayPrefix;
+  readonly whiteoutForm: WrittenWhiteout;
   #next = 0;
 
   /** @param workFd the directory given as workdir; it stays the caller's */
   constructor(workFd: number) {
     this.fd = openPrivate(workFd, STAGING);
     emptyDirectory(this.fd);
-    this.xattrPrefix = this.#probe();
+    [this.xattrPrefix, this.whiteoutForm] = this.#probe();
   }
 
   /** Marks are trusted. attributes; only then are redirects and an index kept, as the kernel does (userxattr). */
@@ -44,12 +52,12 @@ export class Work {
     return this.xattrPrefix === 'trusted.overlay.';
   }
 
-  #probe(): OverlayPrefix {
+  #probe(): [OverlayPrefix, WrittenWhiteout] {
     const name = this.temporary();
     mkdirat(this.fd, name, 0o700);
     const fd = openat(this.fd, name, O.RDONLY | O.DIRECTORY);
     try {
-      return writablePrefix(fd);
+      return [writablePrefix(fd), writableWhiteout(fd)];
     } finally {
       close(fd);
       this.discard(name);
@@ -63,6 +71,14 @@ export class Work {
   /** A name in the staging directory that nothing has. */
   temporary(): string {
     return `#${(this.#next++).toString(16)}`;
+  }
+
+  /** Creates a whiteout in the staging directory; its name there. */
+  stageWhiteout(): string {
+    const name = this.temporary();
+    if (this.whiteoutForm === 'device') makeWhiteoutDevice(this.fd, name);
+    else makeWhiteoutFile(this.xattrPrefix, this.fd, name);
+    return name;
   }
 
   /** Moves what was staged to its place; what is there already is replaced, or kept with `noreplace`. */

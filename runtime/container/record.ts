@@ -9,6 +9,12 @@ export const DRIVERS = ['unionfs', 'overlay', 'copy'] as const;
 /** What shows the layers as one root. */
 export type Driver = (typeof DRIVERS)[number];
 
+/** A machine, and one of its boots. */
+export interface NodeId {
+  readonly machine: string;
+  readonly boot: string;
+}
+
 export interface ContainerRecord {
   /** 64 hexadecimal digits. */
   readonly id: string;
@@ -21,6 +27,10 @@ export interface ContainerRecord {
   /** The image's execution parameters with what the command line changed. */
   readonly config: ExecutionConfig;
   readonly driver: Driver;
+  /** Removed when it ends (--rm). */
+  readonly autoRemove: boolean;
+  /** The node that it runs on (`node.ts`). */
+  readonly node: NodeId;
   /** Absolute paths of the image's layers, the top one first; without the init layer. */
   readonly lowers: readonly string[];
   /** Per-container mountpoints such as /etc/hosts; lies between `upper` and `lowers` and is never committed. */

@@ -1,0 +1,153 @@
+/**
+ * The containers of a store, and which of them run.
+ *
+ * Rules:
+ * - `ROOT/containers/ID` appears by one rename with its record in it, and disappears by one.
+ * - Who works on a container holds it (`hold.ts`), from before it appears until its end is recorded. What is neither
+ *   held nor ended is a leftover of a command that was killed.
+ * - Leftovers are cleared by the next command on the same node, never those of another node.
+ */
+import { existsSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { UsageError } from '../../fs/index.js';
+import { LOCK } from '../../fs/sys/constants.js';
+import { close, flock } from '../../fs/sys/syscalls.js';
+import { removeTree } from '../../fs/union/work.js';
+import { Hold, holderOf, holders } from './hold.js';
+import { readJson, writeJson } from './json.js';
+import { thisNode } from './node.js';
+import type { ContainerRecord } from './record.js';
+
+const RECORD = 'container.json';
+const EXIT = 'exit.json';
+const PRIVATE = 0o700;
+/** Of a container whose supervisor was killed: 128 + SIGKILL. */
+const KILLED = 137;
+const SHORT_ID = 12;
+
+/** How a container ended. */
+export interface Exit {
+  readonly exitCode: number;
+  /** RFC 3339. */
+  readonly finished: string;
+}
+
+export type Status =
+  | { readonly is: 'created' }
+  | { readonly is: 'running'; readonly pid: number }
+  | ({ readonly is: 'exited' } & Exit)
+  /** It was started on another node. */
+  | { readonly is: 'elsewhere' };
+
+export const shortId = (id: string): string => id.slice(0, SHORT_ID);
+
+const containersOf = (root: string): string => join(root, 'containers');
+/** Where a container's files lie. */
+export const directoryOf = (root: string, id: string): string => join(containersOf(root), id);
+
+// --- reading
+
+/** All records, the newest first. A container that disappears meanwhile is left out. */
+export function listRecords(root: string): ContainerRecord[] {
+  const ids = namesIn(containersOf(root)).filter((name) => !name.startsWith('.'));
+  const records = ids.flatMap((id) => readJson<ContainerRecord>(join(directoryOf(root, id), RECORD)) ?? []);
+  return records.sort((a, b) => (a.created < b.created ? 1 : -1));
+}
+
+/** The container of a name, an id, or the unambiguous beginning of one. Throws `UsageError`. */
+export function findRecord(root: string, nameOrId: string): ContainerRecord {
+  const records = listRecords(root);
+  const exact = records.find(({ id, name }) => name === nameOrId || id === nameOrId);
+  if (exact !== undefined) return exact;
+  const [found, second] = nameOrId === '' ? [] : records.filter(({ id }) => id.startsWith(nameOrId));
+  if (found === undefined)
+    throw new UsageError(`no container "${nameOrId}"; "tscr ps -a" lists what there is`);
+  if (second !== undefined) throw new UsageError(`container id "${nameOrId}" is ambiguous; give more of it`);
+  return found;
+}
+
+export function statusOf(root: string, { id, node }: ContainerRecord): Status {
+  const exit = exitOf(root, id);
+  if (exit !== undefined) return { is: 'exited', ...exit };
+  if (node.machine !== thisNode().machine) return { is: 'elsewhere' };
+  const pid = holderOf(id)?.pid;
+  return pid === undefined ? { is: 'created' } : { is: 'running', pid };
+}
+
+const exitOf = (root: string, id: string): Exit | undefined =>
+  readJson<Exit>(join(directoryOf(root, id), EXIT));
+
+// --- changing
+
+/** Makes a container's directory with its record in it. Throws `UsageError` if the name is taken. */
+export function createContainer(root: string, record: ContainerRecord): void {
+  const fresh = directoryOf(root, `.${record.id}`);
+  mkdirSync(fresh, { recursive: true, mode: PRIVATE });
+  writeJson(join(fresh, RECORD), record);
+  const lock = openSync(containersOf(root), 'r');
+  try {
+    flock(lock, LOCK.EX);
+    const taken = listRecords(root).find(({ name }) => name === record.name);
+    if (taken !== undefined) {
+      removeDirectory(root, `.${record.id}`);
+      throw new UsageError(
+        `the name "${record.name}" is taken by container ${shortId(taken.id)}; remove it with "tscr rm ${record.name}"`,
+      );
+    }
+    renameSync(fresh, directoryOf(root, record.id));
+  } finally {
+    close(lock);
+  }
+}
+
+/** Records how a held container ended, or removes it if that is its wish. */
+export function endContainer(root: string, { id, autoRemove }: ContainerRecord, exitCode: number): void {
+  if (autoRemove) {
+    removeContainer(root, id);
+    return;
+  }
+  const exit: Exit = { exitCode, finished: new Date().toISOString() };
+  writeJson(join(directoryOf(root, id), EXIT), exit);
+}
+
+/** Removes a held container with all its files. */
+export function removeContainer(root: string, id: string): void {
+  const gone = `.${id}`;
+  renameSync(directoryOf(root, id), directoryOf(root, gone));
+  removeDirectory(root, gone);
+}
+
+function removeDirectory(root: string, name: string): void {
+  const fd = openSync(containersOf(root), 'r');
+  try {
+    removeTree(fd, name);
+  } finally {
+    close(fd);
+  }
+}
+
+/** Clears what killed commands of this node have left, in whatever store. */
+export function clearLeftovers(root: string): void {
+  for (const { id, root: itsRoot } of holders()) settle(itsRoot, id);
+  const here = thisNode();
+  for (const record of listRecords(root)) {
+    const { machine, boot } = record.node;
+    const isOld = machine === here.machine && boot !== here.boot; // no hold outlives a boot
+    if (isOld && exitOf(root, record.id) === undefined) settle(root, record.id);
+  }
+}
+
+/** Brings a container to its end that nobody holds any more. */
+function settle(root: string, id: string): void {
+  const hold = Hold.take(root, id);
+  if (hold === undefined) return;
+  try {
+    removeDirectory(root, `.${id}`);
+    const record = readJson<ContainerRecord>(join(directoryOf(root, id), RECORD));
+    if (record !== undefined && exitOf(root, id) === undefined) endContainer(root, record, KILLED);
+  } finally {
+    hold.release();
+  }
+}
+
+const namesIn = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory) : []);

@@ -1,0 +1,46 @@
+/**
+ * This node, and where what is true on it alone is kept.
+ *
+ * Rule: a store may be shared between nodes (a home directory on NFS); processes, mounts and locks may not. What runs
+ * here is known below /run, or $XDG_RUNTIME_DIR for a user, which no other node sees and no reboot keeps.
+ */
+import { chmodSync, lstatSync, mkdirSync, readFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { UsageError } from '../../fs/index.js';
+import type { NodeId } from './record.js';
+
+const PRIVATE = 0o700;
+
+/** machine-id(5) and the kernel's boot id; a machine without an id is known by its name. */
+export function thisNode(): NodeId {
+  return {
+    machine: firstLine('/etc/machine-id') ?? hostname(),
+    boot: firstLine('/proc/sys/kernel/random/boot_id') ?? '',
+  };
+}
+
+function firstLine(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The directory of this node's own state; made if need be, private to the user. Throws `UsageError` if it is not. */
+export function runtimeDirectory(): string {
+  const uid = process.getuid?.() ?? 0;
+  const { TSCR_RUN, XDG_RUNTIME_DIR } = process.env;
+  const base = uid === 0 ? '/run' : XDG_RUNTIME_DIR;
+  const directory = TSCR_RUN ?? (base === undefined ? join(tmpdir(), `tscr-${uid}`) : join(base, 'tscr'));
+  mkdirSync(directory, { recursive: true, mode: PRIVATE });
+  const stat = lstatSync(directory);
+  if (!stat.isDirectory() || stat.uid !== uid) {
+    throw new UsageError(
+      `"${directory}" belongs to uid ${stat.uid}; set TSCR_RUN to a directory of your own`,
+    );
+  }
+  chmodSync(directory, PRIVATE);
+  return directory;
+}

@@ -1,0 +1,93 @@
+/**
+ * The container's root: layers shown as one directory by one of three drivers, all with the same result.
+ *
+ * - `unionfs`: our union, served by this process.
+ * - `overlay`: the kernel's, where it has one.
+ * - `copy`: a plain copy, where nothing can be mounted: slow to make, and space for every container.
+ *
+ * Rules: mounts are made in the caller's own mount namespace (`namespaces.ts`), so that they end with it, however it
+ * ends. The image's layers never change: they are not watched.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { mount as mountUnion, UsageError } from '../../fs/index.js';
+import { AT, O } from '../../fs/sys/constants.js';
+import { E, Errno, errnoName } from '../../fs/sys/errno.js';
+import { close, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
+import { flatten } from '../../fs/union/flatten.js';
+import { toBytes } from '../../fs/union/stack.js';
+import { viewOf } from '../../fs/union/view.js';
+import type { ContainerRecord, Driver } from './record.js';
+
+/** What a driver needs to know of a container. */
+export type RootRequest = Pick<
+  ContainerRecord,
+  'id' | 'lowers' | 'init' | 'upper' | 'work' | 'merged' | 'autoRemove'
+>;
+
+export interface RootFilesystem {
+  /** Where the root is. */
+  readonly path: string;
+  /** Ends the mount; whoever is still inside is cut off. */
+  release(): Promise<void>;
+}
+
+const OPEN: Record<Driver, (request: RootRequest) => Promise<RootFilesystem>> = {
+  unionfs: openUnion,
+  overlay: async (request) => openOverlay(request),
+  copy: async (request) => openCopy(request),
+};
+
+/** Makes a container's root usable. Throws `UsageError` where the driver cannot work. */
+export function openRoot(driver: Driver, request: RootRequest): Promise<RootFilesystem> {
+  return OPEN[driver](request);
+}
+
+async function openUnion(request: RootRequest): Promise<RootFilesystem> {
+  const { id, init, lowers, upper, work, merged, autoRemove } = request;
+  const union = await mountUnion({
+    lowers: [init, ...lowers],
+    upper,
+    work,
+    mountpoint: merged,
+    source: `tscr:${id}`,
+    layerChanges: 'never',
+    volatile: autoRemove, // nobody sees it after a power cut
+  });
+  return { path: merged, release: () => union.end() };
+}
+
+/** The kernel reads at most a page of options, so layers are named by descriptors and not by their long paths. */
+function openOverlay({ init, lowers, upper, work, merged, autoRemove }: RootRequest): RootFilesystem {
+  const directories = [init, ...lowers].map((path) => openat(AT.FDCWD, toBytes(path), O.PATH | O.DIRECTORY));
+  const lower = directories.map((fd) => `/proc/self/fd/${fd}`).join(':');
+  const escaped = (path: string): string => toBytes(path).replace(/[\\,:]/g, '\\$&');
+  const options = [`lowerdir=${lower}`, `upperdir=${escaped(upper)}`, `workdir=${escaped(work)}`];
+  const features = ['index=on', 'redirect_dir=on', ...(autoRemove ? ['volatile'] : [])];
+  try {
+    mount('tscr', toBytes(merged), 'overlay', 0, [...options, ...features].join(','));
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    throw new UsageError(overlayRefused(error.code));
+  } finally {
+    for (const fd of directories) close(fd);
+  }
+  return { path: merged, release: async () => umount2(toBytes(merged)) };
+}
+
+function overlayRefused(code: number): string {
+  if (code === E.ENODEV) return 'this kernel has no overlay; use --storage-driver unionfs';
+  return `overlay cannot be mounted: ${errnoName(code)}; use --storage-driver unionfs`;
+}
+
+/** The copy is the container's own directory: its changes are what differs from the layers. */
+function openCopy({ init, lowers, upper }: RootRequest): RootFilesystem {
+  const view = viewOf({ lowers: [init, ...lowers] });
+  const to = openSync(upper, 'r');
+  try {
+    flatten(view, to);
+  } finally {
+    closeSync(to);
+    view.close();
+  }
+  return { path: upper, release: async () => {} };
+}
