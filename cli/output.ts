@@ -23,3 +23,6 @@ export function printJson(value: unknown): void {
 export function warn(text: string): void {
   process.stderr.write(`${text}\n`);
 }
+
+/** For options that may be repeated (commander's argument parser). */
+export const collect = (value: string, all: readonly string[]): string[] => [...all, value];

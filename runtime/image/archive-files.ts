@@ -10,10 +10,10 @@ import { readFile } from 'node:fs/promises';
 import { join, posix, sep } from 'node:path';
 import type { Readable } from 'node:stream';
 import { UsageError } from '../../fs/index.js';
+import { type ReadEntry, readTar } from './archive-tar.js';
 import { decompress } from './compression.js';
 import { MAX_DOCUMENT_BYTES } from './manifest.js';
 import type { Digest } from './oci.js';
-import { readTar, type TarEntry } from './tar.js';
 import type { Blob, UnpackLimits, Writer } from './writer.js';
 
 export interface ArchiveFiles {
@@ -47,14 +47,20 @@ const tooLarge = (name: string, size: number): UsageError =>
 const canonical = (name: string): string => posix.normalize(`/${name}`).replace(/^\/|\/$/g, '');
 
 /** Reads a whole tar stream, compressed or not, into the writer's workspace. */
-export async function readArchive(stream: Readable, writer: Writer, limits: UnpackLimits): Promise<ArchiveFiles> {
+export async function readArchive(
+  stream: Readable,
+  writer: Writer,
+  limits: UnpackLimits,
+): Promise<ArchiveFiles> {
   const files = new TarFiles(writer);
   let [bytes, entries] = [0, 0];
   for await (const entry of readTar(await decompress(stream))) {
     bytes += entry.size;
     entries += 1;
     if (bytes > limits.maxBytes || entries > limits.maxEntries)
-      throw new UsageError(`the archive holds more than ${limits.maxBytes} bytes or ${limits.maxEntries} files`);
+      throw new UsageError(
+        `the archive holds more than ${limits.maxBytes} bytes or ${limits.maxEntries} files`,
+      );
     await files.take(entry);
   }
   return files;
@@ -69,12 +75,11 @@ class TarFiles implements ArchiveFiles {
     this.#writer = writer;
   }
 
-  async take(entry: TarEntry): Promise<void> {
+  async take(entry: ReadEntry): Promise<void> {
     const name = canonical(entry.name);
     if (entry.type === 'symlink' || entry.type === 'link') {
-      const target = entry.linkname ?? '';
       const from = entry.type === 'link' ? '' : posix.dirname(name);
-      this.#links.set(name, canonical(posix.join(from, target)));
+      this.#links.set(name, canonical(posix.join(from, entry.linkname)));
       this.#blobs.delete(name);
     } else if (entry.type === 'file') {
       this.#blobs.set(name, await this.#keep(name, entry));
@@ -83,7 +88,7 @@ class TarFiles implements ArchiveFiles {
   }
 
   /** A blob that the store has already is not written again. */
-  async #keep(name: string, { size, body }: TarEntry): Promise<Blob> {
+  async #keep(name: string, { size, body }: ReadEntry): Promise<Blob> {
     const digest = promised(name);
     if (digest === undefined || !this.#writer.hasBlob({ digest, size })) {
       return this.#writer.addBlob(body, { ...expectation(name), size });

@@ -13,7 +13,7 @@ import { UsageError } from '../../fs/index.js';
 import { type ArchiveFiles, DirectoryFiles, readArchive } from './archive-files.js';
 import { type ArchivedImage, parseArchiveManifest, parseIndex, parseManifest } from './manifest.js';
 import { FULL_NAME_ANNOTATION, nameOf } from './names.js';
-import { type Descriptor, type Digest, MEDIA_TYPE, type Manifest } from './oci.js';
+import { type Descriptor, type Digest, type Manifest, MEDIA_TYPE } from './oci.js';
 import { forThisPlatform } from './platform.js';
 import { formatReference, hexOf, parseReference, parseTag } from './reference.js';
 import type { Store } from './store.js';
@@ -38,7 +38,11 @@ const LAYER_TYPE = {
 } as const;
 
 /** Adds the images of an archive, a file or a directory, to the store: all of them or none. Throws `UsageError`. */
-export async function loadPath(store: Store, path: string, options: LoadOptions = {}): Promise<LoadedImage[]> {
+export async function loadPath(
+  store: Store,
+  path: string,
+  options: LoadOptions = {},
+): Promise<LoadedImage[]> {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) throw new UsageError(`"${path}" does not exist`);
   const title = basename(path).replace(/\.(tar|tgz|tzst)?(\.\w+)?$/, '');
@@ -57,7 +61,11 @@ export async function loadStream(
   title = '',
 ): Promise<LoadedImage[]> {
   return store.write(async (writer) => {
-    const files = await readArchive(counted(stream, options.onBytes), writer, options.limits ?? DEFAULT_LIMITS);
+    const files = await readArchive(
+      counted(stream, options.onBytes),
+      writer,
+      options.limits ?? DEFAULT_LIMITS,
+    );
     return new Loader(files, writer, title).load();
   }, options);
 }

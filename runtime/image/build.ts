@@ -8,7 +8,14 @@ import type { Readable } from 'node:stream';
 import { UsageError } from '../../fs/index.js';
 import { encodeManifest } from './archive.js';
 import { decompress } from './compression.js';
-import { type Digest, type ExecutionConfig, type History, type ImageConfig, MEDIA_TYPE, type StoredImage } from './oci.js';
+import {
+  type Digest,
+  type ExecutionConfig,
+  type History,
+  type ImageConfig,
+  MEDIA_TYPE,
+  type StoredImage,
+} from './oci.js';
 import { HOST } from './platform.js';
 import type { Writer } from './writer.js';
 
@@ -30,7 +37,8 @@ const MS_PER_SECOND = 1000;
 /** RFC 3339. Throws `UsageError` if SOURCE_DATE_EPOCH is no time. */
 export function creationTime(): string {
   const { SOURCE_DATE_EPOCH } = process.env;
-  const time = SOURCE_DATE_EPOCH === undefined ? new Date() : new Date(Number(SOURCE_DATE_EPOCH) * MS_PER_SECOND);
+  const time =
+    SOURCE_DATE_EPOCH === undefined ? new Date() : new Date(Number(SOURCE_DATE_EPOCH) * MS_PER_SECOND);
   if (Number.isNaN(time.getTime()))
     throw new UsageError(`SOURCE_DATE_EPOCH "${SOURCE_DATE_EPOCH}" is no number of seconds`);
   return time.toISOString();

@@ -54,7 +54,10 @@ export function applyChanges(config: ExecutionConfig, changes: readonly string[]
 }
 
 /** NAME=VALUE settings in which later ones replace earlier ones in their place. */
-export function withVariables(env: readonly string[], pairs: readonly (readonly [string, string])[]): string[] {
+export function withVariables(
+  env: readonly string[],
+  pairs: readonly (readonly [string, string])[],
+): string[] {
   const variables = new Map(env.map((setting) => [setting.split('=', 1)[0] ?? '', setting]));
   for (const [name, value] of pairs) variables.set(name, `${name}=${value}`);
   return [...variables.values()];
@@ -80,8 +83,10 @@ function wordsOf(argument: string): string[] {
 }
 
 function unquote(word: string): string {
-  return word.replace(/"((?:[^"\\]|\\.)*)"|'([^']*)'|\\(.)/gs, (_, double?: string, single?: string, one = '') =>
-    double !== undefined ? double.replace(/\\(["\\$])/g, '$1') : (single ?? one),
+  return word.replace(
+    /"((?:[^"\\]|\\.)*)"|'([^']*)'|\\(.)/gs,
+    (_, double?: string, single?: string, one = '') =>
+      double !== undefined ? double.replace(/\\(["\\$])/g, '$1') : (single ?? one),
   );
 }
 

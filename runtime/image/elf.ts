@@ -105,8 +105,8 @@ class Reader {
 
   #dynamic(segments: readonly Segment[]): Pick<Elf, 'needed' | 'runPath'> {
     const entries = this.#entries(segments);
-    const valueOf = (tag: number): number => entries.find((entry) => entry.tag === tag)?.value ?? 0;
-    const strings = this.#bytes(fileOffset(segments, valueOf(DT.STRTAB)), valueOf(DT.STRSZ));
+    const first = (tag: number): number => entries.find((entry) => entry.tag === tag)?.value ?? 0;
+    const strings = this.#bytes(fileOffset(segments, first(DT.STRTAB)), first(DT.STRSZ));
     const texts = (tag: number): string[] =>
       strings === undefined
         ? []

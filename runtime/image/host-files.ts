@@ -5,7 +5,19 @@
  * and /etc/alternatives look inside as they do outside. A library is searched as ld.so(8) does: the run path of who
  * needs it, the directories of /etc/ld.so.conf, then the system's. A script needs its interpreter.
  */
-import { accessSync, constants, lstatSync, openSync, closeSync, readdirSync, readFileSync, readlinkSync, readSync, type Stats, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { UsageError } from '../../fs/index.js';
 import { type Elf, readElf } from './elf.js';
@@ -16,18 +28,21 @@ export type HostFiles = ReadonlyMap<string, Stats>;
 const MAX_SYMLINKS = 40;
 const MAX_SHEBANG = 256;
 const LD_CONF = '/etc/ld.so.conf';
+/** Symlinks into /usr where that is merged: programs call each other by both names. */
+const MERGED = ['/bin', '/sbin', '/lib', '/lib64'];
 const SYSTEM_DIRECTORIES = ['/lib64', '/usr/lib64', '/lib', '/usr/lib'];
 
 /** The files of the host that `programs`, names or paths, need. Throws `UsageError` for one that is not there. */
 export function filesFor(programs: readonly string[]): HostFiles {
   const collection = new Collection();
   for (const program of programs) collection.program(programPath(program));
+  for (const path of MERGED) collection.alias(path);
   return new Map([...collection.files].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** Where a program lies; a name without a slash is looked up in PATH. */
 export function programPath(program: string): string {
-  const directories = program.includes('/') ? [''] : (process.env['PATH'] ?? '').split(':');
+  const directories = program.includes('/') ? [''] : (process.env.PATH ?? '').split(':');
   const found = directories.map((directory) => resolve(directory, program)).find(isProgram);
   if (found !== undefined && program !== '') return found;
   const where = program.includes('/') ? 'is no program' : 'was not found in PATH';
@@ -46,6 +61,13 @@ function isProgram(path: string): boolean {
 class Collection {
   readonly files = new Map<string, Stats>();
   readonly #seen = new Set<string>();
+
+  /** Takes a symlink whose target is taken. */
+  alias(path: string): void {
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat?.isSymbolicLink() === true && this.files.has(resolve('/', readlinkSync(path))))
+      this.files.set(path, stat);
+  }
 
   /** A program with all it needs. */
   program(path: string): void {

@@ -1,6 +1,7 @@
 /** What `inspect` tells of an image, in the words and the order of `docker image inspect`. */
-import { familiar, familiarRepository, parseReference } from './reference.js';
+
 import type { ExecutionConfig, StoredImage } from './oci.js';
+import { familiar, familiarRepository, parseReference } from './reference.js';
 import type { Store } from './store.js';
 
 export interface ImageDetails {

@@ -6,7 +6,14 @@
  * manifest.md and config.md of the OCI image specification.
  */
 import { UsageError } from '../../fs/index.js';
-import { type Descriptor, type Digest, type ImageConfig, type Index, MEDIA_TYPE, type Manifest } from './oci.js';
+import {
+  type Descriptor,
+  type Digest,
+  type ImageConfig,
+  type Index,
+  type Manifest,
+  MEDIA_TYPE,
+} from './oci.js';
 import { isDigest } from './reference.js';
 
 /** Registries refuse larger manifests (distribution specification, "Pushing Manifests"). */
@@ -170,7 +177,7 @@ export function parseConfig(bytes: Buffer, what: string): ImageConfig {
   if (!rootfs.list('diff_ids').every(isDigest)) rootfs.fail('diff_ids', 'a list of sha256 digests');
   const execution = document.optionalChild('config');
   if (execution !== undefined) checkExecution(execution);
-  if (document.has('history')) document.list('history').forEach((step) => checkHistory(step, what));
+  if (document.has('history')) for (const step of document.list('history')) checkHistory(step, what);
   return value as ImageConfig;
 }
 
@@ -202,7 +209,8 @@ export function parseArchiveManifest(bytes: Buffer): ArchivedImage[] {
   return images.map((image) => {
     const document = new Document(image, 'manifest.json');
     for (const field of ['RepoTags', 'Layers']) document.optionalTexts(field);
-    const texts = (field: string): string[] => (document.has(field) ? (document.list(field) as string[]) : []);
+    const texts = (field: string): string[] =>
+      document.has(field) ? (document.list(field) as string[]) : [];
     return { config: document.text('Config'), names: texts('RepoTags'), layers: texts('Layers') };
   });
 }

@@ -47,7 +47,8 @@ export function parseReference(text: string): Reference {
   if (!PATH.test(path)) throw invalid(text, `"${path}" is no repository name`);
   if (tag !== undefined && !TAG.test(tag)) throw invalid(text, `"${tag}" is no tag`);
   if (digest !== undefined && !isDigest(digest)) throw invalid(text, `"${digest}" is no sha256 digest`);
-  if (`${domain}/${path}`.length > NAME_LENGTH_MAX) throw invalid(text, `it is longer than ${NAME_LENGTH_MAX}`);
+  if (`${domain}/${path}`.length > NAME_LENGTH_MAX)
+    throw invalid(text, `it is longer than ${NAME_LENGTH_MAX}`);
   return { domain, path, ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) };
 }
 

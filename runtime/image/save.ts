@@ -7,25 +7,13 @@
  * Compare moby's image/spec/v1.2.md and image/tarexport/save.go, and image-layout.md.
  */
 import { createReadStream, statSync } from 'node:fs';
-import type { Readable } from 'node:stream';
+import type { ArchiveEntry } from './archive-tar.js';
 import { decompress } from './compression.js';
 import { FULL_NAME_ANNOTATION, NAME_ANNOTATION } from './names.js';
 import { type Descriptor, type Digest, type ImageConfig, MEDIA_TYPE, type StoredImage } from './oci.js';
 import { DEFAULT_TAG, familiar, familiarRepository, hexOf, parseReference } from './reference.js';
 import type { Store } from './store.js';
 import { digestOf } from './verify.js';
-
-/** One file of an archive to be written. */
-export type ArchiveEntry =
-  | { readonly type: 'directory'; readonly name: string }
-  | { readonly type: 'symlink'; readonly name: string; readonly target: string }
-  | {
-      readonly type: 'file';
-      readonly name: string;
-      /** Bytes. */
-      readonly size: number;
-      readonly open: () => Promise<Readable> | Readable | Buffer;
-    };
 
 /** An image to be saved, with the full names it is saved under. */
 export interface Saved {

@@ -10,14 +10,13 @@
  * Compare containers/storage (layers.json, images.json and their locks) and the OCI image layout.
  */
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { listRecords } from '../container/containers.js';
 import { Layout } from './layout.js';
 import { type LockMode, withLock } from './lock.js';
 import { imagesOf, withImage, withoutImage, withoutName } from './names.js';
 import type { Digest, Index, StoredImage } from './oci.js';
 import { storeRoot } from './place.js';
-import { hexOf, formatReference, parseTag } from './reference.js';
+import { formatReference, hexOf, parseTag } from './reference.js';
 import { searchImage } from './search.js';
 import { clearDeadWorkspaces, Workspace } from './workspace.js';
 import { type WriteOptions, Writer } from './writer.js';
@@ -57,7 +56,9 @@ export class Store {
 
   /** Every image, in the order they were added. */
   list(): StoredImage[] {
-    return this.layout.consistently((index) => imagesOf(index).map((entry) => this.layout.image(index, entry)));
+    return this.layout.consistently((index) =>
+      imagesOf(index).map((entry) => this.layout.image(index, entry)),
+    );
   }
 
   /** The image with this name, digest, ID or beginning of an ID. Throws `UsageError` if there is not just one. */
@@ -88,6 +89,7 @@ export class Store {
       this.#inWorkspace(async (workspace) => {
         const writer = new Writer(this.layout, workspace, options);
         const result = await use(writer);
+        if (writer.additions.length === 0) return result;
         writer.publish();
         await this.#updateIndex(workspace, (index) =>
           writer.additions.reduce((before, { manifest, names }) => withImage(before, manifest, names), index),
@@ -185,7 +187,8 @@ export class Store {
     const workspace = await briefly(() => {
       clearDeadWorkspaces(parent);
       const made = Workspace.make(parent);
-      if (!existsSync(this.layout.path('oci-layout'))) made.install(this.layout.path('oci-layout'), LAYOUT_VERSION);
+      if (!existsSync(this.layout.path('oci-layout')))
+        made.install(this.layout.path('oci-layout'), LAYOUT_VERSION);
       return made;
     });
     try {

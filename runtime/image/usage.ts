@@ -4,15 +4,11 @@
  * Rule: a layer is on the disk once, whoever uses it. It is shared if more than one image has it; an image's unique
  * size is what its removal would free of layers.
  */
-import { lstatSync, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { AT, O } from '../../fs/sys/constants.js';
-import { isDirectory } from '../../fs/sys/stat.js';
-import { close, openat, readDirectory, statat } from '../../fs/sys/syscalls.js';
-import { toBytes } from '../../fs/union/stack.js';
-import { listRecords } from '../container/containers.js';
+import { statSync } from 'node:fs';
+import { listRecords, statusOf } from '../container/containers.js';
 import type { Digest, StoredImage } from './oci.js';
 import type { Store } from './store.js';
+import { treeSize } from './tree-size.js';
 
 /** Bytes of an image's layers. */
 export interface Shares {
@@ -44,7 +40,8 @@ export interface Use {
 export function sharesOf(store: Store, images: readonly StoredImage[]): Map<Digest, Shares> {
   const owners = new Map<Digest, Set<Digest>>();
   for (const { id, config } of images) {
-    for (const diffId of config.rootfs.diff_ids) owners.set(diffId, (owners.get(diffId) ?? new Set()).add(id));
+    for (const diffId of config.rootfs.diff_ids)
+      owners.set(diffId, (owners.get(diffId) ?? new Set()).add(id));
   }
   const sum = (image: StoredImage, isShared: boolean): number =>
     distinctLayers([image])
@@ -88,49 +85,21 @@ function sizeOf(store: Store, images: readonly StoredImage[]): number {
     id,
     ...manifest.layers.map(({ digest }) => digest),
   ]);
-  const stored = [...new Set(blobs)].reduce((sum, digest) => sum + statSync(store.layout.blobPath(digest)).size, 0);
+  const stored = [...new Set(blobs)].reduce(
+    (sum, digest) => sum + statSync(store.layout.blobPath(digest)).size,
+    0,
+  );
   return distinctLayers(images).reduce((sum, diffId) => sum + store.layout.layerSize(diffId).bytes, stored);
 }
 
-/** How many containers there are, and the bytes of what they changed. */
-export function containerUse(store: Store): { total: number; size: number } {
-  const records = listRecords(store.root);
-  return { total: records.length, size: records.reduce((sum, { upper }) => sum + treeSize(upper), 0) };
-}
-
-/** Bytes that the files below a directory have on the disk; 0 if it is not there. */
-export function treeSize(path: string): number {
-  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return 0;
-  const fd = openat(AT.FDCWD, toBytes(path), O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
-  try {
-    return sizeBelow(fd);
-  } finally {
-    close(fd);
-  }
-}
-
-const BLOCK = 512;
-
-function sizeBelow(fd: number): number {
-  let bytes = 0;
-  for (const { name } of readDirectory(fd)) {
-    const stat = statat(fd, name);
-    if (stat === undefined) continue;
-    bytes += Number(stat.blocks) * BLOCK;
-    if (!isDirectory(stat.mode)) continue;
-    const below = openat(fd, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
-    try {
-      bytes += sizeBelow(below);
-    } finally {
-      close(below);
-    }
-  }
-  return bytes;
-}
-
-/** Bytes of unfinished work in the store: that of running writers, and of dead ones until the next writer. */
-export function temporarySize(store: Store): number {
-  const tmp = store.layout.path('tmp');
-  const names = lstatSync(tmp, { throwIfNoEntry: false }) === undefined ? [] : readdirSync(tmp);
-  return names.reduce((sum, name) => sum + treeSize(join(tmp, name)), 0);
+/** What containers changed; those that run are active. */
+export function containerUse(store: Store): Use {
+  const sizes = listRecords(store.root).map((record) => ({
+    isRunning: statusOf(store.root, record).is === 'running',
+    size: treeSize(record.upper),
+  }));
+  const sum = (some: typeof sizes): number => some.reduce((bytes, { size }) => bytes + size, 0);
+  const running = sizes.filter(({ isRunning }) => isRunning);
+  const size = sum(sizes);
+  return { total: sizes.length, active: running.length, size, reclaimable: size - sum(running) };
 }

@@ -46,7 +46,8 @@ export class Verifier extends Transform {
     this.size += chunk.length;
     this.#onBytes(chunk.length);
     const { size, what } = this.#expected;
-    if (size !== undefined && this.size > size) done(new UsageError(`${what} is longer than its ${size} bytes`));
+    if (size !== undefined && this.size > size)
+      done(new UsageError(`${what} is longer than its ${size} bytes`));
     else done(null, chunk);
   }
 

@@ -1,18 +1,18 @@
 /**
- * Where a writer builds what one rename then shows: `tmp/NODE+BOOT+PID+RANDOM/` in the store.
+ * Where a writer builds what one rename then shows: `tmp/MACHINE+BOOT+PID+RANDOM/` in the store.
  *
  * Rules: a writer holds a lock on its workspace as long as it lives, so a workspace whose lock is free was left by a
  * dead one, and the next writer of the same node removes it. Workspaces of other nodes are never touched: locks need
  * not reach across nodes that share a home directory.
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { AT, O } from '../../fs/sys/constants.js';
 import { close, openat } from '../../fs/sys/syscalls.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { removeTree } from '../../fs/union/work.js';
+import { thisNode } from '../container/node.js';
 import { tryLock } from './lock.js';
 
 const PRIVATE_DIRECTORY = 0o700;
@@ -21,8 +21,7 @@ const RANDOM_BYTES = 6;
 const LOCK_FILE = 'lock';
 const SEPARATOR = '+';
 
-const node = (): string => encodeURIComponent(hostname());
-const boot = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+const machinePrefix = (): string => encodeURIComponent(thisNode().machine) + SEPARATOR;
 
 export class Workspace {
   readonly #directory: string;
@@ -37,7 +36,7 @@ export class Workspace {
   /** Makes a workspace below `parent`. The caller holds the lock under which all workspaces are made and cleared. */
   static make(parent: string): Workspace {
     const unique = randomBytes(RANDOM_BYTES).toString('hex');
-    const directory = join(parent, [node(), boot(), process.pid, unique].join(SEPARATOR));
+    const directory = join(parent, machinePrefix() + [thisNode().boot, process.pid, unique].join(SEPARATOR));
     mkdirSync(directory, { mode: PRIVATE_DIRECTORY });
     const lock = tryLock(join(directory, LOCK_FILE));
     if (lock === undefined) throw new Error(`"${directory}" is locked by another process`);
@@ -79,7 +78,7 @@ export class Workspace {
 /** Removes the workspaces of this node's dead writers. The caller holds the lock as in `Workspace.make`. */
 export function clearDeadWorkspaces(parent: string): void {
   for (const name of readdirSync(parent)) {
-    if (!name.startsWith(node() + SEPARATOR)) continue;
+    if (!name.startsWith(machinePrefix())) continue;
     const lock = tryLock(join(parent, name, LOCK_FILE));
     if (lock === undefined) continue;
     removePath(join(parent, name));

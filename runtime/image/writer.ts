@@ -5,7 +5,15 @@
  * image is there with all its parts or not at all. What a killed writer has shown already is content-addressed: it
  * is right, and used by the next writer or swept with the rest. Blobs keep the bytes they came with.
  */
-import { closeSync, createReadStream, createWriteStream, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  createReadStream,
+  createWriteStream,
+  mkdirSync,
+  openSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -182,7 +190,9 @@ export class Writer {
   #isComplete({ digest }: Blob, layers: readonly Blob[], diffIds: readonly Digest[]): boolean {
     const isKnown = this.layout.index().manifests.some((entry) => entry.digest === digest);
     const { layout } = this;
-    return isKnown && layers.every((layer) => layout.hasBlob(layer)) && diffIds.every((id) => layout.hasLayer(id));
+    return (
+      isKnown && layers.every((layer) => layout.hasBlob(layer)) && diffIds.every((id) => layout.hasLayer(id))
+    );
   }
 
   /** The manifest of a stored image with this configuration; undefined if there is none. */
