@@ -7,14 +7,14 @@ import { printJson } from './output.js';
 /** Prints what `upper` changes. */
 export function printChanges({ upper, lowers }: Stack & { readonly upper: string }, asJson: boolean): void {
   const merged = viewOf({ upper, lowers });
-  const lower = viewOf({ lowers });
+  const lower = lowers.length === 0 ? undefined : viewOf({ lowers });
   try {
     const changes = [...diff(merged, lower)];
     if (asJson) printJson(changes.map(({ kind, path }) => ({ kind, path: toText(path) })));
     else for (const change of changes) process.stdout.write(line(change));
   } finally {
     merged.close();
-    lower.close();
+    lower?.close();
   }
 }
 

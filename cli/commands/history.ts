@@ -31,9 +31,9 @@ export function historyCommand(): Command {
 function run(text: string, { trunc, json, quiet, format }: Options, command: Command): void {
   const store = storeOf(command);
   const steps = historyOf(store, store.find(text));
-  if (json === true) return printJson(steps);
   const rows = steps.map((step) => describe(step, trunc));
-  if (quiet === true) for (const { ID } of rows) print(ID);
+  if (json === true) printJson(steps);
+  else if (quiet === true) for (const { ID } of rows) print(ID);
   else if (format !== undefined) for (const row of rows) print(render(format, row));
   else {
     const cells = rows.map((row) => [row.ID, row.CreatedSince, row.CreatedBy, row.Size, row.Comment]);

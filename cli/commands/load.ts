@@ -1,5 +1,5 @@
 /** tscr load: images out of an archive. */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
 import { type LoadedImage, loadPath, loadStream } from '../../runtime/image/archive.js';
@@ -37,7 +37,8 @@ async function run({ input, quiet, maxUnpacked }: Options, command: Command): Pr
   };
   if (input === '-' && process.stdin.isTTY)
     throw new UsageError('standard input is a terminal; name an archive with --input, or pipe one in');
-  progress.start(`reading ${input}`, sizeOf(input));
+  if (input !== '-' && !existsSync(input)) throw new UsageError(`"${input}" does not exist`);
+  progress.start(input === '-' ? 'reading standard input' : `reading ${input}`, sizeOf(input));
   try {
     const loaded =
       input === '-' ? await loadStream(store, process.stdin, options) : await loadPath(store, input, options);

@@ -33,7 +33,10 @@ function df({ json }: { json?: true }, command: Command): void {
     { type: 'Images', ...imageUse(store) },
     { type: 'Containers', ...containerUse(store) },
   ];
-  if (json === true) return printJson(rows);
+  if (json === true) {
+    printJson(rows);
+    return;
+  }
   const cells = rows.map(({ type, total, active, size, reclaimable }) => [
     type,
     String(total),

@@ -42,7 +42,8 @@ export function filesFor(programs: readonly string[]): HostFiles {
 
 /** Where a program lies; a name without a slash is looked up in PATH. */
 export function programPath(program: string): string {
-  const directories = program.includes('/') ? [''] : (process.env.PATH ?? '').split(':');
+  const { PATH } = process.env;
+  const directories = program.includes('/') ? [''] : (PATH ?? '').split(':');
   const found = directories.map((directory) => resolve(directory, program)).find(isProgram);
   if (found !== undefined && program !== '') return found;
   const where = program.includes('/') ? 'is no program' : 'was not found in PATH';

@@ -14,7 +14,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../../fs/index.js';
 import { parseConfig, parseIndex, parseManifest } from './manifest.js';
-import { EMPTY_INDEX, namesOf } from './names.js';
+import { EMPTY_INDEX, imagesOf, namesOf } from './names.js';
 import type { Descriptor, Digest, Index, StoredImage } from './oci.js';
 import { hexOf } from './reference.js';
 
@@ -31,6 +31,8 @@ class MissingBlob extends UsageError {}
 
 export class Layout {
   readonly root: string;
+  /** What manifests lead to never changes. */
+  readonly #ids = new Map<Digest, Digest>();
 
   constructor(root: string) {
     this.root = root;
@@ -98,17 +100,34 @@ export class Layout {
     }
   }
 
-  /** The whole image that a descriptor of the index means. */
-  image(index: Index, { digest }: Descriptor): StoredImage {
+  /** The image ID that a manifest leads to. */
+  idOf({ digest }: Descriptor): Digest {
+    const known = this.#ids.get(digest);
+    if (known !== undefined) return known;
+    const id = parseManifest(this.readBlob(digest), `manifest "${digest}"`).config.digest;
+    this.#ids.set(digest, id);
+    return id;
+  }
+
+  /** Every manifest of the index that leads to an image ID: the same layers may be compressed in several ways. */
+  manifestsOf(index: Index, id: Digest): Descriptor[] {
+    return imagesOf(index).filter((entry) => this.idOf(entry) === id);
+  }
+
+  /** The whole image that a descriptor of the index means, with all names that its ID has. */
+  image(index: Index, entry: Descriptor): StoredImage {
+    const { digest } = entry;
     const manifest = parseManifest(this.readBlob(digest), `manifest "${digest}"`);
-    const id = manifest.config.digest;
+    const id = this.idOf(entry);
     const config = parseConfig(this.readBlob(id), `configuration "${id}"`);
     return {
       id,
       manifest,
       manifestDigest: digest,
       config,
-      names: namesOf(index, digest),
+      names: this.manifestsOf(index, id)
+        .flatMap((same) => namesOf(index, same.digest))
+        .sort(),
       layers: config.rootfs.diff_ids.map((diffId) => this.layerDirectory(diffId)),
     };
   }

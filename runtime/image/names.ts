@@ -21,7 +21,7 @@ export function namesOf(index: Index, manifest: Digest): string[] {
   return names.filter((name) => name !== undefined).sort();
 }
 
-/** One descriptor per image, nameless, in the order of the index. */
+/** One descriptor per manifest, nameless, in the order of the index. */
 export function imagesOf(index: Index): Descriptor[] {
   const images = new Map(index.manifests.map((descriptor) => [descriptor.digest, bare(descriptor)]));
   return [...images.values()];
@@ -44,9 +44,9 @@ export function withoutName(index: Index, name: string): Index {
   );
 }
 
-/** Removes an image with all its names. */
-export function withoutImage(index: Index, manifest: Digest): Index {
-  return { ...index, manifests: index.manifests.filter(({ digest }) => digest !== manifest) };
+/** Removes manifests with all their names. */
+export function withoutManifests(index: Index, gone: readonly Digest[]): Index {
+  return { ...index, manifests: index.manifests.filter(({ digest }) => !gone.includes(digest)) };
 }
 
 const bare = ({ mediaType, digest, size }: Descriptor): Descriptor => ({ mediaType, digest, size });

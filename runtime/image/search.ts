@@ -7,9 +7,8 @@
 import { UsageError } from '../../fs/index.js';
 import { nearest } from '../nearest.js';
 import type { Layout } from './layout.js';
-import { parseManifest } from './manifest.js';
 import { imagesOf, nameOf } from './names.js';
-import type { Descriptor, Digest, Index, StoredImage } from './oci.js';
+import type { Descriptor, Index, StoredImage } from './oci.js';
 import {
   familiar,
   formatReference,
@@ -25,7 +24,7 @@ const ID_PREFIX = /^(?:sha256:)?([0-9a-f]{1,64})$/;
 
 /** The image that `text` means. Throws `UsageError` if there is none or more than one. */
 export function searchImage(layout: Layout, index: Index, text: string): StoredImage {
-  const found = byDigest(layout, index, text) ?? byName(index, text) ?? byPrefix(layout, index, text);
+  const found = byDigest(layout, index, text) ?? byName(layout, index, text) ?? byPrefix(layout, index, text);
   if (found === undefined) throw new UsageError(`no image "${text}"${hint(index, text)}`);
   return layout.image(index, found);
 }
@@ -33,32 +32,28 @@ export function searchImage(layout: Layout, index: Index, text: string): StoredI
 function byDigest(layout: Layout, index: Index, text: string): Descriptor | undefined {
   if (!isDigest(text)) return undefined;
   const images = imagesOf(index);
-  return images.find(({ digest }) => digest === text) ?? images.find((image) => idOf(layout, image) === text);
+  return images.find(({ digest }) => digest === text) ?? layout.manifestsOf(index, text)[0];
 }
 
-function byName(index: Index, text: string): Descriptor | undefined {
+function byName(layout: Layout, index: Index, text: string): Descriptor | undefined {
   const reference = referenceOrNone(text);
   if (reference === undefined) return undefined;
   const full = formatReference(withDefaultTag(reference));
   if (reference.digest === undefined) return index.manifests.find((entry) => nameOf(entry) === full);
-  return index.manifests.find((entry) => {
-    const name = nameOf(entry);
-    if (name === undefined || entry.digest !== reference.digest) return false;
-    return repositoryOf(parseReference(name)) === repositoryOf(reference);
-  });
+  const isNamed = ({ names }: StoredImage): boolean =>
+    names.some((name) => repositoryOf(parseReference(name)) === repositoryOf(reference));
+  const entry = imagesOf(index).find(({ digest }) => digest === reference.digest);
+  return entry !== undefined && isNamed(layout.image(index, entry)) ? entry : undefined;
 }
 
 function byPrefix(layout: Layout, index: Index, text: string): Descriptor | undefined {
   const prefix = ID_PREFIX.exec(text)?.[1];
   if (prefix === undefined) return undefined;
-  const found = imagesOf(index).filter((image) => hexOf(idOf(layout, image)).startsWith(prefix));
-  const ids = new Set(found.map((image) => idOf(layout, image)));
+  const found = imagesOf(index).filter((image) => hexOf(layout.idOf(image)).startsWith(prefix));
+  const ids = new Set(found.map((image) => layout.idOf(image)));
   if (ids.size > 1) throw new UsageError(`"${text}" begins the IDs of ${ids.size} images; give more of it`);
   return found[0];
 }
-
-const idOf = (layout: Layout, { digest }: Descriptor): Digest =>
-  parseManifest(layout.readBlob(digest), `manifest "${digest}"`).config.digest;
 
 /** 64 hexadecimal digits can only be an ID: the grammar of names refuses them. */
 const referenceOrNone = (text: string): Reference | undefined =>

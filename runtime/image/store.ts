@@ -13,7 +13,7 @@ import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { listRecords } from '../container/containers.js';
 import { Layout } from './layout.js';
 import { type LockMode, withLock } from './lock.js';
-import { imagesOf, withImage, withoutImage, withoutName } from './names.js';
+import { imagesOf, withImage, withoutManifests, withoutName } from './names.js';
 import type { Digest, Index, StoredImage } from './oci.js';
 import { storeRoot } from './place.js';
 import { formatReference, hexOf, parseTag } from './reference.js';
@@ -122,12 +122,14 @@ export class Store {
     return this.#locked('exclusive', () =>
       this.#inWorkspace(async (workspace) => {
         const { names, images } = choose(this.list());
-        await this.#updateIndex(workspace, (index) =>
-          images.reduce(
-            (before, { manifestDigest }) => withoutImage(before, manifestDigest),
-            names.reduce(withoutName, index),
-          ),
-        );
+        await this.#updateIndex(workspace, (index) => {
+          const gone = images.flatMap(({ id }) => this.layout.manifestsOf(index, id));
+          const kept = withoutManifests(
+            index,
+            gone.map(({ digest }) => digest),
+          );
+          return names.reduce(withoutName, kept);
+        });
         const swept = this.#sweep(workspace);
         const untagged = [...names, ...images.flatMap((image) => image.names)];
         return { untagged, images: images.map(({ id }) => id), ...swept };
@@ -154,7 +156,8 @@ export class Store {
 
   /** The hexadecimal digests of what images and containers are made of. */
   #needed(): { blobs: Set<string>; layers: Set<string> } {
-    const images = this.list();
+    const index = this.layout.index();
+    const images = imagesOf(index).map((entry) => this.layout.image(index, entry));
     const blobs = images.flatMap(({ manifest, manifestDigest, id }) => [
       manifestDigest,
       id,

@@ -23,7 +23,6 @@ import { syncfs } from '../../fs/sys/syscalls.js';
 import { type Compression, decompress, detect } from './compression.js';
 import type { Layout } from './layout.js';
 import { parseConfig, parseManifest } from './manifest.js';
-import { imagesOf } from './names.js';
 import { type Descriptor, type Digest, type ImageConfig, MEDIA_TYPE } from './oci.js';
 import { unpackLayer } from './unpack.js';
 import { digestOf, type Expected, Verifier } from './verify.js';
@@ -197,9 +196,8 @@ export class Writer {
 
   /** The manifest of a stored image with this configuration; undefined if there is none. */
   manifestOf(config: Digest): Buffer | undefined {
-    const { layout } = this;
-    const manifests = imagesOf(layout.index()).map(({ digest }) => layout.readBlob(digest));
-    return manifests.find((bytes) => parseManifest(bytes, 'a stored manifest').config.digest === config);
+    const [entry] = this.layout.manifestsOf(this.layout.index(), config);
+    return entry === undefined ? undefined : this.layout.readBlob(entry.digest);
   }
 
   async #bytes({ digest }: Blob): Promise<Buffer> {
