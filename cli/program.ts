@@ -8,7 +8,8 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { UsageError } from '../fs/index.js';
 import { Errno } from '../fs/sys/errno.js';
-import { suggestion, warn } from './output.js';
+import { suggestion } from '../runtime/nearest.js';
+import { warn } from './output.js';
 
 /** The package's version, from dist/cli/. */
 export function version(): string {
@@ -33,21 +34,37 @@ function optionNames(command: Command): string[] {
 
 /** The command that was being parsed: the deepest one named on the command line. */
 function currentCommand(program: Command, argv: readonly string[]): Command {
-  const word = argv.find((argument) => !argument.startsWith('-'));
-  return program.commands.find((command) => command.name() === word) ?? program;
+  let command = program;
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at] as string;
+    const child = command.commands.find((known) => known.name() === word || known.aliases().includes(word));
+    if (child !== undefined) command = child;
+    else if (!word.startsWith('-')) return command;
+    else if (takesNextWord(command, word)) at++;
+  }
+  return command;
+}
+
+const takesNextWord = (command: Command, word: string): boolean =>
+  command.options.some((option) => option.required && (option.long === word || option.short === word));
+
+/** What a command is called after the program's name, e.g. "image from-host". */
+function nameOf(command: Command): string {
+  const { parent } = command;
+  return parent?.parent == null ? command.name() : `${nameOf(parent)} ${command.name()}`;
 }
 
 /** Commander's message as one line in our form. */
 function describeUsage(program: Command, argv: readonly string[], error: CommanderError): string {
   const command = currentCommand(program, argv);
-  const where = command === program ? '' : `${command.name()}: `;
+  const where = command === program ? '' : `${nameOf(command)}: `;
   const quoted = /'([^']*)'/.exec(error.message)?.[1] ?? '';
   if (error.code === 'commander.unknownOption') {
     return `${where}unknown option "${quoted}"${suggestion(quoted, optionNames(command))}`;
   }
   if (error.code === 'commander.unknownCommand') {
-    const known = program.commands.map((child) => child.name());
-    return `unknown command "${quoted}"${suggestion(quoted, known)}`;
+    const known = command.commands.map((child) => child.name());
+    return `${where}unknown command "${quoted}"${suggestion(quoted, known)}`;
   }
   const [line] = error.message.replace(/^error: /, '').split('\n');
   return `${where}${(line ?? '').replaceAll("'", '"')}`;
@@ -55,7 +72,7 @@ function describeUsage(program: Command, argv: readonly string[], error: Command
 
 /** Runs a program; `failure` is the exit code of errors. */
 export async function runProgram(program: Command, argv: readonly string[], failure: number): Promise<void> {
-  for (const command of program.commands) command.copyInheritedSettings(program);
+  inheritSettings(program);
   try {
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
@@ -63,17 +80,33 @@ export async function runProgram(program: Command, argv: readonly string[], fail
   }
 }
 
+function inheritSettings(parent: Command): void {
+  for (const command of parent.commands) {
+    command.copyInheritedSettings(parent);
+    inheritSettings(command);
+  }
+}
+
 function report(program: Command, argv: readonly string[], error: unknown, failure: number): number {
   const command = currentCommand(program, argv);
-  const where = command === program ? program.name() : command.name();
+  const where = nameOf(command);
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
     if (error.code === 'commander.help') return failure;
     warn(describeUsage(program, argv, error));
   } else if (error instanceof UsageError || error instanceof Errno) {
     warn(`${where}: ${error.message}`);
+  } else if (isSystemError(error)) {
+    warn(`${where}: ${describeSystemError(error)}`);
   } else {
     warn(`${where}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   }
   return failure;
 }
+
+/** No space, no permission and the like, as modules of Node report them: the machine's trouble, not a bug. */
+const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
+  error instanceof Error && 'syscall' in error && 'code' in error;
+
+const describeSystemError = ({ path, syscall, code }: NodeJS.ErrnoException): string =>
+  path === undefined ? `${syscall}: ${code}` : `"${path}": ${syscall}: ${code}`;

@@ -1,9 +1,7 @@
 /** unionfs diff: what upper adds (A), changes (C) and deletes (D). */
 import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
-import { type Change, diff } from '../../fs/union/diff.js';
-import { viewOf } from '../../fs/union/view.js';
-import { printJson } from '../output.js';
+import { printChanges } from '../changes.js';
 import { givenStack, type StackOptions, stackAt } from '../stack.js';
 
 export function diffCommand(): Command {
@@ -19,20 +17,7 @@ export function diffCommand(): Command {
 function run(path: string | undefined, options: StackOptions & { json?: true }): void {
   const stack = givenStack(options) ?? (path === undefined ? undefined : stackAt(path));
   if (stack === undefined) throw new UsageError('name a mountpoint, or layers with --lower and --upper');
-  if (stack.upper === undefined) throw new UsageError('a union without upper has no changes');
-  const merged = viewOf(stack);
-  const lower = viewOf({ lowers: stack.lowers });
-  try {
-    const changes = [...diff(merged, lower)];
-    if (options.json === true) printJson(changes.map(({ kind, path }) => ({ kind, path: toText(path) })));
-    else for (const change of changes) process.stdout.write(line(change));
-  } finally {
-    merged.close();
-    lower.close();
-  }
+  const { upper, lowers } = stack;
+  if (upper === undefined) throw new UsageError('a union without upper has no changes');
+  printChanges({ upper, lowers }, options.json === true);
 }
-
-const toText = (path: string): string => Buffer.from(path, 'latin1').toString();
-
-/** Names are bytes and are written as they are. */
-const line = ({ kind, path }: Change): Buffer => Buffer.from(`${kind} ${path}\n`, 'latin1');

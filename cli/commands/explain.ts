@@ -16,8 +16,9 @@ import {
 import { type Stack, toBytes } from '../../fs/union/stack.js';
 import type { Union } from '../../fs/union/state.js';
 import { viewOf } from '../../fs/union/view.js';
+import { suggestion } from '../../runtime/nearest.js';
 import { inspectMount, unionOf } from '../mounts.js';
-import { print, printJson, suggestion, table } from '../output.js';
+import { print, printJson, table } from '../output.js';
 import { givenStack, type StackOptions } from '../stack.js';
 
 /** Operations by the names that users know. */

@@ -15,7 +15,7 @@ import { Errno } from '../../fs/sys/errno.js';
 import { closeOnExec, dup2 } from '../../fs/sys/syscalls.js';
 import { MOUNT_FLAGS } from '../../fs/transport/device.js';
 import { LOG, splitLayers } from '../../fs/union/stack.js';
-import { suggestion } from '../output.js';
+import { suggestion } from '../../runtime/nearest.js';
 
 interface Options {
   readonly lower?: string;

@@ -20,14 +20,14 @@ export interface Change {
 /**
  * The changes in path order, a directory before its contents.
  * @param merged a view of all layers
- * @param lower a view of the lower layers alone
+ * @param lower a view of the lower layers alone, if there are any
  */
-export function* diff(merged: Union, lower: Union): Generator<Change> {
-  yield* new Diff(merged, lower).changed(merged.root, lower.root, '');
+export function* diff(merged: Union, lower: Union | undefined): Generator<Change> {
+  yield* new Diff(merged, lower).changed(merged.root, lower?.root, '');
 }
 
-const child = (union: Union, parent: DirectoryNode | undefined, name: string) =>
-  parent === undefined ? undefined : find(union, parent, name)?.node;
+const child = (union: Union | undefined, parent: DirectoryNode | undefined, name: string) =>
+  union === undefined || parent === undefined ? undefined : find(union, parent, name)?.node;
 
 const asDirectory = (node: unknown): DirectoryNode | undefined =>
   node instanceof DirectoryNode ? node : undefined;
@@ -38,9 +38,9 @@ const replaces = (entry: LayerEntry): boolean =>
 
 class Diff {
   readonly #merged: Union;
-  readonly #lower: Union;
+  readonly #lower: Union | undefined;
 
-  constructor(merged: Union, lower: Union) {
+  constructor(merged: Union, lower: Union | undefined) {
     this.#merged = merged;
     this.#lower = lower;
   }
@@ -92,7 +92,7 @@ class Diff {
   }
 }
 
-function namesOf(union: Union, directory: DirectoryNode | undefined): Set<string> {
-  if (directory === undefined) return new Set();
+function namesOf(union: Union | undefined, directory: DirectoryNode | undefined): Set<string> {
+  if (union === undefined || directory === undefined) return new Set();
   return new Set([...listingOf(union, directory).names()].map(({ name }) => name));
 }

@@ -31,6 +31,7 @@ import {
 
 /** The kernel's name for the staging directory inside workdir. */
 export const STAGING = 'work';
+const OWNER_ALL = 0o700;
 
 export class Work {
   /** The staging directory. */
@@ -128,6 +129,8 @@ export function removeTree(dirfd: number, name: string): void {
     return true;
   });
   if (removed === true) return;
+  // Who is not root must be let into his own directories.
+  if ((stat.mode & OWNER_ALL) !== OWNER_ALL) fchmodat(dirfd, name, OWNER_ALL);
   const fd = openat(dirfd, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
   try {
     emptyDirectory(fd);

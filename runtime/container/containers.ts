@@ -56,12 +56,18 @@ export function listRecords(root: string): ContainerRecord[] {
 
 /** The container of a name, an id, or the unambiguous beginning of one. Throws `UsageError`. */
 export function findRecord(root: string, nameOrId: string): ContainerRecord {
+  const found = searchRecord(root, nameOrId);
+  if (found === undefined)
+    throw new UsageError(`no container "${nameOrId}"; "tscr ps -a" lists what there is`);
+  return found;
+}
+
+/** The same, undefined if there is none. Throws `UsageError` if there are several. */
+export function searchRecord(root: string, nameOrId: string): ContainerRecord | undefined {
   const records = listRecords(root);
   const exact = records.find(({ id, name }) => name === nameOrId || id === nameOrId);
   if (exact !== undefined) return exact;
   const [found, second] = nameOrId === '' ? [] : records.filter(({ id }) => id.startsWith(nameOrId));
-  if (found === undefined)
-    throw new UsageError(`no container "${nameOrId}"; "tscr ps -a" lists what there is`);
   if (second !== undefined) throw new UsageError(`container id "${nameOrId}" is ambiguous; give more of it`);
   return found;
 }

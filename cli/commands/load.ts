@@ -1,0 +1,61 @@
+/** tscr load: images out of an archive. */
+import { existsSync, statSync } from 'node:fs';
+import { Command } from 'commander';
+import { UsageError } from '../../fs/index.js';
+import { type LoadedImage, loadPath, loadStream } from '../../runtime/image/archive.js';
+import { familiar } from '../../runtime/image/reference.js';
+import { DEFAULT_LIMITS } from '../../runtime/image/writer.js';
+import { print } from '../output.js';
+import { Progress } from '../progress.js';
+import { parseSize } from '../size.js';
+import { storeOf } from '../storage.js';
+
+interface Options {
+  readonly input: string;
+  readonly quiet?: true;
+  readonly maxUnpacked?: string;
+}
+
+export function loadCommand(): Command {
+  return new Command('load')
+    .description('load images from a docker archive or an OCI layout, a file or a directory')
+    .option('-i, --input <path>', 'the archive; "-" is standard input', '-')
+    .option('-q, --quiet', 'say only what was loaded')
+    .option('--max-unpacked <size>', 'refuse layers larger than this, e.g. 10g')
+    .action(run);
+}
+
+async function run({ input, quiet, maxUnpacked }: Options, command: Command): Promise<void> {
+  const store = storeOf(command);
+  const progress = new Progress(quiet === true);
+  const maxBytes = maxUnpacked === undefined ? DEFAULT_LIMITS.maxBytes : parseSize(maxUnpacked);
+  const options = {
+    limits: { ...DEFAULT_LIMITS, maxBytes },
+    onBytes: (bytes: number) => progress.advance(bytes),
+    onLayer: ({ number, count }: { number: number; count: number }) =>
+      progress.step(`unpacking layer ${number} of ${count}`),
+  };
+  if (input === '-' && process.stdin.isTTY)
+    throw new UsageError('standard input is a terminal; name an archive with --input, or pipe one in');
+  if (input !== '-' && !existsSync(input)) throw new UsageError(`"${input}" does not exist`);
+  progress.start(input === '-' ? 'reading standard input' : `reading ${input}`, sizeOf(input));
+  try {
+    const loaded =
+      input === '-' ? await loadStream(store, process.stdin, options) : await loadPath(store, input, options);
+    progress.stop();
+    for (const image of loaded) tell(image);
+  } finally {
+    progress.stop();
+  }
+}
+
+/** Bytes of a file; undefined for what is none. */
+function sizeOf(path: string): number | undefined {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat?.isFile() === true ? stat.size : undefined;
+}
+
+function tell({ id, names }: LoadedImage): void {
+  if (names.length === 0) print(`Loaded image ID: ${id}`);
+  for (const name of names) print(`Loaded image: ${familiar(name)}`);
+}

@@ -1,0 +1,67 @@
+/** tscr system: what the store takes, and making room. */
+import { createInterface } from 'node:readline/promises';
+import { Command } from 'commander';
+import { UsageError } from '../../fs/index.js';
+import { pruneContainers } from '../../runtime/container/prune.js';
+import { pruneImages } from '../../runtime/image/removal.js';
+import { containerUse, imageUse } from '../../runtime/image/usage.js';
+import { humanSize } from '../human.js';
+import { print, printJson, table } from '../output.js';
+import { storeOf } from '../storage.js';
+import { infoCommand } from './info.js';
+import { tellRemoval } from './rmi.js';
+
+const PERCENT = 100;
+
+export function systemCommand(): Command {
+  return new Command('system')
+    .description('work on the store as a whole')
+    .addCommand(infoCommand())
+    .addCommand(new Command('df').description('show what takes space').option('--json', 'as JSON').action(df))
+    .addCommand(
+      new Command('prune')
+        .description('remove ended containers, and images that have no name and no user')
+        .option('-a, --all', 'remove every image that no container uses')
+        .option('-f, --force', 'do not ask')
+        .action(prune),
+    );
+}
+
+function df({ json }: { json?: true }, command: Command): void {
+  const store = storeOf(command);
+  const rows = [
+    { type: 'Images', ...imageUse(store) },
+    { type: 'Containers', ...containerUse(store) },
+  ];
+  if (json === true) {
+    printJson(rows);
+    return;
+  }
+  const cells = rows.map(({ type, total, active, size, reclaimable }) => [
+    type,
+    String(total),
+    String(active),
+    humanSize(size),
+    `${humanSize(reclaimable)} (${size === 0 ? 0 : Math.floor((reclaimable / size) * PERCENT)}%)`,
+  ]);
+  print(table(['TYPE', 'TOTAL', 'ACTIVE', 'SIZE', 'RECLAIMABLE'], cells));
+}
+
+async function prune({ all, force }: { all?: true; force?: true }, command: Command): Promise<void> {
+  const store = storeOf(command);
+  if (force !== true) await confirm(all === true);
+  const containers = pruneContainers(store.root);
+  for (const id of containers.ids) print(`Deleted: ${id}`);
+  const removal = await pruneImages(store, all === true);
+  tellRemoval(removal);
+  print(`Total reclaimed space: ${humanSize(containers.freed + removal.freed)}`);
+}
+
+async function confirm(all: boolean): Promise<void> {
+  if (!process.stdin.isTTY) throw new UsageError('standard input is no terminal to ask; use --force');
+  const what = all ? 'every image that no container uses' : 'every image without name and user';
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const answer = await terminal.question(`Remove ended containers and ${what}? [y/N] `);
+  terminal.close();
+  if (!/^y(es)?$/i.test(answer.trim())) throw new UsageError('nothing was removed');
+}

@@ -1,0 +1,26 @@
+/** tscr diff: what a container, or an image's top layer, adds (A), changes (C) and deletes (D). */
+import { Command } from 'commander';
+import type { Stack } from '../../fs/union/stack.js';
+import { searchRecord } from '../../runtime/container/containers.js';
+import type { Store } from '../../runtime/image/store.js';
+import { printChanges } from '../changes.js';
+import { storeOf } from '../storage.js';
+
+export function diffCommand(): Command {
+  return new Command('diff')
+    .description("list what a container, or an image's top layer, adds (A), changes (C) and deletes (D)")
+    .argument('<name>', 'a container or an image; a container comes first')
+    .option('--json', 'as JSON')
+    .action(run);
+}
+
+function run(name: string, { json }: { json?: true }, command: Command): void {
+  printChanges(stackOf(storeOf(command), name), json === true);
+}
+
+function stackOf(store: Store, name: string): Stack & { upper: string } {
+  const record = searchRecord(store.root, name);
+  if (record !== undefined) return { upper: record.upper, lowers: [record.init, ...record.lowers] };
+  const [upper = '', ...lowers] = [...store.find(name).layers].reverse();
+  return { upper, lowers };
+}

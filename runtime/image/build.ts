@@ -1,0 +1,74 @@
+/**
+ * New images: one more layer upon an image, or the first one.
+ *
+ * Rule: the layer is kept as an uncompressed tar, so that its digest is its diffID and the same change always gives the
+ * same layer; the time of the image is SOURCE_DATE_EPOCH where that is set (reproducible-builds.org).
+ */
+import type { Readable } from 'node:stream';
+import { UsageError } from '../../fs/index.js';
+import { encodeManifest } from './archive.js';
+import { decompress } from './compression.js';
+import {
+  type Digest,
+  type ExecutionConfig,
+  type History,
+  type ImageConfig,
+  MEDIA_TYPE,
+  type StoredImage,
+} from './oci.js';
+import { HOST } from './platform.js';
+import type { Writer } from './writer.js';
+
+export interface NewImage {
+  /** The image it is made upon. */
+  readonly base?: StoredImage;
+  /** The new layer, compressed or not. */
+  readonly layer: Readable;
+  readonly execution: ExecutionConfig;
+  /** What `history` says of the layer. */
+  readonly step: Pick<History, 'created_by' | 'comment'>;
+  readonly author?: string;
+  /** Full names. */
+  readonly names: readonly string[];
+}
+
+const MS_PER_SECOND = 1000;
+
+/** RFC 3339. Throws `UsageError` if SOURCE_DATE_EPOCH is no time. */
+export function creationTime(): string {
+  const { SOURCE_DATE_EPOCH } = process.env;
+  const time =
+    SOURCE_DATE_EPOCH === undefined ? new Date() : new Date(Number(SOURCE_DATE_EPOCH) * MS_PER_SECOND);
+  if (Number.isNaN(time.getTime()))
+    throw new UsageError(`SOURCE_DATE_EPOCH "${SOURCE_DATE_EPOCH}" is no number of seconds`);
+  return time.toISOString();
+}
+
+/** Adds an image; its ID. */
+export async function buildImage(writer: Writer, image: NewImage): Promise<Digest> {
+  const created = creationTime();
+  const layer = await writer.addBlob(await decompress(image.layer), { what: 'the layer' });
+  const config = writer.addBytes(JSON.stringify(configOf(image, layer.digest, created)));
+  const manifest = encodeManifest({ mediaType: MEDIA_TYPE.CONFIG, ...config }, [
+    ...(image.base?.manifest.layers ?? []),
+    { mediaType: MEDIA_TYPE.LAYER, ...layer },
+  ]);
+  await writer.addImage(manifest, image.names);
+  return config.digest;
+}
+
+function configOf({ base, execution, step, author }: NewImage, diffId: Digest, created: string): ImageConfig {
+  const { architecture, os } = base?.config ?? HOST;
+  const variant = base?.config.variant;
+  const authored = author === undefined ? {} : { author };
+  return {
+    created,
+    ...authored,
+    architecture,
+    os,
+    ...(variant !== undefined && { variant }),
+    config: execution,
+    rootfs: { type: 'layers', diff_ids: [...(base?.config.rootfs.diff_ids ?? []), diffId] },
+    history: [...(base?.config.history ?? []), { created, ...authored, ...step }],
+  };
+}

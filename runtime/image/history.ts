@@ -1,0 +1,38 @@
+/**
+ * How an image was made: its history, with what each step's layer measures.
+ *
+ * Rule: the steps that made a layer take the layers in order (config.md, "history"). What a history does not tell of is
+ * shown all the same: a layer without a step is a step without words.
+ */
+import type { Digest, History, StoredImage } from './oci.js';
+import type { Store } from './store.js';
+
+export interface Step {
+  /** The image's ID, at its last step; undefined for the others, whose images are not kept. */
+  readonly id?: Digest;
+  /** RFC 3339. */
+  readonly created?: string;
+  readonly createdBy: string;
+  readonly comment: string;
+  readonly layer?: Digest;
+  /** Bytes of the layer's files. */
+  readonly size: number;
+}
+
+/** The steps, the latest first. */
+export function historyOf(store: Store, { id, config }: StoredImage): Step[] {
+  const layers = [...config.rootfs.diff_ids];
+  const step = (told: History): Step => {
+    const layer = told.empty_layer === true ? undefined : layers.shift();
+    return {
+      ...(told.created !== undefined && { created: told.created }),
+      createdBy: told.created_by ?? '',
+      comment: told.comment ?? '',
+      ...(layer !== undefined && { layer }),
+      size: layer === undefined ? 0 : store.layout.layerSize(layer).bytes,
+    };
+  };
+  const steps = (config.history ?? []).map(step);
+  while (layers.length > 0) steps.push(step({}));
+  return steps.reverse().map((one, at) => (at === 0 ? { id, ...one } : one));
+}

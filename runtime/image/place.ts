@@ -1,0 +1,23 @@
+/**
+ * Where a store lies.
+ *
+ * Rule: what the user names wins (`--root`, then TSCR_ROOT); root's own is the machine's, an ordinary user's lies in
+ * the home directory (XDG base directory specification).
+ */
+import { homedir } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import { UsageError } from '../../fs/index.js';
+
+const SYSTEM_ROOT = '/var/lib/tscr';
+const PROGRAM = 'tscr';
+
+/** The absolute path of the store's root. @param given the value of `--root` */
+export function storeRoot(given?: string): string {
+  if (given === '') throw new UsageError('--root "" names no directory');
+  const { TSCR_ROOT, XDG_DATA_HOME } = process.env;
+  const named = given ?? TSCR_ROOT;
+  if (named !== undefined && named !== '') return resolve(named);
+  if (process.geteuid?.() === 0) return SYSTEM_ROOT;
+  const hasData = XDG_DATA_HOME !== undefined && isAbsolute(XDG_DATA_HOME);
+  return join(hasData ? XDG_DATA_HOME : join(homedir(), '.local', 'share'), PROGRAM);
+}

@@ -1,0 +1,116 @@
+/**
+ * Names of images: [DOMAIN/]PATH[:TAG][@DIGEST].
+ *
+ * Rule: a name is stored in full ("docker.io/library/debian:12") and shown as short as it can be typed
+ * ("debian:12"). Compare the grammar and ParseNormalizedNamed in github.com/distribution/reference.
+ */
+import { UsageError } from '../../fs/index.js';
+import type { Digest } from './oci.js';
+
+export interface Reference {
+  /** Host and port of the registry. */
+  readonly domain: string;
+  /** The repository's path in it. */
+  readonly path: string;
+  readonly tag?: string;
+  readonly digest?: Digest;
+}
+
+export const DEFAULT_TAG = 'latest';
+const DEFAULT_DOMAIN = 'docker.io';
+const LEGACY_DOMAIN = 'index.docker.io';
+const OFFICIAL = 'library/';
+const NAME_LENGTH_MAX = 255;
+
+const LABEL = '(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])';
+const DOMAIN = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?$`);
+const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
+const PATH = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
+const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
+const IDENTIFIER = /^[0-9a-f]{64}$/;
+
+export const isDigest = (text: unknown): text is Digest => typeof text === 'string' && DIGEST.test(text);
+
+/** The 64 hexadecimal digits of a digest. */
+export const hexOf = (digest: Digest): string => digest.slice('sha256:'.length);
+
+/** Takes a name apart; what is left out is filled in, but for the tag. Throws `UsageError`. */
+export function parseReference(text: string): Reference {
+  const [named = '', digest] = splitOnce(text, text.indexOf('@'));
+  const [name = '', tag] = splitOnce(named, tagColon(named));
+  if (IDENTIFIER.test(name)) throw invalid(text, 'a name must not look like an image ID');
+  const { domain, path } = splitDomain(name);
+  if (path === '') throw invalid(text, 'the name is empty');
+  if (path !== path.toLowerCase()) throw invalid(text, 'a repository name is in lower case');
+  if (!DOMAIN.test(domain)) throw invalid(text, `"${domain}" is no host name`);
+  if (!PATH.test(path)) throw invalid(text, `"${path}" is no repository name`);
+  if (tag !== undefined && !TAG.test(tag)) throw invalid(text, `"${tag}" is no tag`);
+  if (digest !== undefined && !isDigest(digest)) throw invalid(text, `"${digest}" is no sha256 digest`);
+  if (`${domain}/${path}`.length > NAME_LENGTH_MAX)
+    throw invalid(text, `it is longer than ${NAME_LENGTH_MAX}`);
+  return { domain, path, ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) };
+}
+
+/** A name that is to be given to an image: it has a tag, "latest" by default, and no digest. Throws `UsageError`. */
+export function parseTag(text: string): Reference {
+  const reference = parseReference(text);
+  if (reference.digest !== undefined) throw invalid(text, 'an image cannot be tagged with a digest');
+  return withDefaultTag(reference);
+}
+
+export function withDefaultTag(reference: Reference): Reference {
+  return reference.tag === undefined && reference.digest === undefined
+    ? { ...reference, tag: DEFAULT_TAG }
+    : reference;
+}
+
+/** The full form, which the store keeps. */
+export const formatReference = (reference: Reference): string =>
+  `${repositoryOf(reference)}${suffixOf(reference)}`;
+
+/** "docker.io/library/debian" */
+export const repositoryOf = ({ domain, path }: Reference): string => `${domain}/${path}`;
+
+/** The shortest form that means the same repository: "debian". */
+export function familiarRepository({ domain, path }: Reference): string {
+  if (domain !== DEFAULT_DOMAIN) return `${domain}/${path}`;
+  const short = path.startsWith(OFFICIAL) ? path.slice(OFFICIAL.length) : path;
+  return short.includes('/') && short !== path ? path : short;
+}
+
+/** A stored name as users see it: "debian:12". */
+export function familiar(full: string): string {
+  const reference = parseReference(full);
+  return `${familiarRepository(reference)}${suffixOf(reference)}`;
+}
+
+const suffixOf = ({ tag, digest }: Reference): string =>
+  `${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
+
+function invalid(text: string, why: string): UsageError {
+  return new UsageError(`"${text}" is no image name: ${why}`);
+}
+
+function splitOnce(text: string, at: number): [string, string | undefined] {
+  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+/** Where the tag begins: a colon after the last slash; one before it belongs to a port. */
+function tagColon(named: string): number {
+  const colon = named.lastIndexOf(':');
+  return colon > named.lastIndexOf('/') ? colon : -1;
+}
+
+/** The first component is a host if it has a dot, a colon or a capital, or is "localhost". */
+function splitDomain(name: string): { domain: string; path: string } {
+  const [first, rest] = splitOnce(name, name.indexOf('/'));
+  const isHost = /[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase();
+  if (rest !== undefined && isHost) {
+    const domain = first === LEGACY_DOMAIN ? DEFAULT_DOMAIN : first;
+    return { domain, path: domain === DEFAULT_DOMAIN ? official(rest) : rest };
+  }
+  return { domain: DEFAULT_DOMAIN, path: official(name) };
+}
+
+const official = (path: string): string => (path === '' || path.includes('/') ? path : OFFICIAL + path);

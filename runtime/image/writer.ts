@@ -1,0 +1,235 @@
+/**
+ * Adding images to a store: everything is built and verified in a workspace, and shown by renames at the end.
+ *
+ * Rules: nothing has a name in the store before it is whole, verified and on the disk; the index comes last, so an
+ * image is there with all its parts or not at all. What a killed writer has shown already is content-addressed: it
+ * is right, and used by the next writer or swept with the rest. Blobs keep the bytes they came with.
+ */
+import {
+  closeSync,
+  createReadStream,
+  createWriteStream,
+  mkdirSync,
+  openSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { UsageError } from '../../fs/index.js';
+import { syncfs } from '../../fs/sys/syscalls.js';
+import { type Compression, decompress, detect } from './compression.js';
+import type { Layout } from './layout.js';
+import { parseConfig, parseManifest } from './manifest.js';
+import { type Descriptor, type Digest, type ImageConfig, MEDIA_TYPE } from './oci.js';
+import { unpackLayer } from './unpack.js';
+import { digestOf, type Expected, Verifier } from './verify.js';
+import { syncDirectory, type Workspace } from './workspace.js';
+
+/** What unpacked layers may measure, against archives that are small bombs. */
+export interface UnpackLimits {
+  readonly maxBytes: number;
+  readonly maxEntries: number;
+}
+
+const GIB = 1024 ** 3;
+export const DEFAULT_LIMITS: UnpackLimits = { maxBytes: 256 * GIB, maxEntries: 10_000_000 };
+
+export interface WriteOptions {
+  readonly limits?: UnpackLimits;
+  /** Called before a layer is unpacked. */
+  readonly onLayer?: (layer: { readonly number: number; readonly count: number }) => void;
+}
+
+const PRIVATE_FILE = 0o600;
+const DIRECTORY = 0o755;
+
+export interface Blob {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+}
+
+interface Unpacked {
+  readonly entries: number;
+  /** Bytes of file contents. */
+  readonly bytes: number;
+}
+
+/** An image that is to be shown, with the names it gets. */
+interface Addition {
+  readonly manifest: Descriptor;
+  readonly names: readonly string[];
+}
+
+export class Writer {
+  readonly layout: Layout;
+  readonly #workspace: Workspace;
+  readonly #options: WriteOptions;
+  readonly #blobs = new Map<Digest, string>();
+  readonly #layers = new Map<Digest, string>();
+  readonly #additions: Addition[] = [];
+
+  constructor(layout: Layout, workspace: Workspace, options: WriteOptions = {}) {
+    this.layout = layout;
+    this.#workspace = workspace;
+    this.#options = options;
+  }
+
+  get additions(): readonly Addition[] {
+    return this.#additions;
+  }
+
+  /** A path for a temporary file or directory; it is removed with the writer. */
+  temporary(): string {
+    return this.#workspace.path();
+  }
+
+  hasBlob(blob: Blob): boolean {
+    return this.#blobs.has(blob.digest) || this.layout.hasBlob(blob);
+  }
+
+  /** Where a blob's bytes are, new or stored. */
+  blobPath(digest: Digest): string {
+    return this.#blobs.get(digest) ?? this.layout.blobPath(digest);
+  }
+
+  /** Keeps what a stream carries. Throws `UsageError` if it is not what was expected. */
+  async addBlob(
+    source: Readable,
+    expected: Expected = { what: 'the blob' },
+    onBytes?: (bytes: number) => void,
+  ): Promise<Blob> {
+    const path = this.temporary();
+    const verifier = new Verifier(expected, onBytes);
+    await pipeline(source, verifier, createWriteStream(path, { flags: 'wx', mode: PRIVATE_FILE }));
+    const { digest, size } = verifier;
+    this.#blobs.set(digest, path);
+    return { digest, size };
+  }
+
+  addBytes(bytes: Buffer | string): Blob {
+    const content = Buffer.from(bytes);
+    const path = this.temporary();
+    writeFileSync(path, content, { flag: 'wx', mode: PRIVATE_FILE });
+    const digest = digestOf(content);
+    this.#blobs.set(digest, path);
+    return { digest, size: content.length };
+  }
+
+  /** How a blob is compressed, by its first bytes. */
+  async compressionOf({ digest }: Blob): Promise<Compression> {
+    return detect(this.blobPath(digest));
+  }
+
+  /** Unpacks a layer that is not there yet. Throws `UsageError` if the blob does not hold the layer `diffId`. */
+  async addLayer(blob: Blob, diffId: Digest): Promise<void> {
+    if (blob.digest === diffId && this.#hasLayer(diffId)) return;
+    const expected = { digest: diffId, what: `layer "${blob.digest}", unpacked,` };
+    const verifier = new Verifier(expected);
+    const source = await decompress(createReadStream(this.blobPath(blob.digest)));
+    if (this.#hasLayer(diffId)) {
+      await pipeline(source, verifier, discardAll);
+      return;
+    }
+    const directory = this.temporary();
+    mkdirSync(join(directory, 'diff'), { recursive: true, mode: DIRECTORY });
+    const { entries, bytes } = await this.#unpack(source, verifier, join(directory, 'diff'));
+    writeFileSync(join(directory, 'layer.json'), JSON.stringify({ bytes, entries, tar: verifier.size }));
+    this.#layers.set(diffId, directory);
+  }
+
+  /** Waits for both ends: nothing may still be writing when a failed writer's workspace is removed. */
+  async #unpack(source: Readable, verifier: Verifier, directory: string): Promise<Unpacked> {
+    const unpacking = unpackLayer(verifier, directory, this.#options.limits ?? DEFAULT_LIMITS).then(
+      (unpacked) => {
+        verifier.resume(); // what follows the end of the archive counts for the digest
+        return unpacked;
+      },
+      (error: Error) => {
+        verifier.destroy(error);
+        throw error;
+      },
+    );
+    const [flow, unpacked] = await Promise.allSettled([pipeline(source, verifier), unpacking]);
+    const failures = [flow, unpacked].flatMap((end) => (end.status === 'rejected' ? [end.reason] : []));
+    if (unpacked.status === 'rejected' || failures.length > 0) {
+      throw failures.find((failure) => failure instanceof UsageError) ?? failures[0];
+    }
+    return unpacked.value;
+  }
+
+  #hasLayer(diffId: Digest): boolean {
+    return this.#layers.has(diffId) || this.layout.hasLayer(diffId);
+  }
+
+  /** Adds an image whose configuration and layer blobs were added, and unpacks its layers. */
+  async addImage(manifest: Buffer, names: readonly string[]): Promise<ImageConfig> {
+    const blob = this.addBytes(manifest);
+    const what = `manifest "${blob.digest}"`;
+    const { config: described, layers, mediaType = MEDIA_TYPE.MANIFEST } = parseManifest(manifest, what);
+    const config = parseConfig(await this.#bytes(described), `configuration "${described.digest}"`);
+    const diffIds = config.rootfs.diff_ids;
+    if (diffIds.length !== layers.length) {
+      throw new UsageError(`${what} has ${layers.length} layers, its configuration ${diffIds.length}`);
+    }
+    if (!this.#isComplete(blob, layers, diffIds)) {
+      for (const [at, diffId] of diffIds.entries()) {
+        this.#options.onLayer?.({ number: at + 1, count: diffIds.length });
+        await this.addLayer(layers[at] as Descriptor, diffId);
+      }
+    }
+    this.#additions.push({ manifest: { mediaType, ...blob }, names });
+    return config;
+  }
+
+  /** Whether the store has the image with all its parts: then its layers were compared with their diffIDs before. */
+  #isComplete({ digest }: Blob, layers: readonly Blob[], diffIds: readonly Digest[]): boolean {
+    const isKnown = this.layout.index().manifests.some((entry) => entry.digest === digest);
+    const { layout } = this;
+    return (
+      isKnown && layers.every((layer) => layout.hasBlob(layer)) && diffIds.every((id) => layout.hasLayer(id))
+    );
+  }
+
+  /** The manifest of a stored image with this configuration; undefined if there is none. */
+  manifestOf(config: Digest): Buffer | undefined {
+    const [entry] = this.layout.manifestsOf(this.layout.index(), config);
+    return entry === undefined ? undefined : this.layout.readBlob(entry.digest);
+  }
+
+  async #bytes({ digest }: Blob): Promise<Buffer> {
+    return readFile(this.blobPath(digest));
+  }
+
+  /** Shows all that was added but the images themselves, in an order that never shows a part without its parts. */
+  publish(): void {
+    const fd = openSync(this.layout.root, 'r');
+    try {
+      syncfs(fd); // one call for many files
+    } finally {
+      closeSync(fd);
+    }
+    for (const [diffId, directory] of this.#layers) showLayer(directory, this.layout.layerPath(diffId));
+    for (const [digest, path] of this.#blobs) renameSync(path, this.layout.blobPath(digest));
+    syncDirectory(this.layout.path('layers'));
+    syncDirectory(this.layout.path('blobs', 'sha256'));
+  }
+}
+
+/** Another writer may have been faster; its layer is the same. */
+function showLayer(directory: string, target: string): void {
+  try {
+    renameSync(directory, target);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+  }
+}
+
+/** Lets a stream flow to its end. */
+async function discardAll(source: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of source);
+}
