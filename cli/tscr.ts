@@ -1,47 +1,46 @@
 #!/usr/bin/env node
-/** tscr: a container runtime on the union filesystem. */
-import { commitCommand } from './commands/commit.js';
-import { exportCommand } from './commands/export.js';
-import { historyCommand } from './commands/history.js';
-import { imageCommand } from './commands/image.js';
-import { imagesCommand } from './commands/images.js';
-import { importCommand } from './commands/import.js';
-import { infoCommand } from './commands/info.js';
-import { loadCommand } from './commands/load.js';
-import { rmiCommand } from './commands/rmi.js';
-import { saveCommand } from './commands/save.js';
-import { systemCommand } from './commands/system.js';
-import { tagCommand } from './commands/tag.js';
-import { diffCommand } from './commands/tscr-diff.js';
-import { inspectCommand } from './commands/tscr-inspect.js';
-import { unshareCommand } from './commands/unshare.js';
+/**
+ * tscr: a container runtime on the union filesystem.
+ *
+ * Rule: only the command that is named is loaded, so that a container starts without what builds images.
+ */
+import type { Command } from 'commander';
 import { newProgram, runProgram } from './program.js';
 
 /** docker's exit code for errors of the runtime itself. */
 const RUNTIME_ERROR = 125;
 
-const COMMANDS = [
-  loadCommand,
-  saveCommand,
-  importCommand,
-  exportCommand,
-  imagesCommand,
-  imageCommand,
-  tagCommand,
-  rmiCommand,
-  historyCommand,
-  inspectCommand,
-  diffCommand,
-  commitCommand,
-  systemCommand,
-  infoCommand,
-  unshareCommand,
-];
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  run: async () => (await import('./commands/run.js')).runCommand(),
+  ps: async () => (await import('./commands/ps.js')).psCommand(),
+  rm: async () => (await import('./commands/rm.js')).rmCommand(),
+  top: async () => (await import('./commands/top.js')).topCommand(),
+  load: async () => (await import('./commands/load.js')).loadCommand(),
+  save: async () => (await import('./commands/save.js')).saveCommand(),
+  import: async () => (await import('./commands/import.js')).importCommand(),
+  export: async () => (await import('./commands/export.js')).exportCommand(),
+  images: async () => (await import('./commands/images.js')).imagesCommand(),
+  image: async () => (await import('./commands/image.js')).imageCommand(),
+  tag: async () => (await import('./commands/tag.js')).tagCommand(),
+  rmi: async () => (await import('./commands/rmi.js')).rmiCommand(),
+  history: async () => (await import('./commands/history.js')).historyCommand(),
+  inspect: async () => (await import('./commands/tscr-inspect.js')).inspectCommand(),
+  diff: async () => (await import('./commands/tscr-diff.js')).diffCommand(),
+  commit: async () => (await import('./commands/commit.js')).commitCommand(),
+  bundle: async () => (await import('./commands/bundle.js')).bundleCommand(),
+  spec: async () => (await import('./commands/spec.js')).specCommand(),
+  system: async () => (await import('./commands/system.js')).systemCommand(),
+  info: async () => (await import('./commands/info.js')).infoCommand(),
+  unshare: async () => (await import('./commands/unshare.js')).unshareCommand(),
+};
 
+const argv = process.argv.slice(2);
 const program = newProgram('tscr', 'container runtime').option(
   '--root <dir>',
   'the store (default: TSCR_ROOT, else /var/lib/tscr for root and the data directory for others)',
 );
-for (const command of COMMANDS) program.addCommand(command());
+const named = Object.keys(COMMANDS).filter((name) => argv.includes(name));
+const only = argv[0] === 'help' || named.length === 0 ? Object.keys(COMMANDS) : named;
+for (const name of only) program.addCommand(await (COMMANDS[name] as () => Promise<Command>)());
 
-await runProgram(program, process.argv.slice(2), RUNTIME_ERROR);
+await runProgram(program, argv, RUNTIME_ERROR);

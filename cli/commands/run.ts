@@ -4,7 +4,9 @@ import { UsageError } from '../../fs/index.js';
 import { runBundleDirectory } from '../../runtime/container/bundle.js';
 import { DRIVERS, type Driver } from '../../runtime/container/record.js';
 import { type RunOptions, runDirectory, runImage } from '../../runtime/container/run.js';
-import { Store } from '../../runtime/image/store.js';
+import type { Store } from '../../runtime/image/store.js';
+import { collect } from '../output.js';
+import { storeOf } from '../storage.js';
 
 interface Options {
   readonly interactive?: true;
@@ -31,7 +33,6 @@ interface Options {
 }
 
 export function runCommand(): Command {
-  const many = (value: string, all: readonly string[]): string[] => [...all, value];
   return new Command('run')
     .description('run a command in a new container')
     .argument('[image]', 'the image; with --rootfs or --bundle, the first word of the command')
@@ -39,16 +40,16 @@ export function runCommand(): Command {
     .option('-i, --interactive', 'give the command our standard input')
     .option('--rm', 'remove the container when it ends')
     .option('--name <name>', 'the name of the container')
-    .option('-e, --env <name[=value]>', 'set a variable', many, [])
-    .option('--env-file <file>', 'read variables from a file', many, [])
+    .option('-e, --env <name[=value]>', 'set a variable', collect, [])
+    .option('--env-file <file>', 'read variables from a file', collect, [])
     .option('-w, --workdir <dir>', 'the working directory')
     .option('-u, --user <user[:group]>', 'names or ids')
-    .option('--group-add <group>', 'one more group', many, [])
+    .option('--group-add <group>', 'one more group', collect, [])
     .option('--hostname <name>', 'the name of the host in the container')
     .option('--entrypoint <command>', "instead of the image's; empty for none")
-    .option('-v, --volume <src:dst[:opts]>', 'show a directory or file of the host', many, [])
-    .option('--mount <type=bind,...>', 'the same in words; or type=tmpfs', many, [])
-    .option('--tmpfs <dst[:opts]>', 'an empty directory in memory', many, [])
+    .option('-v, --volume <src:dst[:opts]>', 'show a directory or file of the host', collect, [])
+    .option('--mount <type=bind,...>', 'the same in words; or type=tmpfs', collect, [])
+    .option('--tmpfs <dst[:opts]>', 'an empty directory in memory', collect, [])
     .option('--read-only', "make the container's root read-only")
     .option('--rootfs <dir>', 'run in a directory as it is, without an image')
     .option('--bundle <dir>', 'run an OCI bundle as its config.json says')
@@ -62,7 +63,6 @@ export function runCommand(): Command {
     .addOption(
       new Option('--pull <when>', 'get a missing image').choices(['missing', 'never']).default('missing'),
     )
-    .option('--root <dir>', 'where images and containers are kept')
     .passThroughOptions()
     .action(run);
 }
@@ -70,15 +70,17 @@ export function runCommand(): Command {
 async function run(
   image: string | undefined,
   command: readonly string[],
-  options: Options & { root?: string },
+  options: Options,
+  self: Command,
 ): Promise<void> {
-  process.exitCode = await exitCodeOf(image, command, options);
+  process.exitCode = await exitCodeOf(image, command, options, storeOf(self));
 }
 
 function exitCodeOf(
   image: string | undefined,
   command: readonly string[],
-  options: Options & { root?: string },
+  options: Options,
+  store: Store,
 ): Promise<number> {
   const { rootfs, bundle } = options;
   if (bundle !== undefined) {
@@ -91,7 +93,7 @@ function exitCodeOf(
     return runDirectory(rootfs, runOptions(words, options));
   }
   if (image === undefined) throw new UsageError('name an image, or a directory with --rootfs or --bundle');
-  return runImage(Store.open(options.root), image, runOptions(command, options));
+  return runImage(store, image, runOptions(command, options));
 }
 
 function runOptions(command: readonly string[], options: Options): RunOptions {

@@ -19,6 +19,7 @@ import { directoryAt } from '../../fs/union/stack.js';
 import type { ExecutionConfig, StoredImage } from '../image/oci.js';
 import type { Store } from '../image/store.js';
 import { runBundle } from './bundle.js';
+import { commandOf } from './command.js';
 import { containerSpec, type ProcessRequest } from './container-spec.js';
 import { clearLeftovers, createContainer, directoryOf, endContainer, shortId } from './containers.js';
 import { environmentOf } from './environment.js';
@@ -104,7 +105,7 @@ function recordOf(
     name: options.name ?? `${nameOf(reference)}-${shortId(id)}`,
     image: { id: image.id, reference },
     created: new Date().toISOString(),
-    command: commandOf(image, reference, options),
+    command: commandOf(image.config.config ?? {}, reference, options),
     config: { ...image.config.config },
     driver: options.driver,
     autoRemove: options.autoRemove,
@@ -120,20 +121,6 @@ function recordOf(
 /** The last part of a reference, for a container that nobody named. */
 const nameOf = (reference: string): string =>
   /([a-z0-9._-]+)(?:[:@][^/]*)?$/.exec(reference)?.[1] ?? 'container';
-
-/** The image's entrypoint and command, or what replaces them: a new entrypoint drops the image's command. */
-function commandOf(
-  { config }: StoredImage,
-  reference: string,
-  { entrypoint, command }: RunOptions,
-): string[] {
-  const { Entrypoint, Cmd } = config.config ?? {};
-  const first = entrypoint === undefined ? (Entrypoint ?? []) : entrypoint === '' ? [] : [entrypoint];
-  const rest = command.length > 0 || entrypoint !== undefined ? command : (Cmd ?? []);
-  const all = [...first, ...rest];
-  if (all.length === 0) throw new UsageError(`image "${reference}" names no command; give one`);
-  return all;
-}
 
 async function supervise(
   root: string,
@@ -153,7 +140,14 @@ async function supervise(
   try {
     const process = processOf(rootfs.path, image.config.config ?? {}, record.command, hostname, options);
     const { readOnly, network, noPivot, interactive } = options;
-    const spec = containerSpec({ process, hostname, mounts: [...own, ...mounts], readOnly, network, rootPath: rootfs.path });
+    const spec = containerSpec({
+      process,
+      hostname,
+      mounts: [...own, ...mounts],
+      readOnly,
+      network,
+      rootPath: rootfs.path,
+    });
     const stdin = interactive ? 'inherit' : 'ignore';
     return await runBundle({ spec, root: rootfs.path, stdin, noPivot, onStarted });
   } finally {
