@@ -61,7 +61,9 @@ export const MS = {
   NOATIME: 1024,
   NODIRATIME: 2048,
   BIND: 4096,
+  MOVE: 8192,
   REC: 16384,
+  UNBINDABLE: 1 << 17,
   PRIVATE: 1 << 18,
   SLAVE: 1 << 19,
   SHARED: 1 << 20,
@@ -71,9 +73,30 @@ export const MNT_DETACH = 2;
 
 /** open_tree(2), mount_setattr(2). */
 export const OPEN_TREE_CLONE = 1;
-export const MOUNT_ATTR = { RDONLY: 0x1, NOATIME: 0x10 } as const;
+export const MOUNT_ATTR = {
+  RDONLY: 0x1,
+  NOSUID: 0x2,
+  NODEV: 0x4,
+  NOEXEC: 0x8,
+  ATIME: 0x70,
+  NOATIME: 0x10,
+  STRICTATIME: 0x20,
+  NODIRATIME: 0x80,
+  NOSYMFOLLOW: 0x200000,
+} as const;
 
-export const CLONE = { FS: 0x200, NEWNS: 0x20000 } as const;
+/** openat2(2). */
+export const RESOLVE = { NO_MAGICLINKS: 0x02, NO_SYMLINKS: 0x04, IN_ROOT: 0x10 } as const;
+
+export const CLONE = {
+  FS: 0x200,
+  NEWNS: 0x20000,
+  NEWCGROUP: 0x2000000,
+  NEWUTS: 0x4000000,
+  NEWIPC: 0x8000000,
+  NEWPID: 0x20000000,
+  NEWNET: 0x40000000,
+} as const;
 export const LOCK = { SH: 1, EX: 2, NB: 4, UN: 8 } as const;
 
 /** inotify(7) event and watch bits. */
@@ -94,7 +117,16 @@ export const IN = {
 } as const;
 
 /** prctl(2) operations. */
-export const PR = { SET_SECUREBITS: 28, SET_IO_FLUSHER: 57 } as const;
+export const PR = {
+  SET_PDEATHSIG: 1,
+  SET_KEEPCAPS: 8,
+  CAPBSET_DROP: 24,
+  SET_SECUREBITS: 28,
+  SET_NO_NEW_PRIVS: 38,
+  CAP_AMBIENT: 47,
+  SET_IO_FLUSHER: 57,
+} as const;
+export const PR_CAP_AMBIENT = { RAISE: 2, CLEAR_ALL: 4 } as const;
 /** capabilities(7): changing the filesystem uid does not touch the capability sets. */
 export const SECBIT_NO_SETUID_FIXUP = 1 << 2;
 

@@ -30,6 +30,15 @@ function bind<F>(prototype: string): F {
   return libc.func(prototype) as unknown as F;
 }
 
+/** A value that is made when it is first asked for. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
 type GetXattr = (path: Pointer, name: Pointer, value: Pointer, size: Int) => Int64;
 type SetXattr = (path: Pointer, name: Pointer, value: Pointer, size: Int, flags: Int) => Int;
 type ListXattr = (path: Pointer, list: Pointer, size: Int) => Int64;
@@ -159,6 +168,62 @@ export const native = {
     (number: Int64, fd: Int, path: Pointer, flags: Int64, data: Pointer, size: Int64) => Int64
   >('int64_t syscall(long number, long fd, void *path, ulong flags, void *data, ulong size)'),
 } as const;
+
+/**
+ * What only the start of a container needs: bound at the first call, so that other programs do not pay for it.
+ */
+export const processNative = once(() => ({
+  setns: bind<(fd: Int, type: Int) => Int>('int setns(int fd, int type)'),
+  pivot_root: bind<(root: Pointer, old: Pointer) => Int>('int pivot_root(void *new_root, void *put_old)'),
+  fchdir: bind<(fd: Int) => Int>('int fchdir(int fd)'),
+  getcwd: bind<(buf: Pointer, size: Int) => Int64>('uintptr_t getcwd(void *buf, size_t size)'),
+  sethostname: bind<(name: Pointer, length: Int) => Int>('int sethostname(void *name, size_t length)'),
+  setdomainname: bind<(name: Pointer, length: Int) => Int>('int setdomainname(void *name, size_t length)'),
+  setgroups: bind<(count: Int, groups: Pointer) => Int>('int setgroups(size_t count, void *groups)'),
+  setresgid: bind<(real: Int, effective: Int, saved: Int) => Int>('int setresgid(uint r, uint e, uint s)'),
+  setresuid: bind<(real: Int, effective: Int, saved: Int) => Int>('int setresuid(uint r, uint e, uint s)'),
+  capset: bind<(header: Pointer, data: Pointer) => Int>('int capset(void *header, void *data)'),
+  prlimit: bind<(pid: Int, resource: Int, limit: Pointer, old: Pointer) => Int>(
+    'int prlimit(int pid, int resource, void *limit, void *old)',
+  ),
+  signal: bind<(number: Int, handler: Pointer) => Int64>('intptr_t signal(int number, void *handler)'),
+  sigprocmask: bind<(how: Int, set: Pointer, old: Pointer) => Int>(
+    'int sigprocmask(int how, void *set, void *old)',
+  ),
+  socket: bind<(domain: Int, type: Int, protocol: Int) => Int>('int socket(int domain, int type, int protocol)'),
+  memfd_create: bind<(name: Pointer, flags: Int) => Int>('int memfd_create(void *name, uint flags)'),
+  execve: bind<(path: Pointer, argv: Pointer, envp: Pointer) => Int>(
+    'int execve(void *path, void *argv, void *envp)',
+  ),
+}));
+
+const LIBSECCOMP = 'libseccomp.so.2';
+
+/** libseccomp's functions, seccomp(3) ...; undefined where the library is not installed. */
+export const seccompNative = once(() => {
+  let library: ReturnType<typeof koffi.load>;
+  try {
+    library = koffi.load(LIBSECCOMP);
+  } catch {
+    return undefined;
+  }
+  const from = <F>(prototype: string): F => library.func(prototype) as unknown as F;
+  return {
+    init: from<(action: Int) => Int64>('uintptr_t seccomp_init(uint32_t action)'),
+    release: from<(context: Int64) => void>('void seccomp_release(uintptr_t context)'),
+    arch_resolve_name: from<(name: Pointer) => Int>('uint32_t seccomp_arch_resolve_name(void *name)'),
+    arch_native: from<() => Int>('uint32_t seccomp_arch_native()'),
+    arch_exist: from<(context: Int64, arch: Int) => Int>('int seccomp_arch_exist(uintptr_t context, uint32_t arch)'),
+    arch_add: from<(context: Int64, arch: Int) => Int>('int seccomp_arch_add(uintptr_t context, uint32_t arch)'),
+    syscall_resolve_name_arch: from<(arch: Int, name: Pointer) => Int>(
+      'int seccomp_syscall_resolve_name_arch(uint32_t arch, void *name)',
+    ),
+    rule_add_array: from<(context: Int64, action: Int, call: Int, count: Int, comparisons: Pointer) => Int>(
+      'int seccomp_rule_add_array(uintptr_t context, uint32_t action, int call, uint count, void *comparisons)',
+    ),
+    export_bpf: from<(context: Int64, fd: Int) => Int>('int seccomp_export_bpf(uintptr_t context, int fd)'),
+  };
+});
 
 /** errno of the last failed call on this thread. */
 export const errno: () => number = koffi.errno;

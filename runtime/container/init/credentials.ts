@@ -1,0 +1,88 @@
+/**
+ * What the command may do: ids, capabilities, limits.
+ *
+ * Order, as in runc's finalizeNamespace: the bounding set goes first, while CAP_SETPCAP is there; capabilities are kept
+ * over the change of ids and then set; ambient ones come last, since they must be permitted and inheritable.
+ */
+import { PR } from '../../../fs/sys/constants.js';
+import { E, Errno } from '../../../fs/sys/errno.js';
+import {
+  capset,
+  clearAmbientCapabilities,
+  dropBoundingCapability,
+  getrlimit,
+  type Limit,
+  prctl,
+  raiseAmbientCapability,
+  setgid,
+  setgroups,
+  setrlimit,
+  setuid,
+} from '../../../fs/sys/process.js';
+import { capabilityMask } from '../capabilities.js';
+import { RLIMITS } from '../rlimits.js';
+import type { CapabilitiesSpec, RlimitSpec, UserSpec } from '../runtime-spec.js';
+import { step } from './failure.js';
+
+const MAX_CAPABILITIES = 64;
+const RLIM_INFINITY = 2n ** 64n - 1n;
+
+/** Drops every capability that the bounding set does not name, those without a name too. */
+export function limitCapabilities({ bounding }: CapabilitiesSpec): void {
+  const kept = capabilityMask(bounding);
+  for (let number = 0; number < MAX_CAPABILITIES; number++) {
+    if ((kept & (1n << BigInt(number))) === 0n && !dropBoundingCapability(number)) return;
+  }
+}
+
+/** Takes on the user's ids; capabilities stay for `setCapabilities`. */
+export function becomeUser({ uid, gid, additionalGids = [] }: UserSpec): void {
+  step(`cannot become user ${uid}:${gid}`, () => {
+    prctl(PR.SET_KEEPCAPS, 1);
+    setgroups(additionalGids);
+    setgid(gid);
+    setuid(uid);
+    prctl(PR.SET_KEEPCAPS, 0);
+  });
+}
+
+export function setCapabilities(sets: CapabilitiesSpec): void {
+  step('cannot set capabilities', () => {
+    capset({
+      effective: capabilityMask(sets.effective),
+      permitted: capabilityMask(sets.permitted),
+      inheritable: capabilityMask(sets.inheritable),
+    });
+    clearAmbientCapabilities();
+    const ambient = capabilityMask(sets.ambient);
+    for (let number = 0; number < MAX_CAPABILITIES; number++) {
+      if ((ambient & (1n << BigInt(number))) !== 0n) raiseAmbientCapability(number);
+    }
+  });
+}
+
+/** JSON numbers are doubles: 2^64 - 1 arrives as 2^64. */
+function limitValue(value: number): bigint {
+  const wide = BigInt(value);
+  return wide < RLIM_INFINITY ? wide : RLIM_INFINITY;
+}
+
+const smaller = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+
+/** Sets the limits; those that this process may not raise are clamped to its own, with a warning. */
+export function setLimits(limits: readonly RlimitSpec[], warn: (message: string) => void): void {
+  for (const { type, soft, hard } of limits) {
+    const resource = RLIMITS[type] ?? -1;
+    const wanted: Limit = { soft: limitValue(soft), hard: limitValue(hard) };
+    step(`cannot set ${type}`, () => {
+      try {
+        setrlimit(resource, wanted);
+      } catch (error) {
+        if (!(error instanceof Errno) || error.code !== E.EPERM) throw error;
+        const { hard: most } = getrlimit(resource);
+        setrlimit(resource, { soft: smaller(wanted.soft, most), hard: smaller(wanted.hard, most) });
+        warn(`${type} is limited to ${most}, the limit of this process`);
+      }
+    });
+  }
+}

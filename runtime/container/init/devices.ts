@@ -1,0 +1,84 @@
+/**
+ * The nodes and links of /dev that every program expects.
+ *
+ * Rules: an image's entry of the same name gives way. Where the kernel refuses mknod(2), the host's node is bound.
+ * Compare with config-linux.md, "Default Devices", and runc's createDevices, setupDevSymlinks.
+ */
+import { existsSync } from 'node:fs';
+import { posix } from 'node:path';
+import { AT, O, S } from '../../../fs/sys/constants.js';
+import { E, Errno, unless } from '../../../fs/sys/errno.js';
+import { cloneTree, moveMount } from '../../../fs/sys/mount-api.js';
+import { close, fchmodat, fchownat, mknodat, openat, symlinkat, unlinkat } from '../../../fs/sys/syscalls.js';
+import type { DeviceSpec } from '../runtime-spec.js';
+import { bytes, step } from './failure.js';
+import { makeDirectory } from './in-root.js';
+
+const EVERYBODY = 0o666;
+
+/** Numbers from the kernel's devices.txt. */
+const DEVICES: readonly DeviceSpec[] = [
+  { path: '/dev/null', type: 'c', major: 1, minor: 3 },
+  { path: '/dev/zero', type: 'c', major: 1, minor: 5 },
+  { path: '/dev/full', type: 'c', major: 1, minor: 7 },
+  { path: '/dev/random', type: 'c', major: 1, minor: 8 },
+  { path: '/dev/urandom', type: 'c', major: 1, minor: 9 },
+  { path: '/dev/tty', type: 'c', major: 5, minor: 0 },
+];
+
+const LINKS: Readonly<Record<string, string>> = {
+  fd: '/proc/self/fd',
+  stdin: '/proc/self/fd/0',
+  stdout: '/proc/self/fd/1',
+  stderr: '/proc/self/fd/2',
+  ptmx: 'pts/ptmx',
+  ...(existsSync('/proc/kcore') && { core: '/proc/kcore' }),
+};
+
+const TYPES = { c: S.IFCHR, u: S.IFCHR, b: S.IFBLK, p: S.IFIFO } as const;
+
+/** Runs `make`; if there is such an entry already, removes it and tries again. */
+function replacing(directory: number, name: string, make: () => void): void {
+  if (unless([E.EEXIST], () => (make(), true)) === true) return;
+  unlinkat(directory, name);
+  make();
+}
+
+function makeNode(directory: number, name: string, device: DeviceSpec): void {
+  const { type, major = 0, minor = 0, fileMode = EVERYBODY, uid = 0, gid = 0 } = device;
+  try {
+    replacing(directory, name, () => mknodat(directory, name, TYPES[type], major, minor));
+  } catch (error) {
+    if (!(error instanceof Errno) || error.code !== E.EPERM) throw error;
+    return bindNode(directory, name, device.path);
+  }
+  fchownat(directory, name, uid, gid);
+  fchmodat(directory, name, fileMode);
+}
+
+function bindNode(directory: number, name: string, path: string): void {
+  close(openat(directory, name, O.CREAT | O.NOFOLLOW, 0));
+  const target = openat(directory, name, O.PATH | O.NOFOLLOW);
+  const node = cloneTree(AT.FDCWD, bytes(path), false);
+  moveMount(node, target);
+  close(node);
+  close(target);
+}
+
+/** Makes the default devices, those of the specification, and the links. */
+export function makeDevices(root: number, more: readonly DeviceSpec[]): void {
+  for (const device of [...DEVICES, ...more]) {
+    step(`cannot make device "${device.path}"`, () => {
+      const directory = makeDirectory(root, bytes(posix.dirname(device.path)));
+      makeNode(directory, bytes(posix.basename(device.path)), device);
+      close(directory);
+    });
+  }
+  const directory = makeDirectory(root, '/dev');
+  for (const [name, target] of Object.entries(LINKS)) {
+    step(`cannot make "/dev/${name}"`, () =>
+      replacing(directory, name, () => symlinkat(target, directory, name)),
+    );
+  }
+  close(directory);
+}

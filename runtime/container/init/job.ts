@@ -1,0 +1,35 @@
+/**
+ * What the supervisor and the init stage say to each other over one socket pair.
+ *
+ *     supervisor                              init stage (PID 1)
+ *        job, one line of JSON  ----------->  namespaces, mounts, pivot_root ...
+ *        <-----------  warnings, one line each
+ *        <-----------  "ready"                execve(2) follows
+ *        <-----------  end of file            the command runs: the descriptor closed itself
+ *        <-----------  failure                instead of the end: one line, then the stage exits
+ *
+ * Rule: an end of file without "ready" means that the stage died.
+ */
+import type { RuntimeSpec } from '../runtime-spec.js';
+
+/** The descriptor under which the init stage finds its end. */
+export const CHANNEL = 3;
+
+/** Docker's exit codes for what never ran. */
+export const EXIT = { RUNTIME_ERROR: 125, NOT_EXECUTABLE: 126, NOT_FOUND: 127 } as const;
+
+export interface Job {
+  readonly spec: RuntimeSpec;
+  /** Absolute path of the root. */
+  readonly root: string;
+  readonly noPivot: boolean;
+  /** The filter's program in base64 and its flags. */
+  readonly seccomp?: { readonly program: string; readonly flags: number };
+  /** Soft RLIMIT_NOFILE for a specification that sets none. */
+  readonly openFiles: number;
+}
+
+export type Report =
+  | { readonly kind: 'warning'; readonly message: string }
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'failure'; readonly message: string; readonly exitCode: number };

@@ -1,0 +1,135 @@
+/**
+ * The init stage: PID 1 of a new container, until it becomes the command.
+ *
+ * It runs in a pid namespace that the supervisor made, gets its job through the channel (`job.ts`), and does what has
+ * to be done from inside, in runc's order (linuxStandardInit.Init):
+ *
+ *     keyring, namespaces, network       namespaces.ts
+ *     root, mounts, devices, pivot_root  root.ts, mounts.ts, devices.ts
+ *     hostname, sysctls, read-only and masked paths
+ *     limits, no_new_privs, ids, capabilities, seccomp
+ *     descriptors, signals, execve(2)    execute.ts
+ *
+ * Rules: everything is synchronous and on the main thread. Nothing is undone on failure: the process ends, and its
+ * namespaces with it.
+ */
+import { readSync, writeFileSync, writeSync } from 'node:fs';
+import { PR } from '../../../fs/sys/constants.js';
+import * as self from '../../../fs/sys/process.js';
+import { close, umask } from '../../../fs/sys/syscalls.js';
+import { becomeUser, limitCapabilities, setCapabilities, setLimits } from './credentials.js';
+import { makeDevices } from './devices.js';
+import { enterDirectory } from './directory.js';
+import { environmentOf, execute } from './execute.js';
+import { bytes, Failure, step } from './failure.js';
+import { makeReadOnly, makeRootReadOnly, mask } from './hidden.js';
+import { CHANNEL, EXIT, type Job, type Report } from './job.js';
+import { makeMounts } from './mounts.js';
+import { enterNamespaces } from './namespaces.js';
+import { enterRoot, openRoot } from './root.js';
+import { adoptStreams } from './streams.js';
+
+const CHUNK = 65536;
+const NEWLINE = 0x0a;
+const DEFAULT_UMASK = 0o022;
+const SIGKILL = 9;
+
+function receiveJob(): Job {
+  const chunks: Buffer[] = [];
+  for (;;) {
+    const chunk = Buffer.alloc(CHUNK);
+    const count = readSync(CHANNEL, chunk);
+    if (count === 0) process.exit(EXIT.RUNTIME_ERROR); // the supervisor is gone
+    chunks.push(chunk.subarray(0, count));
+    if (chunk[count - 1] === NEWLINE) return JSON.parse(Buffer.concat(chunks).toString()) as Job;
+  }
+}
+
+function report(message: Report): void {
+  writeSync(CHANNEL, `${JSON.stringify(message)}\n`);
+}
+
+const warn = (message: string): void => report({ kind: 'warning', message });
+
+function buildRoot({ spec, root, noPivot }: Job): void {
+  const { linux } = spec;
+  const fd = openRoot(root, linux.rootfsPropagation);
+  makeMounts(fd, spec.mounts ?? [], linux.namespaces.some(({ type }) => type === 'cgroup'));
+  makeDevices(fd, linux.devices ?? []);
+  enterRoot(fd, noPivot);
+  close(fd);
+}
+
+function writeSysctls(sysctls: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(sysctls)) {
+    try {
+      writeFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, value, { flag: 'r+' });
+    } catch (error) {
+      throw new Failure(`cannot set sysctl "${name}" to "${value}": ${(error as NodeJS.ErrnoException).code}`);
+    }
+  }
+}
+
+function setOomScore(score: number): void {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', String(score), { flag: 'r+' });
+  } catch (error) {
+    throw new Failure(`cannot set oomScoreAdj to ${score}: ${(error as NodeJS.ErrnoException).code}`);
+  }
+}
+
+function finishRoot({ spec }: Job): void {
+  if (spec.hostname !== undefined) self.sethostname(bytes(spec.hostname));
+  if (spec.domainname !== undefined) self.setdomainname(bytes(spec.domainname));
+  writeSysctls(spec.linux.sysctl ?? {});
+  makeReadOnly(spec.linux.readonlyPaths ?? []);
+  mask(spec.linux.maskedPaths ?? []);
+}
+
+/** Loading a filter takes no_new_privs or CAP_SYS_ADMIN: without the first, it comes before the second is dropped. */
+function dropPrivileges({ spec: { process }, seccomp }: Job): void {
+  const { capabilities = {}, noNewPrivileges = false, user } = process;
+  const load = (): void => {
+    if (seccomp === undefined) return;
+    const program = Buffer.from(seccomp.program, 'base64');
+    step('cannot load the system call filter', () => self.loadSeccompFilter(program, seccomp.flags));
+  };
+  if (noNewPrivileges) self.prctl(PR.SET_NO_NEW_PRIVS, 1);
+  else load();
+  limitCapabilities(capabilities);
+  const entered = enterDirectory(process.cwd, 'as root');
+  becomeUser(user);
+  if (!entered) enterDirectory(process.cwd, 'as the user');
+  setCapabilities(capabilities);
+  if (noNewPrivileges) load();
+}
+
+function start(job: Job): never {
+  const { spec } = job;
+  umask(0);
+  self.joinSessionKeyring();
+  enterNamespaces(spec.linux.namespaces);
+  if (spec.process.oomScoreAdj !== undefined) setOomScore(spec.process.oomScoreAdj);
+  buildRoot(job);
+  finishRoot(job);
+  adoptStreams(spec.process.user);
+  const environment = environmentOf(spec.process);
+  if (spec.root.readonly === true) makeRootReadOnly();
+  setLimits([{ type: 'RLIMIT_NOFILE', ...job.openFiles }, ...(spec.process.rlimits ?? [])], warn);
+  umask(spec.process.user.umask ?? DEFAULT_UMASK);
+  dropPrivileges(job);
+  self.prctl(PR.SET_PDEATHSIG, SIGKILL); // a change of ids clears it
+  report({ kind: 'ready' }); // fails if the supervisor died before the line above
+  self.keepBelow(CHANNEL);
+  self.resetSignals();
+  return execute(spec.process.args, environment);
+}
+
+try {
+  start(receiveJob());
+} catch (error) {
+  const { message } = error as Error;
+  const exitCode = error instanceof Failure ? error.exitCode : EXIT.RUNTIME_ERROR;
+  report({ kind: 'failure', message, exitCode });
+  process.exit(exitCode);
+}

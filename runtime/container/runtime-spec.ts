@@ -1,0 +1,125 @@
+/**
+ * The configuration of a container: config.json of the OCI runtime specification v1.2, as far as it is honoured.
+ *
+ * Rule: field names are the specification's (config.md, config-linux.md). What is not named here is refused or
+ * reported by `check-spec.ts`, never silently left out where it would protect something.
+ */
+
+export interface RuntimeSpec {
+  readonly ociVersion: string;
+  readonly process: ProcessSpec;
+  readonly root: RootSpec;
+  readonly hostname?: string;
+  readonly domainname?: string;
+  readonly mounts?: readonly MountSpec[];
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly linux: LinuxSpec;
+}
+
+export interface RootSpec {
+  /** Absolute, or relative to the bundle. */
+  readonly path: string;
+  readonly readonly?: boolean;
+}
+
+export interface ProcessSpec {
+  readonly terminal?: boolean;
+  readonly user: UserSpec;
+  readonly args: readonly string[];
+  /** NAME=VALUE. */
+  readonly env?: readonly string[];
+  /** Absolute. */
+  readonly cwd: string;
+  readonly capabilities?: CapabilitiesSpec;
+  readonly rlimits?: readonly RlimitSpec[];
+  readonly noNewPrivileges?: boolean;
+  /** -1000 to 1000, proc_pid_oom_score_adj(5). */
+  readonly oomScoreAdj?: number;
+}
+
+export interface UserSpec {
+  readonly uid: number;
+  readonly gid: number;
+  readonly umask?: number;
+  readonly additionalGids?: readonly number[];
+}
+
+export const CAPABILITY_SETS = ['bounding', 'effective', 'inheritable', 'permitted', 'ambient'] as const;
+/** Names such as "CAP_CHOWN". */
+export type CapabilitiesSpec = Partial<Readonly<Record<(typeof CAPABILITY_SETS)[number], readonly string[]>>>;
+
+export interface RlimitSpec {
+  /** Such as "RLIMIT_NOFILE". */
+  readonly type: string;
+  readonly soft: number;
+  readonly hard: number;
+}
+
+export interface MountSpec {
+  /** Absolute, inside the root. */
+  readonly destination: string;
+  readonly type?: string;
+  readonly source?: string;
+  readonly options?: readonly string[];
+}
+
+export interface LinuxSpec {
+  readonly namespaces: readonly NamespaceSpec[];
+  readonly devices?: readonly DeviceSpec[];
+  readonly sysctl?: Readonly<Record<string, string>>;
+  readonly seccomp?: SeccompSpec;
+  readonly maskedPaths?: readonly string[];
+  readonly readonlyPaths?: readonly string[];
+  readonly rootfsPropagation?: string;
+  /** Not applied. */
+  readonly cgroupsPath?: string;
+  /** Not applied. */
+  readonly resources?: Readonly<Record<string, unknown>>;
+}
+
+export const NAMESPACES = ['pid', 'network', 'mount', 'ipc', 'uts', 'cgroup'] as const;
+export type NamespaceType = (typeof NAMESPACES)[number];
+
+export interface NamespaceSpec {
+  readonly type: NamespaceType;
+  /** An existing one to join; absolute. */
+  readonly path?: string;
+}
+
+export interface DeviceSpec {
+  readonly type: 'c' | 'u' | 'b' | 'p';
+  readonly path: string;
+  readonly major?: number;
+  readonly minor?: number;
+  readonly fileMode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/** "SCMP_ACT_ERRNO" ... */
+export type SeccompAction = string;
+
+export interface SeccompSpec {
+  readonly defaultAction: SeccompAction;
+  readonly defaultErrnoRet?: number;
+  /** "SCMP_ARCH_X86_64" ... */
+  readonly architectures?: readonly string[];
+  /** "SECCOMP_FILTER_FLAG_LOG" ... */
+  readonly flags?: readonly string[];
+  readonly syscalls?: readonly SeccompRule[];
+}
+
+export interface SeccompRule {
+  readonly names: readonly string[];
+  readonly action: SeccompAction;
+  readonly errnoRet?: number;
+  readonly args?: readonly SeccompArgument[];
+}
+
+export interface SeccompArgument {
+  readonly index: number;
+  readonly value: number;
+  readonly valueTwo?: number;
+  /** "SCMP_CMP_EQ" ... */
+  readonly op: string;
+}
