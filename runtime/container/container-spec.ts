@@ -6,7 +6,7 @@
  * specification's conversion.md.
  */
 import { DEFAULT_CAPABILITIES, DEFAULT_MOUNTS, defaultSpec } from './default-spec.js';
-import type { RuntimeSpec } from './runtime-spec.js';
+import type { CapabilitiesSpec, RuntimeSpec } from './runtime-spec.js';
 import { defaultSeccomp } from './seccomp-default.js';
 import type { ContainerUser } from './users.js';
 import type { Mount } from './volumes.js';
@@ -63,7 +63,7 @@ export function containerSpec(request: SpecRequest): RuntimeSpec {
 }
 
 /** An ordinary user has none in effect, as after execve(2), but root in the container may still give them. */
-function capabilitiesOf(uid: number): RuntimeSpec['process']['capabilities'] {
+function capabilitiesOf(uid: number): CapabilitiesSpec {
   const all = DEFAULT_CAPABILITIES;
   return uid === 0 ? { bounding: all, effective: all, permitted: all } : { bounding: all };
 }

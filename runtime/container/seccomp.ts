@@ -88,8 +88,7 @@ const ALL_CALLS = 0xffffffff;
 function callRange(filter: SeccompFilter, token: number, names: readonly string[]): CallRange {
   const numbers = names.map((name) => filter.resolve(token, name) ?? 0);
   const last = Math.max(0, ...numbers);
-  if (token === X32)
-    return { audit: X86_64, first: X32_CALL, end: ALL_CALLS, last: (last | X32_CALL) >>> 0 };
+  if (token === X32) return { audit: X86_64, first: X32_CALL, end: ALL_CALLS, last: (last | X32_CALL) >>> 0 };
   return { audit: token, first: 0, end: token === X86_64 ? X32_CALL - 1 : ALL_CALLS, last };
 }
 

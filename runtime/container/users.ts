@@ -6,9 +6,9 @@
  * Compare user.GetExecUser in moby/sys/user, passwd(5), group(5).
  */
 import { UsageError } from '../../fs/index.js';
-import { AT, O } from '../../fs/sys/constants.js';
+import { AT, O, RESOLVE } from '../../fs/sys/constants.js';
 import { E, unless } from '../../fs/sys/errno.js';
-import { openat2, RESOLVE } from '../../fs/sys/mount-api.js';
+import { openat2 } from '../../fs/sys/mount-api.js';
 import { isRegular } from '../../fs/sys/stat.js';
 import { close, fstat, openat, pread } from '../../fs/sys/syscalls.js';
 import { toBytes } from '../../fs/union/stack.js';
@@ -92,7 +92,9 @@ function passwdEntry([name = '', , uidText = '', gidText = '', , home = '']: str
 
 function groupEntry([name = '', , gidText = '', members = '']: string[]): GroupEntry[] {
   const gid = idOf(gidText);
-  return name === '' || gid === undefined ? [] : [{ name, gid, members: members.split(',') }];
+  return name === '' || gid === undefined
+    ? []
+    : [{ name, gid, members: members.split(',').filter((member) => member !== '') }];
 }
 
 function idOf(text: string): number | undefined {

@@ -9,7 +9,13 @@ import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { AT, MOUNT_ATTR, O } from '../../../fs/sys/constants.js';
 import { E, unless } from '../../../fs/sys/errno.js';
-import { changeMount, cloneTree, type FilesystemOption, moveMount, newMount } from '../../../fs/sys/mount-api.js';
+import {
+  changeMount,
+  cloneTree,
+  type FilesystemOption,
+  moveMount,
+  newMount,
+} from '../../../fs/sys/mount-api.js';
 import { close, mkdirat, openat, symlinkat } from '../../../fs/sys/syscalls.js';
 
 const DIRECTORY_MODE = 0o755;
@@ -43,7 +49,9 @@ function hierarchies(): Hierarchy[] {
         return [{ type, mountpoint, options: [], own: below(root, own.get('') ?? '/') }];
       if (type !== 'cgroup') return [];
       const names = words.split(',').filter((word) => !WORDS_OF_EVERY_MOUNT.includes(word));
-      const named = [...own.keys()].find((key) => key !== '' && key.split(',').every((k) => names.includes(k)));
+      const named = [...own.keys()].find(
+        (key) => key !== '' && key.split(',').every((k) => names.includes(k)),
+      );
       const options = (named ?? '').split(',').map((word): FilesystemOption => {
         const [name = '', value] = word.split('=');
         return value === undefined ? [name] : [name, value];
@@ -61,8 +69,7 @@ function below(root: string, path: string): string {
 
 /** The mount's descriptor; undefined where the host's mount no longer shows the directory. */
 function showHierarchy(hierarchy: Hierarchy, attributes: number, namespace: boolean): number | undefined {
-  if (namespace)
-    return newMount(hierarchy.type, [['source', 'cgroup'], ...hierarchy.options], attributes);
+  if (namespace) return newMount(hierarchy.type, [['source', 'cgroup'], ...hierarchy.options], attributes);
   const own = join(hierarchy.mountpoint, hierarchy.own);
   const tree = unless([E.ENOENT], () => cloneTree(AT.FDCWD, own, false));
   if (tree !== undefined) changeMount(tree, { set: attributes });
@@ -78,7 +85,14 @@ export function mountCgroups(target: number, attributes: number, namespace: bool
     if (mount !== undefined) attach(mount, target);
     return close(target);
   }
-  const top = newMount('tmpfs', [['source', 'tmpfs'], ['mode', '755']], attributes & ~MOUNT_ATTR.RDONLY);
+  const top = newMount(
+    'tmpfs',
+    [
+      ['source', 'tmpfs'],
+      ['mode', '755'],
+    ],
+    attributes & ~MOUNT_ATTR.RDONLY,
+  );
   moveMount(top, target);
   close(target);
   for (const hierarchy of found) {

@@ -8,7 +8,13 @@
  */
 import { AT, MOUNT_ATTR, MS, S } from '../../../fs/sys/constants.js';
 import { E, Errno } from '../../../fs/sys/errno.js';
-import { changeMount, cloneTree, type FilesystemOption, moveMount, newMount } from '../../../fs/sys/mount-api.js';
+import {
+  changeMount,
+  cloneTree,
+  type FilesystemOption,
+  moveMount,
+  newMount,
+} from '../../../fs/sys/mount-api.js';
 import { close, fstat } from '../../../fs/sys/syscalls.js';
 import { type MountOptions, parseMountOptions } from '../mount-options.js';
 import type { MountSpec } from '../runtime-spec.js';
@@ -53,7 +59,11 @@ function makeMount(root: number, mount: MountSpec, cgroupNamespace: boolean): vo
   }
   const links = KERNEL_FILESYSTEMS.includes(mount.type ?? '') ? 'none' : 'inside';
   const target = makeDirectory(root, path, links);
-  const made = newMount(mount.type ?? 'none', filesystemOptions(mount, options, target), attributesOf(mount, options));
+  const made = newMount(
+    mount.type ?? 'none',
+    filesystemOptions(mount, options, target),
+    attributesOf(mount, options),
+  );
   place(made, target, options);
 }
 
@@ -63,8 +73,8 @@ function attributesOf(mount: MountSpec, { set }: MountOptions): number {
 
 /** A tmpfs without a mode takes that of the directory it covers. */
 function filesystemOptions(mount: MountSpec, options: MountOptions, target: number): FilesystemOption[] {
-  const data = options.data.map(([name, value]): FilesystemOption =>
-    value === undefined ? [bytes(name)] : [bytes(name), bytes(value)],
+  const data = options.data.map(
+    ([name, value]): FilesystemOption => (value === undefined ? [bytes(name)] : [bytes(name), bytes(value)]),
   );
   const source: FilesystemOption[] = mount.source === undefined ? [] : [['source', bytes(mount.source)]];
   const needsMode = mount.type === 'tmpfs' && !data.some(([name]) => name === 'mode');

@@ -68,7 +68,9 @@ const MOUNT_LINE = /^\S+ \S+ \S+ \/ (\S+) .*? - (?:proc|sysfs) /;
  */
 function moveOverRoot(root: number): void {
   fchdir(root);
-  const full = readFileSync('/proc/self/mountinfo', 'latin1').split('\n').flatMap((line) => MOUNT_LINE.exec(line)?.[1] ?? []);
+  const full = readFileSync('/proc/self/mountinfo', 'latin1')
+    .split('\n')
+    .flatMap((line) => MOUNT_LINE.exec(line)?.[1] ?? []);
   const own = `${getcwd()}/`;
   for (const mountpoint of full.filter((path) => !path.startsWith(own))) {
     unless([E.EINVAL, E.ENOENT], () => umount2(mountpoint, MNT_DETACH));
