@@ -18,6 +18,10 @@ need make make
 need python3 python3
 need sqlite3 sqlite3
 need tar tar
+need zstd zstd
+need skopeo skopeo
+need umoci umoci
+need podman podman
 need mkfs.ext4 e2fsprogs
 need mkfs.xfs xfsprogs
 need mkfs.btrfs btrfs-progs

@@ -1,6 +1,7 @@
 /** tscr diff: what a container, or an image's top layer, adds (A), changes (C) and deletes (D). */
 import { Command } from 'commander';
 import type { Stack } from '../../fs/union/stack.js';
+import { changesOf } from '../../runtime/container/changes.js';
 import { searchRecord } from '../../runtime/container/containers.js';
 import type { Store } from '../../runtime/image/store.js';
 import { printChanges } from '../changes.js';
@@ -20,7 +21,7 @@ function run(name: string, { json }: { json?: true }, command: Command): void {
 
 function stackOf(store: Store, name: string): Stack & { upper: string } {
   const record = searchRecord(store.root, name);
-  if (record !== undefined) return { upper: record.upper, lowers: [record.init, ...record.lowers] };
+  if (record !== undefined) return changesOf(record);
   const [upper = '', ...lowers] = [...store.find(name).layers].reverse();
   return { upper, lowers };
 }

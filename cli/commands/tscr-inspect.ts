@@ -33,11 +33,11 @@ function run(names: string[], { format, type }: Options, command: Command): void
 
 function ofAny(store: Store, name: string): ContainerDetails | ImageDetails {
   const record = searchRecord(store.root, name);
-  return record === undefined ? ofImage(store, name) : inspectContainer(record);
+  return record === undefined ? ofImage(store, name) : inspectContainer(store.root, record);
 }
 
 function ofContainer(store: Store, name: string): ContainerDetails {
-  return inspectContainer(findRecord(store.root, name));
+  return inspectContainer(store.root, findRecord(store.root, name));
 }
 
 function ofImage(store: Store, name: string): ImageDetails {

@@ -10,6 +10,7 @@ import { flatten } from '../../fs/union/flatten.js';
 import { viewOf } from '../../fs/union/view.js';
 import { packTree } from '../image/pack.js';
 import type { Store } from '../image/store.js';
+import { changesOf } from './changes.js';
 import type { ContainerRecord } from './record.js';
 
 /** Hands the tar to `use`. */
@@ -22,7 +23,7 @@ export async function exportContainer(
   return store.write(async (writer) => {
     const directory = writer.temporary();
     mkdirSync(directory);
-    const view = viewOf({ upper: record.upper, lowers: [record.init, ...record.lowers] });
+    const view = viewOf(changesOf(record));
     const to = openSync(directory, 'r');
     try {
       flatten(view, to);

@@ -90,7 +90,7 @@ class Loader {
   constructor(files: ArchiveFiles, writer: Writer, title: string) {
     this.#files = files;
     this.#writer = writer;
-    this.#title = title;
+    this.#title = title.toLowerCase();
   }
 
   async load(): Promise<LoadedImage[]> {

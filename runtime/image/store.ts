@@ -80,7 +80,7 @@ export class Store {
 
   /** Runs `use` while nothing is removed from the store: a container's record can be written for what was found. */
   async hold<T>(use: () => Promise<T> | T): Promise<T> {
-    return this.#locked('shared', use);
+    return existsSync(this.root) ? this.#locked('shared', use) : use();
   }
 
   /** Adds what `use` adds, all of it or, if it throws, nothing. */
@@ -102,6 +102,7 @@ export class Store {
   /** Gives an image one more name; it is taken from whatever has it. Throws `UsageError`. */
   async tag(text: string, name: string): Promise<void> {
     const full = formatReference(parseTag(name));
+    this.find(text);
     await this.#locked('shared', () =>
       this.#inWorkspace((workspace) => {
         const { manifest, manifestDigest } = this.find(text);
@@ -118,7 +119,10 @@ export class Store {
    * @param choose sees the images while nobody changes them; throws `UsageError` to refuse
    */
   async remove(choose: (images: readonly StoredImage[]) => Choice): Promise<Removal> {
-    if (!existsSync(this.root)) choose([]);
+    if (!existsSync(this.root)) {
+      choose([]);
+      return { untagged: [], images: [], layers: [], freed: 0 };
+    }
     return this.#locked('exclusive', () =>
       this.#inWorkspace(async (workspace) => {
         const { names, images } = choose(this.list());

@@ -70,6 +70,8 @@ export class Writer {
   readonly #options: WriteOptions;
   readonly #blobs = new Map<Digest, string>();
   readonly #layers = new Map<Digest, string>();
+  /** What images are made of; other files of an archive are not kept. */
+  readonly #needed = new Set<Digest>();
   readonly #additions: Addition[] = [];
 
   constructor(layout: Layout, workspace: Workspace, options: WriteOptions = {}) {
@@ -170,6 +172,7 @@ export class Writer {
     const blob = this.addBytes(manifest);
     const what = `manifest "${blob.digest}"`;
     const { config: described, layers, mediaType = MEDIA_TYPE.MANIFEST } = parseManifest(manifest, what);
+    for (const { digest } of [blob, described, ...layers]) this.#needed.add(digest);
     const config = parseConfig(await this.#bytes(described), `configuration "${described.digest}"`);
     const diffIds = config.rootfs.diff_ids;
     if (diffIds.length !== layers.length) {
@@ -213,7 +216,9 @@ export class Writer {
       closeSync(fd);
     }
     for (const [diffId, directory] of this.#layers) showLayer(directory, this.layout.layerPath(diffId));
-    for (const [digest, path] of this.#blobs) renameSync(path, this.layout.blobPath(digest));
+    for (const [digest, path] of this.#blobs) {
+      if (this.#needed.has(digest)) renameSync(path, this.layout.blobPath(digest));
+    }
     syncDirectory(this.layout.path('layers'));
     syncDirectory(this.layout.path('blobs', 'sha256'));
   }

@@ -87,6 +87,31 @@ describe('image archives', function () {
     assert.equal(shop.inspect<Details>('app:one', 'piped').Id, shop.inspect<Details>('app:one', 'form-5').Id);
   });
 
+  it('a layout with manifest.json beside, as docker saves since version 25, is loaded as a layout', () => {
+    const read = <T>(path: string): T => JSON.parse(readFileSync(shop.path(path), 'utf8')) as T;
+    shop.run('skopeo', ['copy', '-q', 'oci:oci:one', 'oci:hybrid:one']);
+    const index = read<{ manifests: { digest: string; annotations: object }[] }>('hybrid/index.json');
+    const [entry = assert.fail('no manifest')] = index.manifests;
+    const blob = (digest: string): string => `blobs/sha256/${digest.slice(7)}`;
+    entry.annotations = {
+      'io.containerd.image.name': 'docker.io/library/hybrid:one',
+      'org.opencontainers.image.ref.name': 'one',
+    };
+    const manifest = read<{ config: { digest: string }; layers: { digest: string }[] }>(
+      `hybrid/${blob(entry.digest)}`,
+    );
+    const Layers = manifest.layers.map(({ digest }) => blob(digest));
+    const docker = [{ Config: blob(manifest.config.digest), RepoTags: ['hybrid:one'], Layers }];
+    shop.write('hybrid/index.json', JSON.stringify(index));
+    shop.write('hybrid/manifest.json', JSON.stringify(docker));
+    shop.run('tar', ['-C', 'hybrid', '-cf', 'hybrid.tar', '.']);
+    assert.equal(
+      shop.succeed(['load', '-q', '-i', 'hybrid.tar'], 'hybrid-store'),
+      'Loaded image: hybrid:one',
+    );
+    assert.equal(shop.succeed(['images', '--format', '{{.Digest}}'], 'hybrid-store'), entry.digest);
+  });
+
   it('several images of one archive share their layers on the disk', () => {
     shop.succeed(['load', '-q', '-i', 'oci'], 'both');
     const images = shop.images('both');

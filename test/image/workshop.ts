@@ -11,7 +11,9 @@ import { assert } from 'chai';
 import { cacheDirectory } from '../acceptance/cache.js';
 import { run } from '../acceptance/run.js';
 
-const TSCR = fileURLToPath(new URL('../../cli/tscr.js', import.meta.url));
+/** The repository, from dist/test/image/. */
+const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../cli/tscr.js', import.meta.url));
 const TIMEOUT_MS = 60_000;
 const MAX_OUTPUT = 64 * 1024 * 1024;
 
@@ -40,6 +42,9 @@ export function useWorkshop(): Workshop {
 }
 
 export class Workshop {
+  readonly repository = REPOSITORY;
+  readonly program = PROGRAM;
+
   #directory: string | undefined;
 
   get directory(): string {
@@ -58,7 +63,7 @@ export class Workshop {
   /** Runs tscr on a store to its end. */
   tscr(args: readonly string[], { store = 'store', input = '/dev/null' } = {}): Outcome {
     const stdin = openSync(input === '/dev/null' ? input : this.path(input), 'r');
-    const { status, stdout, stderr } = spawnSync(process.execPath, [TSCR, ...args], {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, ...args], {
       cwd: this.directory,
       env: this.#environment(store),
       stdio: [stdin, 'pipe', 'pipe'],
@@ -79,7 +84,7 @@ export class Workshop {
 
   /** Starts tscr and lets it run. */
   start(args: readonly string[], store = 'store'): { child: ChildProcess; ended: Promise<Outcome> } {
-    const child = spawn(process.execPath, [TSCR, ...args], {
+    const child = spawn(process.execPath, [PROGRAM, ...args], {
       cwd: this.directory,
       env: this.#environment(store),
       stdio: ['ignore', 'pipe', 'pipe'],
