@@ -123,8 +123,12 @@ export function clearAmbientCapabilities(): void {
   prctl(PR.CAP_AMBIENT, PR_CAP_AMBIENT.CLEAR_ALL);
 }
 
-export function raiseAmbientCapability(capability: number): void {
-  prctl(PR.CAP_AMBIENT, PR_CAP_AMBIENT.RAISE, capability);
+/** PR_CAP_AMBIENT_RAISE; false for a capability that is not both permitted and inheritable. */
+export function raiseAmbientCapability(capability: number): boolean {
+  if (native.prctl(PR.CAP_AMBIENT, PR_CAP_AMBIENT.RAISE, capability, 0, 0) === 0) return true;
+  const code = errno();
+  if (code === E.EPERM) return false;
+  throw new Errno(code, 'prctl');
 }
 
 const SYS_keyctl = { x64: 250, arm64: 219 } as const;

@@ -19,7 +19,7 @@ import {
   setrlimit,
   setuid,
 } from '../../../fs/sys/process.js';
-import { capabilityMask } from '../capabilities.js';
+import { capabilityMask, capabilityNumber } from '../capabilities.js';
 import { RLIMITS } from '../rlimits.js';
 import type { CapabilitiesSpec, RlimitSpec, UserSpec } from '../runtime-spec.js';
 import { step } from './failure.js';
@@ -46,7 +46,7 @@ export function becomeUser({ uid, gid, additionalGids = [] }: UserSpec): void {
   });
 }
 
-export function setCapabilities(sets: CapabilitiesSpec): void {
+export function setCapabilities(sets: CapabilitiesSpec, warn: (message: string) => void): void {
   step('cannot set capabilities', () => {
     capset({
       effective: capabilityMask(sets.effective),
@@ -54,9 +54,9 @@ export function setCapabilities(sets: CapabilitiesSpec): void {
       inheritable: capabilityMask(sets.inheritable),
     });
     clearAmbientCapabilities();
-    const ambient = capabilityMask(sets.ambient);
-    for (let number = 0; number < MAX_CAPABILITIES; number++) {
-      if ((ambient & (1n << BigInt(number))) !== 0n) raiseAmbientCapability(number);
+    for (const name of sets.ambient ?? []) {
+      if (!raiseAmbientCapability(capabilityNumber(name) ?? MAX_CAPABILITIES))
+        warn(`${name} cannot be ambient: it is not both permitted and inheritable`);
     }
   });
 }

@@ -25,8 +25,8 @@ export interface Job {
   readonly noPivot: boolean;
   /** The filter's program in base64 and its flags. */
   readonly seccomp?: { readonly program: string; readonly flags: number };
-  /** Soft RLIMIT_NOFILE for a specification that sets none. */
-  readonly openFiles: number;
+  /** RLIMIT_NOFILE for a specification that sets none. */
+  readonly openFiles: { readonly soft: number; readonly hard: number };
 }
 
 export type Report =

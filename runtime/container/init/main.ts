@@ -106,7 +106,7 @@ function dropPrivileges({ spec: { process }, seccomp }: Job): void {
   const entered = enterDirectory(process.cwd, 'as root');
   becomeUser(user);
   if (!entered) enterDirectory(process.cwd, 'as the user');
-  setCapabilities(capabilities);
+  setCapabilities(capabilities, warn);
   if (noNewPrivileges) load();
 }
 

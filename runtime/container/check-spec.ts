@@ -1,0 +1,241 @@
+/**
+ * Whether a config.json can be honoured.
+ *
+ * Rules: a document from outside becomes a `RuntimeSpec` here and nowhere else. What would protect or change something
+ * and is not supported is refused by its name; limits of resources, which are not applied, are told as a warning.
+ * Properties that the specification does not have are ignored, as it demands.
+ */
+import { UsageError } from '../../fs/index.js';
+import { capabilityNumber } from './capabilities.js';
+import { ROOT_PROPAGATIONS } from './init/root.js';
+import { parseMountOptions } from './mount-options.js';
+import { RLIMITS } from './rlimits.js';
+import { CAPABILITY_SETS, NAMESPACES, type NamespaceType, type RuntimeSpec } from './runtime-spec.js';
+
+export interface CheckedSpec {
+  readonly spec: RuntimeSpec;
+  /** What is not done, one line each. */
+  readonly warnings: readonly string[];
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+function refuse(message: string): never {
+  throw new UsageError(`config.json: ${message}`);
+}
+
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function isEmpty(value: unknown): boolean {
+  if (value === undefined || value === null || value === false || value === '') return true;
+  if (Array.isArray(value)) return value.length === 0;
+  return isObject(value) && Object.values(value).every(isEmpty);
+}
+
+/** Kinds of values, by the words that a complaint uses. */
+const KINDS: Readonly<Record<string, (value: unknown) => boolean>> = {
+  'an object': isObject,
+  'a string': (value) => typeof value === 'string' && !value.includes('\0'),
+  'an absolute path': (value) => typeof value === 'string' && /^\/[^\0]*$/s.test(value),
+  'a number': (value) => typeof value === 'number' && Number.isInteger(value),
+  'an id': (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 32 - 1,
+  'a boolean': (value) => typeof value === 'boolean',
+};
+
+function check(name: string, value: unknown, kind: string): void {
+  if (value === undefined) refuse(`"${name}" is missing`);
+  if (KINDS[kind]?.(value) !== true) refuse(`"${name}" is ${JSON.stringify(value)}, not ${kind}`);
+}
+
+function checkIfAny(name: string, value: unknown, kind: string): void {
+  if (value !== undefined) check(name, value, kind);
+}
+
+/** The elements of an optional list, each of a kind. */
+function elements(name: string, value: unknown, kind: string): unknown[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) refuse(`"${name}" is not a list`);
+  value.forEach((element, index) => check(`${name}[${index}]`, element, kind));
+  return value;
+}
+
+const objects = (name: string, value: unknown): Json[] => elements(name, value, 'an object') as Json[];
+const strings = (name: string, value: unknown): string[] => elements(name, value, 'a string') as string[];
+
+/** Parts of the specification that are not supported, and mean something when they are there. */
+const UNSUPPORTED = {
+  '': ['hooks', 'solaris', 'windows', 'vm', 'zos'],
+  process: ['terminal', 'apparmorProfile', 'selinuxLabel', 'scheduler', 'ioPriority', 'execCPUAffinity'],
+  linux: [
+    'uidMappings',
+    'gidMappings',
+    'timeOffsets',
+    'mountLabel',
+    'intelRdt',
+    'personality',
+    'memoryPolicy',
+    'netDevices',
+  ],
+} as const;
+
+function refuseUnsupported(part: keyof typeof UNSUPPORTED, object: Json): void {
+  const found = UNSUPPORTED[part].find((name) => !isEmpty(object[name]));
+  if (found !== undefined) refuse(`"${part === '' ? '' : `${part}.`}${found}" is not supported`);
+}
+
+function checkProcess(process: Json): void {
+  refuseUnsupported('process', process);
+  const args = strings('process.args', process['args']);
+  if (args.length === 0) refuse('"process.args" is empty');
+  for (const entry of strings('process.env', process['env'])) {
+    if (!/^[^=]+=/.test(entry)) refuse(`"process.env" has "${entry}", not NAME=VALUE`);
+  }
+  check('process.cwd', process['cwd'], 'an absolute path');
+  check('process.user', process['user'], 'an object');
+  const user = process['user'] as Json;
+  for (const name of ['uid', 'gid']) check(`process.user.${name}`, user[name], 'an id');
+  checkIfAny('process.user.umask', user['umask'], 'an id');
+  elements('process.user.additionalGids', user['additionalGids'], 'an id');
+  checkIfAny('process.noNewPrivileges', process['noNewPrivileges'], 'a boolean');
+  checkIfAny('process.oomScoreAdj', process['oomScoreAdj'], 'a number');
+  checkCapabilities(process['capabilities']);
+  for (const { type, soft, hard } of objects('process.rlimits', process['rlimits'])) {
+    if (!Object.hasOwn(RLIMITS, String(type))) refuse(`there is no limit "${type}"`);
+    check(`${type}.soft`, soft, 'a number');
+    check(`${type}.hard`, hard, 'a number');
+    if (Number(soft) < 0 || Number(soft) > Number(hard)) refuse(`"${type}": soft is not between 0 and hard`);
+  }
+}
+
+function checkCapabilities(capabilities: unknown): void {
+  if (capabilities === undefined) return;
+  check('process.capabilities', capabilities, 'an object');
+  for (const set of CAPABILITY_SETS) {
+    for (const name of strings(`process.capabilities.${set}`, (capabilities as Json)[set])) {
+      if (capabilityNumber(name) === undefined) refuse(`there is no capability "${name}"`);
+    }
+  }
+}
+
+function checkMounts(mounts: unknown): void {
+  for (const mount of objects('mounts', mounts)) {
+    check('mounts.destination', mount['destination'], 'an absolute path');
+    const destination = String(mount['destination']);
+    if (/^\/+(\.?\/*)*$/.test(destination)) refuse('a mount on "/" would hide the root');
+    checkIfAny(`source of "${destination}"`, mount['source'], 'a string');
+    checkIfAny(`type of "${destination}"`, mount['type'], 'a string');
+    for (const name of ['uidMappings', 'gidMappings']) {
+      if (!isEmpty(mount[name])) refuse(`"${name}" of mount "${destination}" is not supported`);
+    }
+    const words = strings(`options of "${destination}"`, mount['options']);
+    const options = parseMountOptions(mount['type'] as string | undefined, words);
+    if (options.bind && mount['source'] === undefined) refuse(`mount "${destination}" has no source`);
+    const [unknown] = options.bind ? options.data : [];
+    if (unknown !== undefined) refuse(`option "${unknown[0]}" of mount "${destination}" is not supported`);
+    if (!options.bind && mount['type'] === undefined) refuse(`mount "${destination}" has no type`);
+  }
+}
+
+const REQUIRED_NAMESPACES: readonly NamespaceType[] = ['mount', 'pid'];
+
+function checkNamespaces(list: unknown): Map<NamespaceType, Json> {
+  const found = new Map<NamespaceType, Json>();
+  for (const namespace of objects('linux.namespaces', list)) {
+    const type = String(namespace['type']) as NamespaceType;
+    if (!NAMESPACES.includes(type)) refuse(`namespaces of type "${type}" are not supported`);
+    if (found.has(type)) refuse(`"linux.namespaces" has "${type}" twice`);
+    found.set(type, namespace);
+    checkIfAny(`path of namespace "${type}"`, namespace['path'], 'an absolute path');
+    if (REQUIRED_NAMESPACES.includes(type) && namespace['path'] !== undefined)
+      refuse(`joining a namespace of type "${type}" is not supported`);
+  }
+  const missing = REQUIRED_NAMESPACES.find((type) => !found.has(type));
+  if (missing !== undefined) refuse(`"linux.namespaces" must have "${missing}"`);
+  return found;
+}
+
+/** sysctls that belong to a namespace, by the namespace; others would change the host. Compare with runc's validator. */
+const SYSCTLS: readonly [NamespaceType, RegExp][] = [
+  ['network', /^net\.[\w.-]+$/],
+  ['ipc', /^(kernel\.(msg\w+|sem|shm\w+)|fs\.mqueue\.\w+)$/],
+  ['uts', /^kernel\.(hostname|domainname)$/],
+];
+
+function checkSysctls(sysctls: unknown, namespaces: Map<NamespaceType, Json>): void {
+  if (sysctls === undefined) return;
+  check('linux.sysctl', sysctls, 'an object');
+  for (const [name, value] of Object.entries(sysctls as Json)) {
+    check(`linux.sysctl.${name}`, value, 'a string');
+    const [owner] = SYSCTLS.find(([, pattern]) => pattern.test(name)) ?? [];
+    if (owner === undefined || name.includes('..')) refuse(`sysctl "${name}" belongs to the host`);
+    if (!namespaces.has(owner)) refuse(`sysctl "${name}" needs a ${owner} namespace`);
+  }
+}
+
+function checkLinux(linux: Json): void {
+  refuseUnsupported('linux', linux);
+  const namespaces = checkNamespaces(linux['namespaces']);
+  checkSysctls(linux['sysctl'], namespaces);
+  for (const name of ['maskedPaths', 'readonlyPaths']) {
+    elements(`linux.${name}`, linux[name], 'an absolute path');
+  }
+  for (const device of objects('linux.devices', linux['devices'])) {
+    check('linux.devices.path', device['path'], 'an absolute path');
+    if (!['c', 'u', 'b', 'p'].includes(String(device['type'])))
+      refuse(`device "${device['path']}" has the type "${device['type']}"`);
+    for (const name of ['major', 'minor', 'fileMode', 'uid', 'gid'])
+      checkIfAny(`linux.devices.${name}`, device[name], 'a number');
+  }
+  const propagation = linux['rootfsPropagation'];
+  if (!isEmpty(propagation) && !ROOT_PROPAGATIONS.includes(String(propagation)))
+    refuse(`"linux.rootfsPropagation" is "${propagation}"; supported: ${ROOT_PROPAGATIONS.join(', ')}`);
+  checkSeccomp(linux['seccomp']);
+}
+
+function checkSeccomp(seccomp: unknown): void {
+  if (seccomp === undefined) return;
+  check('linux.seccomp', seccomp, 'an object');
+  const { defaultAction, listenerPath, syscalls, architectures, flags } = seccomp as Json;
+  check('linux.seccomp.defaultAction', defaultAction, 'a string');
+  if (!isEmpty(listenerPath)) refuse('"linux.seccomp.listenerPath" is not supported');
+  strings('linux.seccomp.architectures', architectures);
+  strings('linux.seccomp.flags', flags);
+  for (const rule of objects('linux.seccomp.syscalls', syscalls)) {
+    strings('linux.seccomp.syscalls.names', rule['names']);
+    check('linux.seccomp.syscalls.action', rule['action'], 'a string');
+    for (const argument of objects('linux.seccomp.syscalls.args', rule['args'])) {
+      check('linux.seccomp.syscalls.args.index', argument['index'], 'a number');
+      check('linux.seccomp.syscalls.args.value', argument['value'], 'a number');
+      check('linux.seccomp.syscalls.args.op', argument['op'], 'a string');
+    }
+  }
+}
+
+/** Rules about devices are what every specification has; they need a controller that is not used. */
+function warningsOf({ resources }: Json): string[] {
+  const limits = isObject(resources)
+    ? Object.keys(resources).filter((name) => name !== 'devices' && !isEmpty(resources[name]))
+    : [];
+  return limits.length === 0 ? [] : [`limits of resources are not applied: ${limits.join(', ')}`];
+}
+
+/** Checks a parsed config.json. Throws `UsageError` that names the first thing that cannot be honoured. */
+export function checkSpec(document: unknown): CheckedSpec {
+  if (!isObject(document)) refuse('it is not an object');
+  check('ociVersion', document['ociVersion'], 'a string');
+  if (!String(document['ociVersion']).startsWith('1.')) refuse(`version "${document['ociVersion']}" is unknown`);
+  refuseUnsupported('', document);
+  for (const part of ['process', 'root', 'linux']) check(part, document[part], 'an object');
+  check('root.path', (document['root'] as Json)['path'], 'a string');
+  const linux = document['linux'] as Json;
+  checkProcess(document['process'] as Json);
+  checkMounts(document['mounts']);
+  checkLinux(linux);
+  for (const name of ['hostname', 'domainname']) {
+    checkIfAny(name, document[name], 'a string');
+    const separate = objects('linux.namespaces', linux['namespaces']).some(({ type }) => type === 'uts');
+    if (!isEmpty(document[name]) && !separate) refuse(`"${name}" needs a uts namespace`);
+  }
+  return { spec: document as unknown as RuntimeSpec, warnings: warningsOf(linux) };
+}
