@@ -5,7 +5,7 @@
  */
 import type { MountSpec, RuntimeSpec } from './runtime-spec.js';
 
-export const OCI_VERSION = '1.2.0';
+export const OCI_VERSION = '1.0.2';
 
 export const DEFAULT_CAPABILITIES = [
   'CAP_CHOWN',
