@@ -224,7 +224,8 @@ function warningsOf({ resources }: Json): string[] {
 export function checkSpec(document: unknown): CheckedSpec {
   if (!isObject(document)) refuse('it is not an object');
   check('ociVersion', document['ociVersion'], 'a string');
-  if (!String(document['ociVersion']).startsWith('1.')) refuse(`version "${document['ociVersion']}" is unknown`);
+  if (!String(document['ociVersion']).startsWith('1.'))
+    refuse(`version "${document['ociVersion']}" is unknown`);
   refuseUnsupported('', document);
   for (const part of ['process', 'root', 'linux']) check(part, document[part], 'an object');
   check('root.path', (document['root'] as Json)['path'], 'a string');

@@ -18,7 +18,7 @@ import { UsageError } from '../../fs/index.js';
 import { directoryAt } from '../../fs/union/stack.js';
 import type { ExecutionConfig, StoredImage } from '../image/oci.js';
 import type { Store } from '../image/store.js';
-import { runBundle } from './bundle.js';
+import { type InitProcess, runBundle, startInit } from './bundle.js';
 import { commandOf } from './command.js';
 import { containerSpec, type ProcessRequest } from './container-spec.js';
 import { clearLeftovers, createContainer, directoryOf, endContainer, shortId } from './containers.js';
@@ -62,11 +62,13 @@ const RUNTIME_ERROR = 125;
  */
 export async function runImage(store: Store, reference: string, options: RunOptions): Promise<number> {
   requireRoot();
-  clearLeftovers(store.root);
   const mounts = mountsOf(options);
+  clearLeftovers(store.root);
+  enterMountNamespace('slave');
   const id = randomBytes(ID_BYTES).toString('hex');
   const hold = Hold.take(store.root, id);
   if (hold === undefined) throw new Error('a fresh id is taken');
+  const init = startInit(stdinOf(options)); // it starts while the root is being made
   try {
     const { image, record } = await store.hold(() => {
       const found = store.find(reference);
@@ -76,15 +78,18 @@ export async function runImage(store: Store, reference: string, options: RunOpti
     });
     let exitCode = RUNTIME_ERROR;
     try {
-      exitCode = await supervise(store.root, image, record, options, mounts, (pid) => hold.started(pid));
+      exitCode = await supervise(store.root, { image, record, options, mounts, hold, init });
     } finally {
       endContainer(store.root, record, exitCode);
     }
     return exitCode;
   } finally {
+    init.kill('SIGKILL');
     hold.release();
   }
 }
+
+const stdinOf = ({ interactive }: RunOptions) => (interactive ? 'inherit' : 'ignore');
 
 /** Namespaces and mounts of containers need it; without root they come later. */
 function requireRoot(): void {
@@ -122,34 +127,39 @@ function recordOf(
 const nameOf = (reference: string): string =>
   /([a-z0-9._-]+)(?:[:@][^/]*)?$/.exec(reference)?.[1] ?? 'container';
 
-async function supervise(
-  root: string,
-  image: StoredImage,
-  record: ContainerRecord,
-  options: RunOptions,
-  mounts: readonly Mount[],
-  onStarted: (pid: number) => void,
-): Promise<number> {
-  const { upper, work, merged, init } = record;
-  for (const path of [upper, work, merged, init]) mkdirSync(path, { mode: PRIVATE });
-  makeInitLayer(init, upper, record.lowers);
+/** A container that is about to run. */
+interface Supervised {
+  readonly image: StoredImage;
+  readonly record: ContainerRecord;
+  readonly options: RunOptions;
+  readonly mounts: readonly Mount[];
+  readonly hold: Hold;
+  readonly init: InitProcess;
+}
+
+/** Makes the container's files and its root, and runs it to its end. */
+async function supervise(root: string, supervised: Supervised): Promise<number> {
+  const { image, record, options, mounts, hold, init } = supervised;
+  const { readOnly, network, noPivot } = options;
+  const { upper, work, merged, init: initLayer } = record;
+  for (const path of [upper, work, merged, initLayer]) mkdirSync(path, { mode: PRIVATE });
+  makeInitLayer(initLayer, upper, record.lowers);
   const hostname = options.hostname ?? shortId(record.id);
-  const own = makeOwnFiles(directoryOf(root, record.id), hostname, options.network);
-  enterMountNamespace('slave');
+  const own = makeOwnFiles(directoryOf(root, record.id), hostname, network);
   const rootfs = await openRoot(record.driver, record);
   try {
-    const process = processOf(rootfs.path, image.config.config ?? {}, record.command, hostname, options);
-    const { readOnly, network, noPivot, interactive } = options;
+    const command = processOf(rootfs.path, image.config.config ?? {}, record.command, hostname, options);
+    const all = [...own, ...mounts];
     const spec = containerSpec({
-      process,
+      process: command,
       hostname,
-      mounts: [...own, ...mounts],
+      mounts: all,
       readOnly,
       network,
       rootPath: rootfs.path,
     });
-    const stdin = interactive ? 'inherit' : 'ignore';
-    return await runBundle({ spec, root: rootfs.path, stdin, noPivot, onStarted });
+    const onStarted = (pid: number): void => hold.started(pid);
+    return await runBundle({ spec, root: rootfs.path, stdin: stdinOf(options), noPivot, onStarted }, init);
   } finally {
     await rootfs.release();
   }
@@ -180,11 +190,11 @@ export async function runDirectory(path: string, options: RunOptions): Promise<n
   requireRoot();
   const root = directoryAt(path);
   const mounts = mountsOf(options);
-  const { entrypoint, command, hostname = osHostname(), readOnly, network, noPivot, interactive } = options;
+  const { entrypoint, command, hostname = osHostname(), readOnly, network, noPivot } = options;
   const args = [...(entrypoint === undefined || entrypoint === '' ? [] : [entrypoint]), ...command];
   if (args.length === 0) throw new UsageError('name a command');
   enterMountNamespace('slave');
-  const process = processOf(root, {}, args, hostname, options);
-  const spec = containerSpec({ process, hostname, mounts, readOnly, network, rootPath: root });
-  return runBundle({ spec, root, stdin: interactive ? 'inherit' : 'ignore', noPivot });
+  const own = processOf(root, {}, args, hostname, options);
+  const spec = containerSpec({ process: own, hostname, mounts, readOnly, network, rootPath: root });
+  return runBundle({ spec, root, stdin: stdinOf(options), noPivot });
 }
