@@ -5,7 +5,7 @@ import { runBundleDirectory } from '../../runtime/container/bundle.js';
 import { DRIVERS, type Driver } from '../../runtime/container/record.js';
 import { type RunOptions, runDirectory, runImage } from '../../runtime/container/run.js';
 import type { Store } from '../../runtime/image/store.js';
-import { collect } from '../output.js';
+import { collect, warn } from '../output.js';
 import { storeOf } from '../storage.js';
 
 interface Options {
@@ -86,7 +86,7 @@ function exitCodeOf(
   if (bundle !== undefined) {
     if (image !== undefined) throw new UsageError(`"${image}" is too much: a bundle names its own command`);
     const stdin = options.interactive ? 'inherit' : 'ignore';
-    return runBundleDirectory(bundle, { stdin, noPivot: !options.pivot });
+    return runBundleDirectory(bundle, { stdin, noPivot: !options.pivot, onWarning });
   }
   if (rootfs !== undefined) {
     const words = image === undefined ? command : [image, ...command];
@@ -95,6 +95,8 @@ function exitCodeOf(
   if (image === undefined) throw new UsageError('name an image, or a directory with --rootfs or --bundle');
   return runImage(store, image, runOptions(command, options));
 }
+
+const onWarning = (message: string): void => warn(`run: ${message}`);
 
 function runOptions(command: readonly string[], options: Options): RunOptions {
   const { name, workdir, user, hostname, entrypoint } = options;
@@ -114,6 +116,7 @@ function runOptions(command: readonly string[], options: Options): RunOptions {
     interactive: options.interactive ?? false,
     noPivot: !options.pivot,
     driver: options.storageDriver,
+    onWarning,
     volumes: options.volume,
     mounts: options.mount,
     tmpfs: options.tmpfs,

@@ -49,6 +49,8 @@ export interface RunOptions extends MountRequest {
   readonly interactive: boolean;
   readonly noPivot: boolean;
   readonly driver: Driver;
+  /** Told what is done differently from what was asked, and why a command could not be executed. */
+  readonly onWarning: (message: string) => void;
 }
 
 const PRIVATE = 0o700;
@@ -140,7 +142,7 @@ interface Supervised {
 /** Makes the container's files and its root, and runs it to its end. */
 async function supervise(root: string, supervised: Supervised): Promise<number> {
   const { image, record, options, mounts, hold, init } = supervised;
-  const { readOnly, network, noPivot } = options;
+  const { readOnly, network, noPivot, onWarning } = options;
   const { upper, work, merged, init: initLayer } = record;
   for (const path of [upper, work, merged, initLayer]) mkdirSync(path, { mode: PRIVATE });
   makeInitLayer(initLayer, upper, record.lowers);
@@ -159,7 +161,15 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
       rootPath: rootfs.path,
     });
     const onStarted = (pid: number): void => hold.started(pid);
-    return await runBundle({ spec, root: rootfs.path, stdin: stdinOf(options), noPivot, onStarted }, init);
+    const request = {
+      spec,
+      root: rootfs.path,
+      stdin: stdinOf(options),
+      noPivot,
+      onStarted,
+      onWarning,
+    } as const;
+    return await runBundle(request, init);
   } finally {
     await rootfs.release();
   }
@@ -190,11 +200,12 @@ export async function runDirectory(path: string, options: RunOptions): Promise<n
   requireRoot();
   const root = directoryAt(path);
   const mounts = mountsOf(options);
-  const { entrypoint, command, hostname = osHostname(), readOnly, network, noPivot } = options;
+  const { entrypoint, command, hostname = osHostname(), readOnly, network } = options;
   const args = [...(entrypoint === undefined || entrypoint === '' ? [] : [entrypoint]), ...command];
   if (args.length === 0) throw new UsageError('name a command');
   enterMountNamespace('slave');
   const own = processOf(root, {}, args, hostname, options);
   const spec = containerSpec({ process: own, hostname, mounts, readOnly, network, rootPath: root });
-  return runBundle({ spec, root, stdin: stdinOf(options), noPivot });
+  const { noPivot, onWarning } = options;
+  return runBundle({ spec, root, stdin: stdinOf(options), noPivot, onWarning });
 }
