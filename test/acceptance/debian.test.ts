@@ -8,6 +8,7 @@
 import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { assert } from 'chai';
+import { aptEnvironment, aptSettings } from './apt.js';
 import { type ChrootOptions, runInRoot, type SystemMount } from './chroot.js';
 import { missingForFull, missingForMounts, requireConditions } from './conditions.js';
 import { gitRepository, tarballOf } from './fixtures.js';
@@ -38,8 +39,6 @@ const PROGRAMS = [
 const MANY_FILES = 300;
 const MANY_COMMITS = 300;
 const SQLITE_COMMITS = 10_000;
-const APT_SETTING = /^Acquire::(https?::Proxy|Check-Valid-Until|Check-Date)\b/;
-const PROXY_VARIABLES = ['http_proxy', 'https_proxy', 'no_proxy'];
 
 describe(SUITE, function () {
   this.timeout(HOUR_MS);
@@ -162,15 +161,7 @@ function assertInstalled(inRoot: (script: string) => string, names: readonly str
 /** Gives the chroot what the host needs to reach the mirror: names, proxies, how strict to be about dates. */
 function configureApt(root: string): void {
   copyFileSync('/etc/resolv.conf', join(root, 'etc/resolv.conf'));
-  const settings = run('apt-config', ['dump'])
-    .split('\n')
-    .filter((line) => APT_SETTING.test(line));
-  writeFileSync(join(root, 'etc/apt/apt.conf.d/90acceptance'), `${settings.join('\n')}\n`);
-}
-
-function aptEnvironment(): NodeJS.ProcessEnv {
-  const proxies = PROXY_VARIABLES.map((name) => [name, process.env[name]]).filter(([, value]) => value);
-  return { ...Object.fromEntries(proxies), DEBIAN_FRONTEND: 'noninteractive' };
+  writeFileSync(join(root, 'etc/apt/apt.conf.d/90acceptance'), aptSettings());
 }
 
 function sqliteSummary(): string {

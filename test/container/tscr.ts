@@ -11,6 +11,7 @@ import type { Outcome } from '../mount/place.js';
 
 const CLI = fileURLToPath(new URL('../../cli/tscr.js', import.meta.url));
 const TIMEOUT_MS = 60_000;
+const OUTPUT_MAX = 64 * 1024 * 1024;
 
 /** A command that is running. */
 export interface Running {
@@ -32,12 +33,16 @@ export class Tscr {
     this.#environment = { ...process.env, TSCR_ROOT: root, TSCR_RUN: run };
   }
 
-  run(args: readonly string[], { input = '' }: { input?: string } = {}): Outcome {
+  run(
+    args: readonly string[],
+    { input = '', timeoutMs = TIMEOUT_MS }: { input?: string; timeoutMs?: number } = {},
+  ): Outcome {
     const { status, stdout, stderr, error } = spawnSync(process.execPath, [CLI, ...args], {
       env: this.#environment,
       input,
       encoding: 'utf8',
-      timeout: TIMEOUT_MS,
+      timeout: timeoutMs,
+      maxBuffer: OUTPUT_MAX,
       killSignal: 'SIGKILL',
     });
     if (error !== undefined) throw error;
