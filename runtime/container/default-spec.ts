@@ -5,7 +5,8 @@
  */
 import type { MountSpec, RuntimeSpec } from './runtime-spec.js';
 
-export const OCI_VERSION = '1.2.0';
+/** The oldest that has everything used here: crun 1.8 refuses newer ones. */
+export const OCI_VERSION = '1.0.2';
 
 export const DEFAULT_CAPABILITIES = [
   'CAP_CHOWN',
