@@ -5,9 +5,9 @@
  * it is left.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
 import { defaultSpec } from '../../runtime/container/default-spec.js';
@@ -61,6 +61,12 @@ export class Bundle {
     return outcome(process.execPath, [DRIVER, this.directory, JSON.stringify(options)], spawnOptions);
   }
 
+  /** Runs our runtime from a shell that puts something before and after the command line. */
+  pipeline(after: string, before = ''): Outcome {
+    const script = `${before} "$1" "$2" "$3" ${after}`;
+    return outcome('sh', ['-c', script, 'sh', process.execPath, DRIVER, this.directory]);
+  }
+
   /** The same with another command. */
   exec(script: string, options: object = {}): Outcome {
     this.change((spec) => ({ ...spec, process: { ...spec.process, args: shell(script) } }));
@@ -77,11 +83,16 @@ export class Bundle {
   /** Starts our runtime and waits until the command runs; gives the supervisor and the command's pid. */
   start(options: object = {}): { supervisor: ChildProcess; pid: number } {
     rmSync(this.at('pid'), { force: true });
-    const supervisor = spawn(process.execPath, [DRIVER, this.directory, JSON.stringify(options)], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const supervisor = this.spawn(options);
     waitUntil('the container runs', () => existsSync(this.at('pid')) && this.pid() > 0);
     return { supervisor, pid: this.pid() };
+  }
+
+  /** Starts our runtime. */
+  spawn(options: object = {}): ChildProcess {
+    return spawn(process.execPath, [DRIVER, this.directory, JSON.stringify(options)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
   }
 
   pid(): number {
@@ -148,6 +159,26 @@ export class Bundles {
     };
     writeFileSync(bundle.at('config.json'), JSON.stringify(whole));
     return bundle;
+  }
+
+  /** Makes a file executable; or makes an executable copy of it. */
+  execute(path: string, copy = path): void {
+    mkdirSync(dirname(copy), { recursive: true });
+    if (copy !== path) copyFileSync(BUSYBOX, copy);
+    chmodSync(copy, 0o755);
+  }
+
+  /** Puts a program of the host's and the libraries it needs into a bundle's root. */
+  addHostProgram(bundle: Bundle, name: string): void {
+    const path = run('which', [name]).trim();
+    const libraries = run('ldd', [path]).match(/\/\S+/g) ?? [];
+    for (const file of libraries) {
+      mkdirSync(dirname(bundle.inRoot(file)), { recursive: true });
+      copyFileSync(file, bundle.inRoot(file));
+    }
+    rmSync(bundle.inRoot(`bin/${name}`), { force: true }); // busybox's
+    copyFileSync(path, bundle.inRoot(`bin/${name}`));
+    run('chmod', ['-R', 'go+rX', bundle.inRoot('/')]);
   }
 
   /** Removes everything; fails if something is left that runs or is mounted. */
