@@ -7,7 +7,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
 import { defaultSpec } from '../../runtime/container/default-spec.js';
@@ -64,7 +64,7 @@ export class Bundle {
   /** Runs our runtime from a shell that puts something before and after the command line. */
   pipeline(after: string, before = ''): Outcome {
     const script = `${before} "$1" "$2" "$3" ${after}`;
-    return outcome('sh', ['-c', script, 'sh', process.execPath, DRIVER, this.directory]);
+    return outcome('bash', ['-c', script, 'bash', process.execPath, DRIVER, this.directory]);
   }
 
   /** The same with another command. */
@@ -169,8 +169,9 @@ export class Bundles {
   }
 
   /** Puts a program of the host's and the libraries it needs into a bundle's root. */
-  addHostProgram(bundle: Bundle, name: string): void {
-    const path = run('which', [name]).trim();
+  addHostProgram(bundle: Bundle, program: string): void {
+    const path = run('which', [program]).trim();
+    const name = basename(path);
     const libraries = run('ldd', [path]).match(/\/\S+/g) ?? [];
     for (const file of libraries) {
       mkdirSync(dirname(bundle.inRoot(file)), { recursive: true });
@@ -179,6 +180,13 @@ export class Bundles {
     rmSync(bundle.inRoot(`bin/${name}`), { force: true }); // busybox's
     copyFileSync(path, bundle.inRoot(`bin/${name}`));
     run('chmod', ['-R', 'go+rX', bundle.inRoot('/')]);
+  }
+
+  /** Compiles C. */
+  compile(source: string, path: string, options: readonly string[]): void {
+    writeFileSync(`${path}.c`, source);
+    run('gcc', ['-w', '-O1', ...options, '-o', path, `${path}.c`]);
+    rmSync(`${path}.c`);
   }
 
   /** Removes everything; fails if something is left that runs or is mounted. */

@@ -5,12 +5,13 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { assert } from 'chai';
 import { defaultSpec } from '../../runtime/container/default-spec.js';
-import { isRunning, sleep, waitUntil } from '../mount/processes.js';
+import { isRunning, processesNaming, sleep, waitUntil } from '../mount/processes.js';
 import { type Bundle, type BundleOptions, shell, useBundles } from './bundles.js';
 
 const SECONDS = 1000;
 const AT_ONCE = 20;
 const ROUNDS = 2;
+const GUARDIAN = /read -r line/;
 
 /** Host pids of everything in the pid namespace of a process. */
 function inNamespaceOf(pid: number): number[] {
@@ -129,7 +130,6 @@ describe('container: run', () => {
       bundles.addHostProgram(bundle, 'setpriv');
       bundles.addHostProgram(bundle, 'sleep');
       change({ args });
-      const mounts = readFileSync('/proc/self/mounts', 'utf8');
       const { supervisor, pid } = bundle.start();
       waitUntil('the command runs', () => commandsLike(/^sleep.64/).length === 1);
       sleep(SECONDS / 10);
@@ -138,23 +138,31 @@ describe('container: run', () => {
       supervisor.kill('SIGKILL');
       await exitOf(supervisor);
       waitUntil('the container has ended', () => !inside.some(isRunning), SECONDS);
-      waitUntil('the guardian has ended', () => commandsLike(/read -r line/).length === 0, SECONDS);
-      assert.equal(readFileSync('/proc/self/mounts', 'utf8'), mounts);
+      waitUntil('the guardian has ended', () => commandsLike(GUARDIAN).length === 0, SECONDS);
+      assert.isEmpty(mountsBelow(bundles.directory));
     });
   }
 
   it(`leaves nothing after ${ROUNDS} rounds of ${AT_ONCE} at once`, async () => {
     const all = Array.from({ length: AT_ONCE }, () => bundles.bundle());
     for (const one of all)
-      one.change((spec) => ({ ...spec, process: { ...spec.process, args: shell('sleep 0.1; exit 7') } }));
-    const before = count();
+      one.change((spec) => ({ ...spec, process: { ...spec.process, args: shell('sleep 0.12321; exit 7') } }));
+    const guardians = commandsLike(GUARDIAN);
     for (let round = 0; round < ROUNDS; round++) {
       const started = all.map((one) => one.spawn());
       assert.deepEqual(await Promise.all(started.map(exitOf)), Array(AT_ONCE).fill(7));
     }
-    assert.deepEqual(count(), before);
+    assert.isEmpty(commandsLike(/^sleep.0\.12321/));
+    assert.isEmpty(processesNaming(bundles.directory));
+    assert.isEmpty(mountsBelow(bundles.directory));
+    assert.deepEqual(commandsLike(GUARDIAN), guardians);
   });
 });
+
+const mountsBelow = (directory: string): string[] =>
+  readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(directory));
 
 /** Command lines, NULs as spaces, of processes that match. */
 function commandsLike(pattern: RegExp): string[] {
@@ -168,28 +176,4 @@ function commandsLike(pattern: RegExp): string[] {
       }
     })
     .filter((line) => pattern.test(line));
-}
-
-function count(): object {
-  const names = (path: string): number => readdirSync(path).length;
-  return {
-    mounts: readFileSync('/proc/self/mounts', 'utf8').split('\n').length,
-    namespaces: namespaces().size,
-    guardians: commandsLike(/read -r line/).length,
-    descriptors: names('/proc/self/fd'),
-  };
-}
-
-/** Every pid and mount namespace that some process is in. */
-function namespaces(): Set<string> {
-  const links = readdirSync('/proc').flatMap((pid) =>
-    ['pid', 'mnt'].map((type) => {
-      try {
-        return readlinkSync(`/proc/${pid}/ns/${type}`);
-      } catch {
-        return '';
-      }
-    }),
-  );
-  return new Set(links.filter((link) => link !== ''));
 }
