@@ -5,6 +5,7 @@
  */
 import type { MountSpec, RuntimeSpec } from './runtime-spec.js';
 
+/** The oldest that has everything used here: crun 1.8 refuses newer ones. */
 export const OCI_VERSION = '1.0.2';
 
 export const DEFAULT_CAPABILITIES = [
@@ -105,7 +106,13 @@ export function defaultSpec(): RuntimeSpec {
     mounts: DEFAULT_MOUNTS,
     linux: {
       resources: { devices: [{ allow: false, access: 'rwm' }] },
-      namespaces: [{ type: 'pid' }, { type: 'network' }, { type: 'ipc' }, { type: 'uts' }, { type: 'mount' }],
+      namespaces: [
+        { type: 'pid' },
+        { type: 'network' },
+        { type: 'ipc' },
+        { type: 'uts' },
+        { type: 'mount' },
+      ],
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READONLY_PATHS,
     },

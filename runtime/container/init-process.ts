@@ -20,9 +20,8 @@ import { setns } from '../../fs/sys/process.js';
 import { close, unshare } from '../../fs/sys/syscalls.js';
 import { CHANNEL, type Job, type Report } from './init/job.js';
 
-const PROGRAM = fileURLToPath(new URL('./init/main.js', import.meta.url));
-/** V8 has nothing to do in the background of a process that runs for some milliseconds. */
-const FLAGS = ['--single-threaded'];
+/** init/main.ts and what it imports as one file (`npm run bundle`): it loads in half the time of thirty modules. */
+const PROGRAM = fileURLToPath(new URL('./init.cjs', import.meta.url));
 
 /** Where standard input comes from. */
 export type Input = 'inherit' | 'ignore';
@@ -92,7 +91,7 @@ function spawnInNewPidNamespace(node: string, input: Input): InitProcess {
   const own = openSync('/proc/self/ns/pid', 'r');
   try {
     unshare(CLONE.NEWPID);
-    const child = spawn(node, [...FLAGS, PROGRAM], {
+    const child = spawn(node, [PROGRAM], {
       stdio: [input, 'inherit', 'inherit', 'pipe'],
       env: {},
       cwd: '/',

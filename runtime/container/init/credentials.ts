@@ -54,10 +54,11 @@ export function setCapabilities(sets: CapabilitiesSpec, warn: (message: string) 
       inheritable: capabilityMask(sets.inheritable),
     });
     clearAmbientCapabilities();
-    for (const name of sets.ambient ?? []) {
-      if (!raiseAmbientCapability(capabilityNumber(name) ?? MAX_CAPABILITIES))
-        warn(`${name} cannot be ambient: it is not both permitted and inheritable`);
-    }
+    const refused = (sets.ambient ?? []).filter(
+      (name) => !raiseAmbientCapability(capabilityNumber(name) ?? MAX_CAPABILITIES),
+    );
+    if (refused.length > 0)
+      warn(`not both permitted and inheritable, so not ambient: ${refused.join(', ')}`);
   });
 }
 

@@ -4,18 +4,18 @@
  * Rules: a missing one is made; it is entered as root first and, where root may not, as the user. A way to the host that
  * some descriptor left open (cwd "/proc/self/fd/7", CVE-2024-21626) ends outside the root, which getcwd(3) tells.
  */
-import { mkdirSync } from 'node:fs';
+import { posix } from 'node:path';
+import { AT, O } from '../../../fs/sys/constants.js';
 import { E, Errno } from '../../../fs/sys/errno.js';
 import { getcwd } from '../../../fs/sys/process.js';
-import { chdir } from '../../../fs/sys/syscalls.js';
+import { chdir, close, openat } from '../../../fs/sys/syscalls.js';
 import { bytes, Failure } from './failure.js';
-
-const MODE = 0o755;
+import { makeDirectory } from './in-root.js';
 
 /** Enters `path`; false if permission is missing and the user may have it. Throws `Failure`. */
 export function enterDirectory(path: string, who: 'as root' | 'as the user'): boolean {
   try {
-    if (who === 'as root') makeDirectory(path);
+    if (who === 'as root') makeIfMissing(path);
     chdir(bytes(path));
     getcwd();
     return true;
@@ -29,8 +29,13 @@ export function enterDirectory(path: string, who: 'as root' | 'as the user'): bo
 }
 
 /** What cannot be made cannot be entered either: chdir(2) says why. */
-function makeDirectory(path: string): void {
+function makeIfMissing(path: string): void {
+  const root = openat(AT.FDCWD, '/', O.PATH | O.DIRECTORY);
   try {
-    mkdirSync(path, { recursive: true, mode: MODE });
-  } catch {}
+    close(makeDirectory(root, bytes(posix.normalize(path))));
+  } catch (error) {
+    if (!(error instanceof Errno || error instanceof Failure)) throw error;
+  } finally {
+    close(root);
+  }
 }

@@ -6,6 +6,7 @@
  * the end, since later mounts may need places in it. Binds are private unless asked otherwise, as Docker's are.
  * Compare with runc's mountToRootfs.
  */
+import { posix } from 'node:path';
 import { AT, MOUNT_ATTR, MS, S } from '../../../fs/sys/constants.js';
 import { E, Errno } from '../../../fs/sys/errno.js';
 import {
@@ -26,13 +27,16 @@ import { makeDirectory, makeFile, openInRoot } from './in-root.js';
 const KERNEL_FILESYSTEMS = ['proc', 'sysfs'];
 const PERMISSIONS = 0o7777;
 
+/** Where a mount goes: ".." ends at the root, before any link is followed. */
+const placeOf = ({ destination }: MountSpec): string => bytes(posix.normalize(destination));
+
 /** Makes all mounts below the root that `root` is open on. */
 export function makeMounts(root: number, mounts: readonly MountSpec[], cgroupNamespace: boolean): void {
   for (const mount of mounts) {
     step(`cannot mount "${mount.destination}"`, () => makeMount(root, mount, cgroupNamespace));
   }
   for (const mount of mounts) {
-    if (isLateReadOnly(mount)) makeReadOnly(root, bytes(mount.destination));
+    if (isLateReadOnly(mount)) makeReadOnly(root, placeOf(mount));
   }
 }
 
@@ -52,7 +56,7 @@ function makeReadOnly(root: number, path: string): void {
 function makeMount(root: number, mount: MountSpec, cgroupNamespace: boolean): void {
   const options = parseMountOptions(mount.type, mount.options ?? []);
   if (options.bind) return bind(root, mount, options);
-  const path = bytes(mount.destination);
+  const path = placeOf(mount);
   if (mount.type === 'cgroup' || mount.type === 'cgroup2') {
     const directory = makeDirectory(root, path);
     return mountCgroups(directory, options.set, cgroupNamespace);
@@ -88,7 +92,7 @@ function bind(root: number, mount: MountSpec, options: MountOptions): void {
   const source = mount.source ?? '';
   const tree = cloneSource(source, options.recursive);
   const isDirectory = (fstat(tree).mode & S.IFMT) === S.IFDIR;
-  const path = bytes(mount.destination);
+  const path = placeOf(mount);
   const target = isDirectory ? makeDirectory(root, path) : makeFile(root, path);
   const { set, clear, setBelow, clearBelow } = options;
   if ((set | clear) !== 0) changeMount(tree, { set, clear });
