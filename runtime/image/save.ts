@@ -9,7 +9,7 @@
 import { createReadStream, statSync } from 'node:fs';
 import type { ArchiveEntry } from './archive-tar.js';
 import { decompress } from './compression.js';
-import { FULL_NAME_ANNOTATION, NAME_ANNOTATION } from './names.js';
+import { FULL_NAME_ANNOTATION, NAME_ANNOTATION } from './index-file.js';
 import { type Descriptor, type Digest, type ImageConfig, MEDIA_TYPE, type StoredImage } from './oci.js';
 import { DEFAULT_TAG, familiar, familiarRepository, hexOf, parseReference } from './reference.js';
 import type { Store } from './store.js';
