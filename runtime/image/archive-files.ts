@@ -59,7 +59,8 @@ export async function readArchive(
 ): Promise<ArchiveFiles> {
   const files = new TarFiles(writer, { ...UNPACK_LIMITS, ...limits });
   try {
-    await readTar(await decompress(stream), files);
+    const archive = await decompress(stream, 'the archive');
+    await readTar(archive.stream, files);
   } finally {
     files.close();
   }

@@ -20,7 +20,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UsageError } from '../../fs/index.js';
 import { syncfs } from '../../fs/sys/syscalls.js';
-import { type Compression, decompress, detect } from './compression.js';
+import { type Compression, decompress } from './compression.js';
 import type { Layout } from './layout.js';
 import { parseConfig, parseManifest } from './manifest.js';
 import { type Descriptor, type Digest, type ImageConfig, MEDIA_TYPE } from './oci.js';
@@ -144,7 +144,12 @@ export class Writer {
 
   /** How a blob is compressed, by its first bytes. */
   async compressionOf({ digest }: Blob): Promise<Compression> {
-    return detect(this.blobPath(digest));
+    const { compression, stream } = await decompress(
+      createReadStream(this.blobPath(digest)),
+      `blob "${digest}"`,
+    );
+    stream.destroy();
+    return compression;
   }
 
   /** Unpacks a layer that is not there yet. Throws `UsageError` if the blob does not hold the layer `diffId`. */
@@ -152,7 +157,8 @@ export class Writer {
     if (blob.digest === diffId && this.#hasLayer(diffId)) return;
     const expected = { digest: diffId, what: `layer "${blob.digest}", unpacked,` };
     const verifier = new Verifier(expected);
-    const source = await decompress(createReadStream(this.blobPath(blob.digest)));
+    const file = createReadStream(this.blobPath(blob.digest));
+    const { stream: source } = await decompress(file, `layer "${blob.digest}"`);
     if (this.#hasLayer(diffId)) {
       await pipeline(source, verifier, discardAll);
       return;
