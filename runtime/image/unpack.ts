@@ -1,0 +1,281 @@
+/**
+ * A layer's tar stream becomes a directory that the union, or the kernel's overlayfs, mounts.
+ *
+ * Rules:
+ * - Nothing outside the directory is ever touched. Names are split and checked (`names.ts`), directories are entered by
+ *   descriptor and never through a symlink (`unpack-directories.ts`). docker and umoci resolve a symlinked parent inside
+ *   the root; here it is refused, because no layer that was made from a directory has one.
+ * - A later entry replaces an earlier one of the same name; a directory's contents stay if it is a directory again.
+ * - Whiteouts concern only the layers below, wherever in the archive they stand (OCI image-spec layer.md, "Whiteouts").
+ *   They become 0/0 devices and `trusted.overlay.opaque`, or stay `.wh.` files where those are refused. Other names of
+ *   aufs (`.wh..wh.*`) are left out.
+ * - Data and attributes are counted when they are announced, so a bomb is refused before it is written.
+ *
+ * Compare UnpackLayer in moby's pkg/archive/diff.go and umoci's oci/layer/tar_extract.go.
+ */
+import type { Readable } from 'node:stream';
+import { UsageError } from '../../fs/index.js';
+import { AT, O, S } from '../../fs/sys/constants.js';
+import { E, Errno, unless } from '../../fs/sys/errno.js';
+import { isDirectory, isWhiteoutDevice } from '../../fs/sys/stat.js';
+import {
+  close,
+  ftruncate,
+  linkat,
+  mknodat,
+  openat,
+  pwrite,
+  readDirectory,
+  statat,
+  symlinkat,
+} from '../../fs/sys/syscalls.js';
+import { toBytes } from '../../fs/union/stack.js';
+import { DOT_OPAQUE, DOT_WHITEOUT } from '../../fs/union/whiteout.js';
+import { quote, refusal, splitName } from './names.js';
+import type { TarEntry } from './tar-entry.js';
+import { TarError } from './tar-header.js';
+import { readTar, type TarSink } from './tar-read.js';
+import { applyAttributes } from './unpack-attributes.js';
+import { Directories, type Directory, NotDirectory } from './unpack-directories.js';
+
+export interface UnpackLimits {
+  /** Most bytes of data and attributes. */
+  readonly maxBytes: number;
+  /** Most entries, and directories that only names of entries imply. */
+  readonly maxEntries: number;
+}
+
+/** 64 GiB and four million entries: more than any layer that is meant to be used. */
+export const UNPACK_LIMITS: UnpackLimits = { maxBytes: 64 * 2 ** 30, maxEntries: 4_000_000 };
+
+export interface Unpacked {
+  readonly entries: number;
+  /** Of data and attributes. */
+  readonly bytes: number;
+  /** Owners, attributes and devices that were left out because this process may not, or the filesystem cannot. */
+  readonly skipped: number;
+}
+
+/**
+ * Unpacks one layer. Nothing is synced: the caller does that before it gives the directory its final name.
+ *
+ * Without root, owners, devices and `trusted.` or `security.` attributes that are refused are left out and counted.
+ * @param tar uncompressed
+ * @param directory exists and is empty; after an error it holds a part, which the caller removes
+ * @throws UsageError for what is wrong with the archive, with the entry's name; errors of `tar` as they are
+ */
+export async function unpackLayer(
+  tar: Readable,
+  directory: string,
+  limits: Partial<UnpackLimits> = {},
+): Promise<Unpacked> {
+  const rootFd = openat(AT.FDCWD, toBytes(directory), O.RDONLY | O.DIRECTORY);
+  const unpacker = new Unpacker(new Directories(rootFd), { ...UNPACK_LIMITS, ...limits });
+  try {
+    if (readDirectory(rootFd).length > 0) throw new UsageError(`"${directory}" is not empty`);
+    await readTar(tar, unpacker);
+    return unpacker.finish();
+  } finally {
+    unpacker.close();
+  }
+}
+
+const isAufsName = (name: string): boolean => name.startsWith(DOT_WHITEOUT + DOT_WHITEOUT);
+
+const DEVICE_TYPE = { character: S.IFCHR, block: S.IFBLK, fifo: S.IFIFO } as const;
+const MAX_MAJOR = 0xfff;
+const MAX_MINOR = 0xfffff;
+const PRIVATE = 0o600;
+
+class Unpacker implements TarSink {
+  readonly #directories: Directories;
+  readonly #limits: UnpackLimits;
+  #entries = 0;
+  #bytes = 0;
+  #skipped = 0;
+  #entry: TarEntry | undefined;
+  /** The regular file that is being written, or -1. */
+  #fd = -1;
+
+  constructor(directories: Directories, limits: UnpackLimits) {
+    this.#directories = directories;
+    this.#limits = limits;
+  }
+
+  entry(entry: TarEntry): void {
+    this.#entry = entry;
+    this.#explaining(() => {
+      const path = splitName(entry.name);
+      this.#count(entry);
+      const at = path.findIndex((name) => name.startsWith(DOT_WHITEOUT));
+      if (at >= 0) this.#whiteout(entry, path, at);
+      else this.#make(entry, path);
+      this.#checkEntries(entry);
+    });
+  }
+
+  data(chunk: Buffer, offset: number): void {
+    if (this.#fd < 0) return;
+    this.#explaining(() => {
+      let done = 0;
+      while (done < chunk.length) {
+        const rest = done === 0 ? chunk : chunk.subarray(done);
+        done += pwrite(this.#fd, rest, rest.length, offset + done);
+      }
+    });
+  }
+
+  end(): void {
+    const [fd, entry] = [this.#fd, this.#entry];
+    if (fd < 0 || entry === undefined) return;
+    this.#explaining(() => {
+      if (entry.size !== entry.stored) ftruncate(fd, entry.size);
+      this.#skipped += applyAttributes(fd, '', entry);
+    });
+    this.#fd = -1;
+    close(fd);
+  }
+
+  finish(): Unpacked {
+    this.#skipped += this.#directories.finish();
+    return { entries: this.#entries, bytes: this.#bytes, skipped: this.#skipped };
+  }
+
+  close(): void {
+    if (this.#fd >= 0) close(this.#fd);
+    this.#directories.close();
+  }
+
+  #count(entry: TarEntry): void {
+    this.#entries += 1;
+    this.#checkEntries(entry);
+    this.#bytes += entry.stored;
+    for (const value of entry.xattrs.values()) this.#bytes += value.length;
+    const { maxBytes } = this.#limits;
+    if (this.#bytes > maxBytes) {
+      throw refusal(
+        entry.name,
+        `makes the layer larger than ${maxBytes} bytes; allow more with --max-unpacked`,
+      );
+    }
+  }
+
+  #checkEntries(entry: TarEntry): void {
+    const { maxEntries } = this.#limits;
+    if (this.#entries + this.#directories.implied > maxEntries) {
+      throw refusal(entry.name, `makes the layer larger than ${maxEntries} entries`);
+    }
+  }
+
+  /** @param at the component that is a whiteout */
+  #whiteout(entry: TarEntry, path: readonly string[], at: number): void {
+    const name = path[at] as string;
+    const isLast = at === path.length - 1;
+    if (name === DOT_OPAQUE && isLast) {
+      this.#directories.hideAll(this.#directories.reach(path.slice(0, at)));
+      return;
+    }
+    if (isAufsName(name)) return;
+    const hidden = name.slice(DOT_WHITEOUT.length);
+    if (!isLast) throw refusal(entry.name, `lies in the whiteout ${quote(name)}`);
+    if (hidden === '' || hidden === '.' || hidden === '..') {
+      throw refusal(entry.name, `is a whiteout of ${quote(hidden)}`);
+    }
+    this.#directories.hide(this.#directories.reach(path.slice(0, at)), hidden);
+  }
+
+  #make(entry: TarEntry, path: readonly string[]): void {
+    const name = path.at(-1);
+    if (name === undefined) {
+      if (entry.type !== 'directory') throw refusal(entry.name, `names the root and is a ${entry.type}`);
+      this.#directories.root.attributes = entry;
+      return;
+    }
+    const parent = this.#directories.reach(path.slice(0, -1));
+    if (entry.type === 'directory') this.#directories.make(parent, name).attributes = entry;
+    else if (entry.type === 'file') this.#file(parent, name);
+    else if (entry.type === 'link') this.#link(entry, parent, name);
+    else this.#special(entry, entry.type, parent, name);
+  }
+
+  #file(parent: Directory, name: string): void {
+    const flags = O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW;
+    this.#directories.replacing(parent, name, (dirfd) => {
+      this.#fd = openat(dirfd, name, flags, PRIVATE);
+    });
+  }
+
+  /** The inode's attributes came with its first name. */
+  #link(entry: TarEntry, parent: Directory, name: string): void {
+    const path = splitName(entry.linkName, entry.name);
+    const target = path.at(-1);
+    const directory = this.#directories.find(path.slice(0, -1));
+    const stat = target !== undefined && directory && statat(this.#directories.fd(directory), target);
+    if (!stat || target === undefined || directory === undefined || isWhiteoutDevice(stat)) {
+      throw refusal(entry.name, `is a hard link to ${quote(entry.linkName)}, which this layer does not hold`);
+    }
+    if (isDirectory(stat.mode)) {
+      throw refusal(entry.name, `is a hard link to ${quote(entry.linkName)}, which is a directory`);
+    }
+    if (directory === parent && target === name) return;
+    const from = openat(this.#directories.fd(directory), '.', O.PATH | O.DIRECTORY);
+    try {
+      this.#directories.replacing(parent, name, (dirfd) => linkat(from, target, dirfd, name));
+    } finally {
+      close(from);
+    }
+  }
+
+  #special(
+    entry: TarEntry,
+    type: 'symlink' | 'character' | 'block' | 'fifo',
+    parent: Directory,
+    name: string,
+  ): void {
+    if (type === 'symlink') {
+      checkTarget(entry);
+      this.#directories.replacing(parent, name, (dirfd) => symlinkat(entry.linkName, dirfd, name));
+    } else if (!this.#device(entry, type, parent, name)) {
+      return;
+    }
+    const dirfd = this.#directories.fd(parent);
+    this.#skipped += applyAttributes(dirfd, name, entry, type === 'symlink');
+  }
+
+  /** Whether the device could be made: outside the initial user namespace the kernel refuses. */
+  #device(entry: TarEntry, type: 'character' | 'block' | 'fifo', parent: Directory, name: string): boolean {
+    const { major, minor } = entry;
+    if (major < 0 || minor < 0 || major > MAX_MAJOR || minor > MAX_MINOR) {
+      throw refusal(entry.name, `has the device number ${major}:${minor}`);
+    }
+    const made = unless([E.EPERM], () => {
+      this.#directories.replacing(parent, name, (dirfd) =>
+        mknodat(dirfd, name, DEVICE_TYPE[type] | PRIVATE, major, minor),
+      );
+      return true;
+    });
+    if (made !== true) this.#skipped += 1;
+    return made === true;
+  }
+
+  /** Gives errors of the filesystem and of the format the entry's name. */
+  #explaining(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      const name = this.#entry?.name ?? '';
+      if (error instanceof NotDirectory) {
+        const kind = error.isSymlink ? 'a symlink' : 'not a directory';
+        throw refusal(name, `lies below ${quote(error.component)}, which is ${kind}`);
+      }
+      if (error instanceof TarError) throw refusal(name, error.message);
+      if (error instanceof Errno) throw refusal(name, `cannot be unpacked: ${error.message}`);
+      throw error;
+    }
+  }
+}
+
+function checkTarget(entry: TarEntry): void {
+  if (entry.linkName === '') throw refusal(entry.name, 'is a symlink without a target');
+  if (entry.linkName.includes('\0')) throw refusal(entry.name, 'is a symlink to a name with a NUL byte');
+}
