@@ -96,6 +96,8 @@ export interface Filesystem {
   write(node: NodeId, offset: number, data: Uint8Array, killSetId: boolean): number;
   fallocate(caller: Caller, node: NodeId, mode: number, offset: number, length: number): void;
   lseek(node: NodeId, offset: number, whence: number): number;
+  /** Reads or writes `argument` in place; ENOTTY for commands that are not known. */
+  ioctl(node: NodeId, command: number, argument: Buffer): void;
   copyFileRange(
     caller: Caller,
     from: NodeId,

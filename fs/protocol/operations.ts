@@ -74,6 +74,21 @@ function decodeSetattr(cursor: Cursor): AttributeChanges {
   };
 }
 
+/** Largest argument of an ioctl that is answered; `_IOC_SIZE` itself has 14 bits. */
+const IOCTL_MAX = 1 << 14;
+
+/** struct fuse_ioctl_in and what it carries; what it carries and what is answered share one buffer. */
+function decodeIoctl(cursor: Cursor): { command: number; argument: Buffer; outLength: number } {
+  cursor.skip(12); // fh, flags
+  const command = cursor.u32();
+  cursor.skip(8); // arg
+  const [inLength, outLength] = [cursor.u32(), cursor.u32()];
+  if (inLength > IOCTL_MAX || outLength > IOCTL_MAX) throw new Errno(E.ENOTTY);
+  const argument = Buffer.alloc(Math.max(inLength, outLength));
+  cursor.data(inLength).copy(argument);
+  return { command, argument, outLength };
+}
+
 function timeChange(
   cursor: Cursor,
   valid: number,
@@ -374,7 +389,19 @@ export const operations = {
   [Opcode.NOTIFY_REPLY]: { name: 'NOTIFY_REPLY', unanswered: true, decode: nothing, run: nothing },
   [Opcode.BMAP]: refuse('BMAP', E.ENOSYS),
   [Opcode.DESTROY]: accept('DESTROY'),
-  [Opcode.IOCTL]: refuse('IOCTL', E.ENOTTY),
+  [Opcode.IOCTL]: operation({
+    name: 'IOCTL',
+    decode: decodeIoctl,
+    run: (fs, { node }, { command, argument, outLength }, reply) => {
+      fs.ioctl(node, command, argument);
+      reply.u32(0); // result
+      reply.u32(0); // flags
+      reply.u32(0); // in_iovs
+      reply.u32(0); // out_iovs
+      argument.copy(reply.room(outLength), 0, 0, outLength);
+      reply.filled(outLength);
+    },
+  }),
   // ENOSYS: poll(2) then always reports files as ready, as local filesystems do.
   [Opcode.POLL]: refuse('POLL', E.ENOSYS),
   [Opcode.FALLOCATE]: operation({

@@ -10,6 +10,7 @@ export const O = {
   RDWR: constants.O_RDWR,
   CREAT: constants.O_CREAT,
   EXCL: constants.O_EXCL,
+  APPEND: constants.O_APPEND,
   NONBLOCK: constants.O_NONBLOCK,
   DIRECTORY: constants.O_DIRECTORY,
   NOFOLLOW: constants.O_NOFOLLOW,

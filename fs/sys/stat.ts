@@ -40,6 +40,8 @@ export interface Stat {
   readonly atime: Time;
   readonly mtime: Time;
   readonly ctime: Time;
+  /** STATX_ATTR_* bits, of which only those below 2^32 are of interest. */
+  readonly attributes: number;
 }
 
 /** sizeof(struct statx). */
@@ -49,6 +51,7 @@ const DEV_MINOR_BITS = 2 ** 20;
 /** Word (u32) offsets in struct statx. */
 const W = {
   blksize: 1,
+  attributes: 2,
   nlink: 4,
   uid: 5,
   gid: 6,
@@ -90,9 +93,13 @@ export function decodeStatx(words: Uint32Array): Stat {
     atime: timeAt(words, W.atime),
     mtime: timeAt(words, W.mtime),
     ctime: timeAt(words, W.ctime),
+    attributes: wordAt(words, W.attributes),
   };
 }
 
+/** Immutable or append-only (STATX_ATTR_IMMUTABLE, STATX_ATTR_APPEND). */
+const PROTECTED = 0x10 | 0x20;
+export const isProtected = ({ attributes }: Stat): boolean => (attributes & PROTECTED) !== 0;
 export const isDirectory = (mode: number): boolean => (mode & S.IFMT) === S.IFDIR;
 export const isRegular = (mode: number): boolean => (mode & S.IFMT) === S.IFREG;
 export const isSymlink = (mode: number): boolean => (mode & S.IFMT) === S.IFLNK;

@@ -289,6 +289,11 @@ const offsetsBuffer = Buffer.alloc(16);
 const offsetIn = offsetsBuffer.subarray(0, 8);
 const offsetOut = offsetsBuffer.subarray(8);
 
+/** ioctl(2) on what `argument` holds. */
+export function ioctl(fd: number, command: number, argument: Buffer): void {
+  check('ioctlPointer', native.ioctlPointer(fd, command, argument));
+}
+
 /** copy_file_range(2) between explicit offsets; the count may be short, 0 at the end of the source. */
 export function copyFileRange(
   fromFd: number,

@@ -17,6 +17,7 @@ import {
   unlinkat,
 } from '../sys/syscalls.js';
 import { copyUpDirectory } from './copy-up.js';
+import { refuseProtected } from './flags.js';
 import { LayerDirectory } from './layer.js';
 import { candidates, probe } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
@@ -79,6 +80,7 @@ export class Target implements Actions {
 
   'make-parents'(): void {
     if (this.parent.removed) throw new Errno(E.ENOENT);
+    refuseProtected(this.#union, this.parent);
     if (this.parent.upper === undefined) copyUpDirectory(this.#union, this.parent);
   }
 

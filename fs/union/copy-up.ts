@@ -7,7 +7,7 @@
  */
 import { O, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
-import { isDirectory, type Stat } from '../sys/stat.js';
+import { isDirectory, isProtected, type Stat } from '../sys/stat.js';
 import { close, fstat, fsync, linkat, openat, statat } from '../sys/syscalls.js';
 import { execute } from './apply.js';
 import {
@@ -53,6 +53,17 @@ export function copyUpDirectory(union: Union, node: DirectoryNode): LayerDirecto
  */
 export function copyUpFile(union: Union, node: FileNode, keep = Number.POSITIVE_INFINITY): void {
   if (node.inUpper) return;
+  const source = sourceOf(union, node, keep);
+  if (isProtected(source.stat)) throw new Errno(E.EPERM);
+  copyUpSource(union, node, source);
+}
+
+/** The same for a file whose flags forbid changing it, so that they can be taken away. */
+export function copyUpProtected(union: Union, node: FileNode): void {
+  if (!node.inUpper) copyUpSource(union, node, sourceOf(union, node, Number.POSITIVE_INFINITY));
+}
+
+function sourceOf(union: Union, node: FileNode, keep: number): Source {
   union.writable();
   const [link] = node.links;
   if (link !== undefined) copyUpDirectory(union, link.parent); // before any descriptor is taken
@@ -60,7 +71,12 @@ export function copyUpFile(union: Union, node: FileNode, keep = Number.POSITIVE_
   const dirfd = union.handles.directory(directory);
   const stat = statat(dirfd, name);
   if (stat === undefined) throw new Errno(E.ESTALE);
-  const source = { directory, name, dirfd, stat, keep };
+  return { directory, name, dirfd, stat, keep };
+}
+
+function copyUpSource(union: Union, node: FileNode, source: Source): void {
+  const { stat, keep } = source;
+  const [link] = node.links;
   if (link === undefined) copyUpOrphan(union, node, source);
   else if (stat.nlink > 1 && union.index !== undefined) copyUpIndexed(union, node, source, union.index, link);
   else copyUpLink(union, node, source, link);

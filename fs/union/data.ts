@@ -10,6 +10,7 @@ import {
   copyFileRange as copyFileRangeCall,
   fallocate as fallocateCall,
   fdatasync,
+  fstat,
   fsync as fsyncCall,
   lseek as lseekCall,
   pread,
@@ -46,6 +47,7 @@ export function write(
   killSetId: boolean,
 ): number {
   const fd = writer(union, node);
+  if (node.appendOnly && offset !== Number(fstat(fd).size)) throw new Errno(E.EPERM);
   const count = pwrite(fd, data, data.length, offset);
   if (killSetId) dropSetId(union, node);
   return count;

@@ -19,6 +19,7 @@ import { type FilesystemStat, fstatfs, readlinkat } from '../sys/syscalls.js';
 import { getattr, setattr } from './attributes.js';
 import { create, link, tmpfile } from './create.js';
 import { copyFileRange, fallocate, fsync, lseek, read, write } from './data.js';
+import { flagsIoctl } from './flags.js';
 import { inspectChunk } from './inspect.js';
 import { lookup } from './lookup.js';
 import { readdir, readdirplus } from './readdir.js';
@@ -97,6 +98,10 @@ export class UnionFilesystem implements Filesystem {
 
   lseek(node: NodeId, offset: number, whence: number): number {
     return lseek(this.#union, this.#union.file(node), offset, whence);
+  }
+
+  ioctl(node: NodeId, command: number, argument: Buffer): void {
+    flagsIoctl(this.#union, this.#union.node(node), command, argument);
   }
 
   copyFileRange(

@@ -8,7 +8,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { O } from '../sys/constants.js';
-import { E, Errno } from '../sys/errno.js';
+import { E, Errno, unless } from '../sys/errno.js';
 import { close, openat } from '../sys/syscalls.js';
 import { type LayerDirectory, openData, openDirectory, openRegular } from './layer.js';
 import type { FileNode } from './node.js';
@@ -53,10 +53,17 @@ export class Handles {
     const cached = this.#open.get(node);
     if (cached !== undefined && (cached.writable || !writable)) return cached.fd;
     const { directory, name } = node.home;
-    const flags = writable ? O.RDWR : O.RDONLY;
-    const fd = openData(directory, this.directory(directory), name, flags);
+    const open = (flags: number): number => openData(directory, this.directory(directory), name, flags);
+    const fd = writable ? this.#openWritable(node, open) : open(O.RDONLY);
     this.#open.set(node, { fd, writable });
     return fd;
+  }
+
+  /** A file that is append-only (chattr +a) takes nothing but appends, through any descriptor. */
+  #openWritable(node: FileNode, open: (flags: number) => number): number {
+    const fd = unless([E.EPERM], () => open(O.RDWR));
+    node.appendOnly = fd === undefined;
+    return fd ?? open(O.RDWR | O.APPEND);
   }
 
   /** An open descriptor of the file's data, if there is one: cheaper to stat than a name. */

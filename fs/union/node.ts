@@ -101,6 +101,8 @@ export class FileNode extends BaseNode {
   hasOrigin = false;
   /** Made in this mount and never given a capability: it has neither that nor the marks of a metacopy. */
   bare = false;
+  /** Its descriptor for writing can only append (chattr +a). */
+  appendOnly = false;
 
   constructor(id: NodeId, ino: U64, stat: Stat, home: Home) {
     super(id, ino);

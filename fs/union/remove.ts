@@ -9,6 +9,7 @@ import { E, Errno } from '../sys/errno.js';
 import { statat } from '../sys/syscalls.js';
 import { DirectoryTarget, execute, Target } from './apply.js';
 import { copyUpName } from './copy-up.js';
+import { refuseProtected } from './flags.js';
 import { find, forgetName, statOf } from './lookup.js';
 import { DirectoryNode, FileNode, type Home, type Link, type Node } from './node.js';
 import { listingOf } from './readdir.js';
@@ -19,8 +20,11 @@ import type { Union } from './state.js';
 export function unlink(union: Union, parent: DirectoryNode, name: string): void {
   const target = new Target(union, parent, name);
   const node = parent.children.get(name) ?? find(union, parent, name)?.node;
-  if (node instanceof FileNode) beforeLoss(union, node, target);
-  execute(plan('unlink', target.situation()), target);
+  refuseProtected(union, node);
+  losing(union, node, () => {
+    if (node instanceof FileNode) beforeLoss(union, node, target);
+    execute(plan('unlink', target.situation()), target);
+  });
   nameIsGone(parent, name, node);
   if (node instanceof FileNode) afterLoss(union, node);
 }
@@ -29,6 +33,7 @@ export function unlink(union: Union, parent: DirectoryNode, name: string): void 
 export function rmdir(union: Union, parent: DirectoryNode, name: string): void {
   const node = find(union, parent, name)?.node;
   if (!(node instanceof DirectoryNode)) throw new Errno(node === undefined ? E.ENOENT : E.ENOTDIR);
+  refuseProtected(union, node);
   const target = new DirectoryTarget(union, parent, name);
   const situation = { ...target.situation(), empty: isEmpty(union, node) };
   if (node.upper !== undefined && situation.empty) union.handles.pinDirectory(node.upper);
@@ -71,6 +76,17 @@ export function beforeLoss(union: Union, node: FileNode, at: Link): void {
 /** A lower file with several names. */
 function isShared(union: Union, node: FileNode): boolean {
   return !node.inUpper && node.keys.length > 0 && statOf(union, node).nlink > 1;
+}
+
+/** Runs what takes a name of `node` away; if that fails, the file lives by its name again and not by a descriptor. */
+export function losing(union: Union, node: Node | undefined, take: () => void): void {
+  const wasPinned = node instanceof FileNode && node.pinned >= 0;
+  try {
+    take();
+  } catch (error) {
+    if (node instanceof FileNode && !wasPinned && node.pinned >= 0) union.handles.unpin(node);
+    throw error;
+  }
 }
 
 /** The copy of a lower file leaves the index with its last name (ovl_nlink_end). */

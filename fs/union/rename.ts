@@ -11,9 +11,10 @@ import { renameat2, unlinkat } from '../sys/syscalls.js';
 import { execute, Target } from './apply.js';
 import { copyUpDirectory, copyUpName } from './copy-up.js';
 import { checkNewName } from './create.js';
+import { refuseProtected } from './flags.js';
 import { find } from './lookup.js';
 import { DirectoryNode, FileNode, type Node } from './node.js';
-import { afterLoss, beforeLoss, isEmpty, nameIsGone } from './remove.js';
+import { afterLoss, beforeLoss, isEmpty, losing, nameIsGone } from './remove.js';
 import { planRename, type RenameMode } from './rules.js';
 import type { Union } from './state.js';
 import type { Work } from './work.js';
@@ -41,17 +42,13 @@ export function rename(
   const moved = find(union, parent, name)?.node;
   const replaced = find(union, newParent, newName)?.node;
   if (moved === undefined) throw new Errno(E.ENOENT);
+  for (const node of [moved, replaced]) refuseProtected(union, node);
   const { work } = union.writable();
   const redirects = work.isPrivileged;
   const attempt = () =>
     planRename(source.situation(), targetSituation(union, target, replaced), mode, { redirects });
-  let plan = attempt();
-  if (!('refused' in plan) && mode === 'replace' && replaced !== undefined) {
-    prepareLoss(union, target, replaced);
-    plan = attempt(); // what is replaced may be in upper now
-  }
   const renameWith = (flag: number): void => renameat2(source.dirfd, name, target.dirfd, newName, flag);
-  execute(plan, {
+  const actions = {
     'make-parents': () => source['make-parents'](),
     'make-new-parents': () => target['make-parents'](),
     'copy-up': () => copyUpFileName(union, moved, source),
@@ -67,6 +64,14 @@ export function rename(
     'move-leaving-whiteout': () => moveLeavingWhiteout(work, source, renameWith),
     'move-exchanging': () => renameWith(RENAME.EXCHANGE),
     'remove-leftover': () => unlinkat(source.dirfd, name),
+  };
+  losing(union, replaced, () => {
+    let plan = attempt();
+    if (!('refused' in plan) && mode === 'replace' && replaced !== undefined) {
+      prepareLoss(union, target, replaced);
+      plan = attempt(); // what is replaced may be in upper now
+    }
+    execute(plan, actions);
   });
   if (mode === 'exchange' && replaced !== undefined) swap(source, moved, target, replaced);
   else settle(source, moved, target, replaced);

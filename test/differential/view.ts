@@ -4,7 +4,7 @@
  */
 
 import { ABSENT, type LayerEntry, merge, type OpaqueForm } from '../../fs/union/rules.js';
-import { describeTree, type Entry, type Tree } from '../acceptance/tree.js';
+import { describeTree, diffTrees, type Entry, type Tree } from '../acceptance/tree.js';
 
 const MARKS = ['trusted.overlay.', 'user.overlay.', 'user.fuseoverlayfs.'];
 /** Depend on what else is in the tree. */
@@ -13,6 +13,8 @@ const DOT_WHITEOUT = '.wh.';
 const YES = '79';
 const MARKED = '78';
 const ROOT = '.';
+/** A field of the model's own: a lower file with several names. */
+const INDEXED = 'indexed';
 
 /** A directory of a layer; the layers are numbered from the top. */
 interface Place {
@@ -25,17 +27,27 @@ interface Candidate extends Place {
 }
 
 /** The fields of a tree that a merged view inherits from one layer's entry, without the union's own marks. */
-export function inherited(tree: Tree): Tree {
+function inherited(tree: Tree): Tree {
   const kept = ([field]: [string, string]): boolean =>
     !RELATIVE_FIELDS.includes(field) && !MARKS.some((mark) => field.startsWith(`xattr ${mark}`));
   const strip = (entry: Entry): Entry => Object.fromEntries(Object.entries(entry).filter(kept)) as Entry;
   return new Map([...tree].map(([path, entry]) => [path, strip(entry)]));
 }
 
-/** @param roots the layers' directories, the top one first */
-export function mergedTree(roots: readonly string[], hasUpper: boolean): Tree {
-  return inherited(new Rules(roots.map(describeTree), hasUpper).tree());
+/**
+ * Where a mounted tree differs from what the rules make of its layers. Of lower files with several names only the names
+ * and types are compared: a copy made under another name shows in the index, of which the rules know nothing.
+ * @param roots the layers' directories, the top one first
+ */
+export function differencesFromRules(mounted: Tree, roots: readonly string[], hasUpper: boolean): string[] {
+  const view = new Rules(roots.map(describeTree), hasUpper).tree();
+  const isIndexed = (path: string): boolean => view.get(path)?.[INDEXED] !== undefined;
+  const plain = (tree: Tree): Tree =>
+    new Map([...inherited(tree)].map(([path, entry]) => [path, isIndexed(path) ? typeOnly(entry) : entry]));
+  return diffTrees(plain(mounted), plain(view));
 }
+
+const typeOnly = ({ type }: Entry): Entry => ({ type, mtime: '' });
 
 class Rules {
   readonly #layers: readonly Tree[];
@@ -62,9 +74,16 @@ class Rules {
       const layers = shown.shows === 'directory' ? shown.layers : [shown.layer];
       const merged = layers.map((index) => candidates[index] as Candidate);
       const here = join(path, name);
-      view.set(here, this.#at(merged[0] as Candidate) as Entry);
+      view.set(here, this.#shown(merged[0] as Candidate));
       if (shown.shows === 'directory') this.#descend(merged, here, view);
     }
+  }
+
+  #shown(place: Place): Entry {
+    const entry = this.#at(place) as Entry;
+    const isLower = place.layer > 0 || !this.#hasUpper;
+    const { type, nlink } = entry;
+    return isLower && type !== 'directory' && nlink !== '1' ? { ...entry, [INDEXED]: 'yes' } : entry;
   }
 
   /** The names that any of the places holds. */

@@ -32,6 +32,7 @@ export const STAT: Stat = {
   atime: { seconds: 0x65432100, nanoseconds: 1 },
   mtime: { seconds: -2, nanoseconds: 999_999_999 },
   ctime: { seconds: 0x1_0000_0001, nanoseconds: 3 },
+  attributes: 0,
   mode: 0o100644,
   nlink: 4,
   uid: 1000,
@@ -146,6 +147,7 @@ const copyFileRange = (length: string): Buffer =>
     ${length}                # len
     00 00 00 00 00 00 00 00  # flags
   `);
+const IOCTL_HEADER = 32;
 const COPY_NEEDS = 48;
 const copyCall = (length: number): Call => ['copyFileRange', CALLER, NODE, 4096, 8, 0x100002000, length];
 
@@ -563,6 +565,29 @@ export const EXAMPLES: readonly Example[] = [
     reply: hex('00 10 00 00 01 00 00 00 # offset'),
   },
   {
+    what: 'IOCTL that reads flags (lsattr)',
+    opcode: Opcode.IOCTL,
+    body: ioctl('01 66 08 80', '00 00 00 00', '08 00 00 00', ''),
+    needs: IOCTL_HEADER,
+    calls: [['ioctl', NODE, 0x80086601, Buffer.alloc(8)]],
+    answers: { ioctl: (_node, _command, argument) => (argument as Buffer).fill(0x10) },
+    reply: hex(`
+      00 00 00 00              # result
+      00 00 00 00              # flags
+      00 00 00 00 00 00 00 00  # in_iovs, out_iovs
+      10 10 10 10 10 10 10 10  # what was asked for
+    `),
+  },
+  {
+    what: 'IOCTL that sets flags (chattr)',
+    opcode: Opcode.IOCTL,
+    body: ioctl('02 66 08 40', '08 00 00 00', '00 00 00 00', '20 00 00 00 00 00 00 00'),
+    needs: IOCTL_HEADER + 8,
+    calls: [['ioctl', NODE, 0x40086602, Buffer.from([0x20, 0, 0, 0, 0, 0, 0, 0])]],
+    answers: { ioctl: () => undefined },
+    reply: hex('00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00'),
+  },
+  {
     what: 'COPY_FILE_RANGE',
     opcode: Opcode.COPY_FILE_RANGE,
     body: copyFileRange('00 00 01 00 00 00 00 00'),
@@ -604,9 +629,21 @@ export const EXAMPLES: readonly Example[] = [
   ...refused('ENOSYS', "locks are the kernel's own", ['GETLK', 'SETLK', 'SETLKW']),
   ...refused('ENOSYS', 'the kernel checks access', ['ACCESS']),
   ...refused('ENOSYS', 'not served', ['BMAP', 'POLL', 'SETUPMAPPING', 'REMOVEMAPPING', 'SYNCFS', 'STATX']),
-  ...refused('ENOTTY', 'no ioctls', ['IOCTL']),
   ...refused('EIO', 'a second one on a live connection', ['INIT']),
 ];
+
+/** struct fuse_ioctl_in and what follows it. */
+function ioctl(command: string, inSize: string, outSize: string, data: string): Buffer {
+  return hex(`
+    bb bb bb bb bb bb bb bb  # fh
+    00 00 00 00              # flags
+    ${command}               # cmd
+    cc cc cc cc cc cc cc cc  # arg
+    ${inSize}                # in_size
+    ${outSize}               # out_size
+    ${data}
+  `);
+}
 
 function getxattr(
   what: string,

@@ -1,0 +1,60 @@
+/**
+ * Inode flags: immutable, append-only and what else chattr(1) sets.
+ *
+ * Rules: flags are the layer's filesystem's: upper's keeps and enforces what is set there. A lower entry that is
+ * immutable or append-only cannot be changed through the union either, until its flags are taken away, which copies it
+ * up. Compare ovl_fileattr_set and ovl_copyflags in fs/overlayfs, ioctl_iflags(2).
+ */
+import { E, Errno, unless } from '../sys/errno.js';
+import { isProtected } from '../sys/stat.js';
+import { ioctl } from '../sys/syscalls.js';
+import { copyUpDirectory, copyUpProtected } from './copy-up.js';
+import { statOf } from './lookup.js';
+import { DirectoryNode, type FileNode, type Node } from './node.js';
+import type { Union } from './state.js';
+
+/** Commands that tell flags. */
+const GET: ReadonlySet<number> = new Set([
+  0x80086601, // FS_IOC_GETFLAGS
+  0x801c581f, // FS_IOC_FSGETXATTR
+]);
+/** Commands that set them; the kernel has checked the caller's right. */
+const SET: ReadonlySet<number> = new Set([
+  0x40086602, // FS_IOC_SETFLAGS
+  0x401c5820, // FS_IOC_FSSETXATTR
+]);
+
+/**
+ * FUSE_IOCTL for the kernel's own questions (fuse_fileattr_get, fuse_fileattr_set).
+ * @param argument what is read and written: the kernel's copy of the caller's
+ */
+export function flagsIoctl(union: Union, node: Node, command: number, argument: Buffer): void {
+  const isSet = SET.has(command);
+  if (!isSet && !GET.has(command)) throw new Errno(E.ENOTTY);
+  if (isSet) makeOwn(union, node);
+  const fd = node instanceof DirectoryNode ? union.handles.directory(node.top) : readerOf(union, node);
+  const refused = unless([E.EBADF, E.EOPNOTSUPP], () => {
+    ioctl(fd, command, argument);
+    return false;
+  });
+  if (refused !== false) throw new Errno(E.ENOTTY);
+  if (isSet) union.handles.drop(node); // what is opened from now on has the rights of now
+}
+
+function readerOf(union: Union, node: FileNode): number {
+  if (!node.isRegular) throw new Errno(E.ENOTTY);
+  return union.handles.reader(node);
+}
+
+function makeOwn(union: Union, node: Node): void {
+  if (node instanceof DirectoryNode) copyUpDirectory(union, node);
+  else copyUpProtected(union, node);
+}
+
+/** Throws EPERM if an entry that is about to go, move or gain a name is a protected one of a lower layer. */
+export function refuseProtected(union: Union, node: Node | undefined): void {
+  if (node === undefined) return;
+  const inUpper =
+    node instanceof DirectoryNode ? node.upper !== undefined : node.inUpper || node.links.length === 0;
+  if (!inUpper && isProtected(statOf(union, node))) throw new Errno(E.EPERM);
+}
