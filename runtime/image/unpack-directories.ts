@@ -11,7 +11,13 @@ import { AT, NAME_MAX, O, S } from '../../fs/sys/constants.js';
 import { E, Errno, unless } from '../../fs/sys/errno.js';
 import { isWhiteoutDevice, type Time } from '../../fs/sys/stat.js';
 import { close, mkdirat, openat, readDirectory, statat, unlinkat, utimensat } from '../../fs/sys/syscalls.js';
-import { DOT_OPAQUE, DOT_WHITEOUT, MARK_REFUSED, makeWhiteout, markOpaque } from '../../fs/union/whiteout.js';
+import {
+  DOT_OPAQUE,
+  DOT_WHITEOUT,
+  MARK_REFUSED,
+  makeWhiteoutDevice,
+  markOpaque,
+} from '../../fs/union/whiteout.js';
 import { type Attributes, applyAttributes } from './unpack-attributes.js';
 
 const OPEN_DIRECTORIES = 128;
@@ -169,7 +175,7 @@ export class Directories {
 /** Where devices are refused, a file in the form that the union reads as well. */
 function whiteOut(dirfd: number, name: string): void {
   const made = unless([E.EPERM], () => {
-    makeWhiteout(dirfd, name);
+    makeWhiteoutDevice(dirfd, name);
     return true;
   });
   if (made === true) {
