@@ -4,7 +4,6 @@ import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
 import { type LoadedImage, loadPath, loadStream } from '../../runtime/image/archive.js';
 import { familiar } from '../../runtime/image/reference.js';
-import { DEFAULT_LIMITS } from '../../runtime/image/writer.js';
 import { print } from '../output.js';
 import { Progress } from '../progress.js';
 import { parseSize } from '../size.js';
@@ -28,9 +27,9 @@ export function loadCommand(): Command {
 async function run({ input, quiet, maxUnpacked }: Options, command: Command): Promise<void> {
   const store = storeOf(command);
   const progress = new Progress(quiet === true);
-  const maxBytes = maxUnpacked === undefined ? DEFAULT_LIMITS.maxBytes : parseSize(maxUnpacked);
+  const limits = maxUnpacked === undefined ? {} : { maxBytes: parseSize(maxUnpacked) };
   const options = {
-    limits: { ...DEFAULT_LIMITS, maxBytes },
+    limits,
     onBytes: (bytes: number) => progress.advance(bytes),
     onLayer: ({ number, count }: { number: number; count: number }) =>
       progress.step(`unpacking layer ${number} of ${count}`),

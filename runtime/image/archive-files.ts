@@ -10,11 +10,13 @@ import { readFile } from 'node:fs/promises';
 import { join, posix, sep } from 'node:path';
 import type { Readable } from 'node:stream';
 import { UsageError } from '../../fs/index.js';
-import { type ReadEntry, readTar } from './archive-tar.js';
 import { decompress } from './compression.js';
 import { MAX_DOCUMENT_BYTES } from './manifest.js';
 import type { Digest } from './oci.js';
-import type { Blob, UnpackLimits, Writer } from './writer.js';
+import type { TarEntry } from './tar-entry.js';
+import { readTar, type TarSink } from './tar-read.js';
+import { UNPACK_LIMITS, type UnpackLimits } from './unpack.js';
+import type { Blob, BlobFile, Writer } from './writer.js';
 
 export interface ArchiveFiles {
   has(name: string): boolean;
@@ -43,6 +45,9 @@ const missing = (name: string): UsageError => new UsageError(`the archive has no
 const tooLarge = (name: string, size: number): UsageError =>
   new UsageError(`"${name}" has ${size} bytes; at most ${MAX_DOCUMENT_BYTES} are read`);
 
+/** Documents name files in UTF-8. */
+const toText = (name: string): string => Buffer.from(name, 'latin1').toString();
+
 /** A name without "./" and the like; it cannot lead out of the archive, because it only looks up what is in it. */
 const canonical = (name: string): string => posix.normalize(`/${name}`).replace(/^\/|\/$/g, '');
 
@@ -50,52 +55,80 @@ const canonical = (name: string): string => posix.normalize(`/${name}`).replace(
 export async function readArchive(
   stream: Readable,
   writer: Writer,
-  limits: UnpackLimits,
+  limits: Partial<UnpackLimits> | undefined,
 ): Promise<ArchiveFiles> {
-  const files = new TarFiles(writer);
-  let [bytes, entries] = [0, 0];
-  for await (const entry of readTar(await decompress(stream))) {
-    bytes += entry.size;
-    entries += 1;
-    if (bytes > limits.maxBytes || entries > limits.maxEntries)
-      throw new UsageError(
-        `the archive holds more than ${limits.maxBytes} bytes or ${limits.maxEntries} files`,
-      );
-    await files.take(entry);
+  const files = new TarFiles(writer, { ...UNPACK_LIMITS, ...limits });
+  try {
+    const archive = await decompress(stream, 'the archive');
+    await readTar(archive.stream, files);
+  } finally {
+    files.close();
   }
   return files;
 }
 
-class TarFiles implements ArchiveFiles {
+class TarFiles implements ArchiveFiles, TarSink {
   readonly #writer: Writer;
+  readonly #limits: UnpackLimits;
   readonly #blobs = new Map<string, Blob>();
   readonly #links = new Map<string, string>();
+  #bytes = 0;
+  #entries = 0;
+  /** The entry that is being read. */
+  #name = '';
+  #file: BlobFile | undefined;
 
-  constructor(writer: Writer) {
+  constructor(writer: Writer, limits: UnpackLimits) {
     this.#writer = writer;
+    this.#limits = limits;
   }
 
-  async take(entry: ReadEntry): Promise<void> {
-    const name = canonical(entry.name);
+  // --- reading
+
+  entry(entry: TarEntry): void {
+    this.#count(entry);
+    const name = canonical(toText(entry.name));
+    this.#name = name;
     if (entry.type === 'symlink' || entry.type === 'link') {
       const from = entry.type === 'link' ? '' : posix.dirname(name);
-      this.#links.set(name, canonical(posix.join(from, entry.linkname)));
+      this.#links.set(name, canonical(posix.join(from, toText(entry.linkName))));
       this.#blobs.delete(name);
     } else if (entry.type === 'file') {
-      this.#blobs.set(name, await this.#keep(name, entry));
       this.#links.delete(name);
+      this.#open(name, entry.size);
     }
+  }
+
+  #count({ size }: TarEntry): void {
+    const { maxBytes, maxEntries } = this.#limits;
+    this.#bytes += size;
+    this.#entries += 1;
+    if (this.#bytes > maxBytes || this.#entries > maxEntries)
+      throw new UsageError(`the archive holds more than ${maxBytes} bytes or ${maxEntries} files`);
   }
 
   /** A blob that the store has already is not written again. */
-  async #keep(name: string, { size, body }: ReadEntry): Promise<Blob> {
+  #open(name: string, size: number): void {
     const digest = promised(name);
-    if (digest === undefined || !this.#writer.hasBlob({ digest, size })) {
-      return this.#writer.addBlob(body, { ...expectation(name), size });
-    }
-    for await (const _ of body);
-    return { digest, size };
+    if (digest !== undefined && this.#writer.hasBlob({ digest, size }))
+      this.#blobs.set(name, { digest, size });
+    else this.#file = this.#writer.openBlob({ ...expectation(name), size });
   }
+
+  data(chunk: Buffer): void {
+    this.#file?.write(chunk);
+  }
+
+  end(): void {
+    if (this.#file !== undefined) this.#blobs.set(this.#name, this.#file.end());
+    this.#file = undefined;
+  }
+
+  close(): void {
+    this.#file?.close();
+  }
+
+  // --- looking up
 
   #find(name: string): Blob | undefined {
     let at = canonical(name);

@@ -11,13 +11,13 @@ import { basename } from 'node:path';
 import { Readable } from 'node:stream';
 import { UsageError } from '../../fs/index.js';
 import { type ArchiveFiles, DirectoryFiles, readArchive } from './archive-files.js';
+import { FULL_NAME_ANNOTATION, nameOf } from './index-file.js';
 import { type ArchivedImage, parseArchiveManifest, parseIndex, parseManifest } from './manifest.js';
-import { FULL_NAME_ANNOTATION, nameOf } from './names.js';
 import { type Descriptor, type Digest, type Manifest, MEDIA_TYPE } from './oci.js';
 import { forThisPlatform } from './platform.js';
 import { formatReference, hexOf, parseReference, parseTag } from './reference.js';
 import type { Store } from './store.js';
-import { type Blob, DEFAULT_LIMITS, type WriteOptions, type Writer } from './writer.js';
+import type { Blob, WriteOptions, Writer } from './writer.js';
 
 export interface LoadedImage {
   readonly id: Digest;
@@ -61,11 +61,7 @@ export async function loadStream(
   title = '',
 ): Promise<LoadedImage[]> {
   return store.write(async (writer) => {
-    const files = await readArchive(
-      counted(stream, options.onBytes),
-      writer,
-      options.limits ?? DEFAULT_LIMITS,
-    );
+    const files = await readArchive(counted(stream, options.onBytes), writer, options.limits);
     return new Loader(files, writer, title).load();
   }, options);
 }

@@ -47,7 +47,8 @@ export function creationTime(): string {
 /** Adds an image; its ID. */
 export async function buildImage(writer: Writer, image: NewImage): Promise<Digest> {
   const created = creationTime();
-  const layer = await writer.addBlob(await decompress(image.layer), { what: 'the layer' });
+  const { stream } = await decompress(image.layer, 'the tar');
+  const layer = await writer.addBlob(stream);
   const config = writer.addBytes(JSON.stringify(configOf(image, layer.digest, created)));
   const manifest = encodeManifest({ mediaType: MEDIA_TYPE.CONFIG, ...config }, [
     ...(image.base?.manifest.layers ?? []),

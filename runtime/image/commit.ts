@@ -30,7 +30,7 @@ export async function commit(store: Store, record: ContainerRecord, options: Com
     const { names, message, author } = options;
     return buildImage(writer, {
       base,
-      layer: packChanges({ lowers: record.lowers, upper, omit: [] }),
+      layer: packChanges({ lowers: record.lowers, upper }),
       execution,
       step: { created_by: record.command.join(' '), ...(message !== undefined && { comment: message }) },
       ...(author !== undefined && { author }),

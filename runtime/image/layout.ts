@@ -13,8 +13,8 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../../fs/index.js';
+import { EMPTY_INDEX, imagesOf, namesOf } from './index-file.js';
 import { parseConfig, parseIndex, parseManifest } from './manifest.js';
-import { EMPTY_INDEX, imagesOf, namesOf } from './names.js';
 import type { Descriptor, Digest, Index, StoredImage } from './oci.js';
 import { hexOf } from './reference.js';
 

@@ -1,61 +1,55 @@
 /**
- * The store's `index.json`: which images there are and what they are called.
+ * Names of entries: bytes from outside, one character each (latin1).
  *
- * Rule: one descriptor per name, in the annotation that the OCI image layout has for it; an image without a name has
- * one descriptor without it. A name belongs to one image: giving it away leaves the former owner, if that was its last
- * name, nameless but there. Everything here is pure.
+ * Rules: a name is split into components before anything else happens to it. "." and empty components, and with them
+ * a leading "/", mean nothing (as for docker and GNU tar); ".." is refused, even where it would stay inside. In messages a name is one
+ * printable line, whatever it holds.
  */
-import type { Descriptor, Digest, Index } from './oci.js';
+import { UsageError } from '../../fs/index.js';
+import { PATH_MAX } from '../../fs/sys/constants.js';
 
-export const NAME_ANNOTATION = 'org.opencontainers.image.ref.name';
-/** What containerd and `docker save` write the full name into; the other one then holds the tag alone. */
-export const FULL_NAME_ANNOTATION = 'io.containerd.image.name';
+const SHOWN = 200;
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+/** Control characters, and those that turn the direction of text. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}"\\]/gu;
 
-export const EMPTY_INDEX: Index = { schemaVersion: 2, manifests: [] };
-
-export const nameOf = ({ annotations }: Descriptor): string | undefined => annotations?.[NAME_ANNOTATION];
-
-/** The names of the image with this manifest, sorted. */
-export function namesOf(index: Index, manifest: Digest): string[] {
-  const names = index.manifests.filter(({ digest }) => digest === manifest).map(nameOf);
-  return names.filter((name) => name !== undefined).sort();
+/** A name in double quotes: UTF-8 where it is that, other bytes and what does not print escaped, the middle cut out. */
+export function quote(name: string): string {
+  const text = decode(name).replace(UNPRINTABLE, escapeCharacter);
+  const characters = [...text];
+  if (characters.length <= SHOWN) return `"${text}"`;
+  const half = SHOWN / 2;
+  return `"${characters.slice(0, half).join('')}...${characters.slice(-half).join('')}"`;
 }
 
-/** One descriptor per manifest, nameless, in the order of the index. */
-export function imagesOf(index: Index): Descriptor[] {
-  const images = new Map(index.manifests.map((descriptor) => [descriptor.digest, bare(descriptor)]));
-  return [...images.values()];
+function decode(name: string): string {
+  try {
+    return utf8.decode(Buffer.from(name, 'latin1'));
+  } catch {
+    return name.replace(/[\x80-\xff]/g, '?');
+  }
 }
 
-/** Adds an image and gives it names, which it takes from others. */
-export function withImage(index: Index, image: Descriptor, names: readonly string[]): Index {
-  const images = [...imagesOf(index).filter(({ digest }) => digest !== image.digest), bare(image)];
-  const owned = (descriptor: Descriptor): string[] => {
-    const kept = namesOf(index, descriptor.digest).filter((name) => !names.includes(name));
-    return descriptor.digest === image.digest ? [...kept, ...names] : kept;
-  };
-  return indexOf(images.map((descriptor) => [descriptor, owned(descriptor)]));
+function escapeCharacter(character: string): string {
+  if (character === '"' || character === '\\') return `\\${character}`;
+  const code = character.codePointAt(0) ?? 0;
+  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
 }
 
-/** Takes a name away. */
-export function withoutName(index: Index, name: string): Index {
-  return indexOf(
-    imagesOf(index).map((image) => [image, namesOf(index, image.digest).filter((other) => other !== name)]),
-  );
-}
+/** The complaint about an entry. */
+export const refusal = (name: string, reason: string): UsageError =>
+  new UsageError(`the entry ${quote(name)} ${reason}`);
 
-/** Removes manifests with all their names. */
-export function withoutManifests(index: Index, gone: readonly Digest[]): Index {
-  return { ...index, manifests: index.manifests.filter(({ digest }) => !gone.includes(digest)) };
-}
-
-const bare = ({ mediaType, digest, size }: Descriptor): Descriptor => ({ mediaType, digest, size });
-
-function indexOf(images: readonly (readonly [Descriptor, readonly string[]])[]): Index {
-  const manifests = images.flatMap(([image, names]): Descriptor[] =>
-    names.length === 0
-      ? [image]
-      : [...new Set(names)].sort().map((name) => ({ ...image, annotations: { [NAME_ANNOTATION]: name } })),
-  );
-  return { schemaVersion: 2, manifests };
+/**
+ * The components of a name relative to the root; none for the root itself.
+ * @param entry the entry's name, for the message
+ * @throws UsageError for "..", NUL and what is longer than a path can be
+ */
+export function splitName(name: string, entry = name): string[] {
+  const what = name === entry ? '' : `names ${quote(name)}, which `;
+  if (name.includes('\0')) throw refusal(entry, `${what}contains a NUL byte`);
+  if (name.length >= PATH_MAX) throw refusal(entry, `${what}is longer than ${PATH_MAX - 1} bytes`);
+  const parts = name.split('/').filter((part) => part !== '' && part !== '.');
+  if (parts.includes('..')) throw refusal(entry, `${what}leads out of its directory with ".."`);
+  return parts;
 }

@@ -7,9 +7,10 @@
  * Compare moby's image/spec/v1.2.md and image/tarexport/save.go, and image-layout.md.
  */
 import { createReadStream, statSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import type { ArchiveEntry } from './archive-tar.js';
 import { decompress } from './compression.js';
-import { FULL_NAME_ANNOTATION, NAME_ANNOTATION } from './names.js';
+import { FULL_NAME_ANNOTATION, NAME_ANNOTATION } from './index-file.js';
 import { type Descriptor, type Digest, type ImageConfig, MEDIA_TYPE, type StoredImage } from './oci.js';
 import { DEFAULT_TAG, familiar, familiarRepository, hexOf, parseReference } from './reference.js';
 import type { Store } from './store.js';
@@ -142,7 +143,7 @@ class DockerArchive {
     this.#tars.set(diffId, name);
     const path = this.#store.layout.blobPath((image.manifest.layers[at] as Descriptor).digest);
     const size = this.#store.layout.layerSize(diffId).tar;
-    this.#put({ type: 'file', name, size, open: () => decompress(createReadStream(path)) });
+    this.#put({ type: 'file', name, size, open: () => uncompressed(path) });
     return name;
   }
 }
@@ -169,4 +170,8 @@ function legacyConfig(id: string, parent: string | undefined, top: ImageConfig |
   if (top === undefined) return { ...inherited, created: EPOCH, os: 'linux' };
   const { rootfs: _, history: __, ...config } = top;
   return { ...inherited, created: EPOCH, ...config };
+}
+
+async function uncompressed(path: string): Promise<Readable> {
+  return (await decompress(createReadStream(path), `"${path}"`)).stream;
 }

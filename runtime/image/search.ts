@@ -6,8 +6,8 @@
  */
 import { UsageError } from '../../fs/index.js';
 import { nearest } from '../nearest.js';
+import { imagesOf, nameOf } from './index-file.js';
 import type { Layout } from './layout.js';
-import { imagesOf, nameOf } from './names.js';
 import type { Descriptor, Index, StoredImage } from './oci.js';
 import {
   familiar,

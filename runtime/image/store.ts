@@ -11,9 +11,9 @@
  */
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { listRecords } from '../container/containers.js';
+import { imagesOf, withImage, withoutManifests, withoutName } from './index-file.js';
 import { Layout } from './layout.js';
 import { type LockMode, withLock } from './lock.js';
-import { imagesOf, withImage, withoutManifests, withoutName } from './names.js';
 import type { Digest, Index, StoredImage } from './oci.js';
 import { storeRoot } from './place.js';
 import { formatReference, hexOf, parseTag } from './reference.js';

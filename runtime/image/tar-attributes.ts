@@ -5,7 +5,7 @@
  * refused. Attributes come from SCHILY.xattr records, whose keys GNU tar writes with "%" and "=" escaped.
  */
 import type { Time } from '../../fs/sys/stat.js';
-import { quote } from './entry-names.js';
+import { quote } from './names.js';
 import type { EntryType, TarEntry } from './tar-entry.js';
 import { HEADER_ONLY, type PaxRecords, TarError, type TarHeader } from './tar-header.js';
 

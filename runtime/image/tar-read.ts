@@ -14,7 +14,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type ExtractEvents, extract } from 'tar-stream';
 import { UsageError } from '../../fs/index.js';
-import { quote } from './entry-names.js';
+import { quote } from './names.js';
 import { EXTENSION_FLAG, isFollowed, oldGnuMap, Placer, paxMap, type SparseMap } from './sparse.js';
 import { entryOf } from './tar-attributes.js';
 import type { TarEntry } from './tar-entry.js';
@@ -101,7 +101,9 @@ const ZERO_BLOCKS_AT_END = 2;
  */
 export async function readTar(source: Readable, sink: TarSink): Promise<void> {
   const extractor = extract({ filenameEncoding: 'latin1', allowUnknownFormat: true } as object);
-  const reader = new Reader(sink, extractor as unknown as Framing);
+  const framing = extractor as unknown as Framing;
+  allowMissingPadding(framing);
+  const reader = new Reader(sink, framing);
   extractor.on('entry', (header, stream, next) =>
     reader.entry(header as unknown as FramedHeader, stream, next),
   );
@@ -116,8 +118,22 @@ export async function readTar(source: Readable, sink: TarSink): Promise<void> {
 /** What is used of tar-stream's extractor beside its events. */
 interface Framing {
   destroy(error: unknown): void;
-  /** Bytes of the present entry that have not arrived. */
+  /** Bytes of the present entry, or of the padding after it, that have not arrived. */
   _missing: number;
+  /** The present entry's data; null when all of it has arrived. */
+  readonly _stream: object | null;
+  /** The present entry is an extended header. */
+  readonly _longHeader: boolean;
+  _final(done: (error: Error | null) => void): void;
+}
+
+/** An archive may end with its last byte of data, as umoci's layers do: Go's reader does not miss the padding. */
+function allowMissingPadding(framing: Framing): void {
+  const final = framing._final.bind(framing);
+  framing._final = (done) => {
+    if (framing._stream === null && !framing._longHeader) framing._missing = 0;
+    final(done);
+  };
 }
 
 class Reader {

@@ -31,7 +31,7 @@ import {
 } from '../../fs/sys/syscalls.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { DOT_OPAQUE, DOT_WHITEOUT } from '../../fs/union/whiteout.js';
-import { quote, refusal, splitName } from './entry-names.js';
+import { quote, refusal, splitName } from './names.js';
 import type { TarEntry } from './tar-entry.js';
 import { TarError } from './tar-header.js';
 import { readTar, type TarSink } from './tar-read.js';

@@ -20,48 +20,69 @@ export interface Expected {
 export const digestOf = (bytes: Buffer | string): Digest =>
   `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
-/** Passes bytes on, counts and hashes them; at the end it fails with `UsageError` if they are not the expected ones. */
-export class Verifier extends Transform {
+/** Counts and hashes bytes, and compares them with what is expected. */
+export class Check {
   readonly #hash = createHash('sha256');
   readonly #expected: Expected;
-  readonly #onBytes: (bytes: number) => void;
   /** Bytes so far. */
   size = 0;
-  #digest: Digest | undefined;
 
-  constructor(expected: Expected, onBytes: (bytes: number) => void = () => {}) {
-    super();
+  constructor(expected: Expected) {
     this.#expected = expected;
-    this.#onBytes = onBytes;
   }
 
-  /** Of all bytes; known once the stream has ended. */
-  get digest(): Digest {
-    if (this.#digest === undefined) throw new Error('the stream has not ended');
-    return this.#digest;
+  /** Throws `UsageError` if there are more bytes than expected. */
+  update(chunk: Buffer): void {
+    this.#hash.update(chunk);
+    this.size += chunk.length;
+    const { size, what } = this.#expected;
+    if (size !== undefined && this.size > size)
+      throw new UsageError(`${what} is longer than its ${size} bytes`);
+  }
+
+  /** The digest of all bytes. Throws `UsageError` if they are not the expected ones. */
+  finish(): Digest {
+    const { digest: promised, size, what } = this.#expected;
+    const digest: Digest = `sha256:${this.#hash.digest('hex')}`;
+    if (size !== undefined && this.size !== size)
+      throw new UsageError(`${what} has ${this.size} bytes, not the expected ${size}`);
+    if (promised !== undefined && digest !== promised)
+      throw new UsageError(`${what} has the digest "${digest}", not the expected "${promised}"`);
+    return digest;
+  }
+}
+
+/** Passes bytes on and checks them; the stream fails with `UsageError` before its end if they are not as expected. */
+export class Verifier extends Transform {
+  readonly #check: Check;
+
+  constructor(expected: Expected) {
+    super();
+    this.#check = new Check(expected);
+  }
+
+  /** Bytes so far. */
+  get size(): number {
+    return this.#check.size;
   }
 
   override _transform(chunk: Buffer, _: BufferEncoding, done: TransformCallback): void {
-    this.#hash.update(chunk);
-    this.size += chunk.length;
-    this.#onBytes(chunk.length);
-    const { size, what } = this.#expected;
-    if (size !== undefined && this.size > size)
-      done(new UsageError(`${what} is longer than its ${size} bytes`));
-    else done(null, chunk);
+    attempt(done, () => {
+      this.#check.update(chunk);
+      this.push(chunk);
+    });
   }
 
   override _flush(done: TransformCallback): void {
-    this.#digest = `sha256:${this.#hash.digest('hex')}`;
-    done(this.#mismatch());
+    attempt(done, () => this.#check.finish());
   }
+}
 
-  #mismatch(): UsageError | null {
-    const { digest, size, what } = this.#expected;
-    if (size !== undefined && this.size !== size)
-      return new UsageError(`${what} has ${this.size} bytes, not the expected ${size}`);
-    if (digest !== undefined && this.#digest !== digest)
-      return new UsageError(`${what} has the digest "${this.#digest}", not the expected "${digest}"`);
-    return null;
+function attempt(done: TransformCallback, step: () => unknown): void {
+  try {
+    step();
+    done();
+  } catch (error) {
+    done(error as Error);
   }
 }

@@ -8,11 +8,11 @@
 import {
   closeSync,
   createReadStream,
-  createWriteStream,
   mkdirSync,
   openSync,
   renameSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -20,25 +20,16 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UsageError } from '../../fs/index.js';
 import { syncfs } from '../../fs/sys/syscalls.js';
-import { type Compression, decompress, detect } from './compression.js';
+import { type Compression, decompress } from './compression.js';
 import type { Layout } from './layout.js';
 import { parseConfig, parseManifest } from './manifest.js';
 import { type Descriptor, type Digest, type ImageConfig, MEDIA_TYPE } from './oci.js';
-import { unpackLayer } from './unpack.js';
-import { digestOf, type Expected, Verifier } from './verify.js';
+import { type Unpacked, type UnpackLimits, unpackLayer } from './unpack.js';
+import { Check, digestOf, type Expected, Verifier } from './verify.js';
 import { syncDirectory, type Workspace } from './workspace.js';
 
-/** What unpacked layers may measure, against archives that are small bombs. */
-export interface UnpackLimits {
-  readonly maxBytes: number;
-  readonly maxEntries: number;
-}
-
-const GIB = 1024 ** 3;
-export const DEFAULT_LIMITS: UnpackLimits = { maxBytes: 256 * GIB, maxEntries: 10_000_000 };
-
 export interface WriteOptions {
-  readonly limits?: UnpackLimits;
+  readonly limits?: Partial<UnpackLimits>;
   /** Called before a layer is unpacked. */
   readonly onLayer?: (layer: { readonly number: number; readonly count: number }) => void;
 }
@@ -52,16 +43,43 @@ export interface Blob {
   readonly size: number;
 }
 
-interface Unpacked {
-  readonly entries: number;
-  /** Bytes of file contents. */
-  readonly bytes: number;
-}
-
 /** An image that is to be shown, with the names it gets. */
 interface Addition {
   readonly manifest: Descriptor;
   readonly names: readonly string[];
+}
+
+/** A blob that is being written. Nothing is kept of it unless `end` succeeds. */
+export class BlobFile {
+  readonly #fd: number;
+  readonly #check: Check;
+  readonly #keep: (digest: Digest) => void;
+  #isOpen = true;
+
+  constructor(path: string, expected: Expected, keep: (digest: Digest) => void) {
+    this.#fd = openSync(path, 'wx', PRIVATE_FILE);
+    this.#check = new Check(expected);
+    this.#keep = keep;
+  }
+
+  /** Throws `UsageError` if there are more bytes than expected. */
+  write(chunk: Buffer): void {
+    this.#check.update(chunk);
+    for (let done = 0; done < chunk.length; ) done += writeSync(this.#fd, chunk, done);
+  }
+
+  /** Throws `UsageError` if the bytes are not the expected ones. */
+  end(): Blob {
+    const digest = this.#check.finish();
+    this.close();
+    this.#keep(digest);
+    return { digest, size: this.#check.size };
+  }
+
+  close(): void {
+    if (this.#isOpen) closeSync(this.#fd);
+    this.#isOpen = false;
+  }
 }
 
 export class Writer {
@@ -99,17 +117,20 @@ export class Writer {
   }
 
   /** Keeps what a stream carries. Throws `UsageError` if it is not what was expected. */
-  async addBlob(
-    source: Readable,
-    expected: Expected = { what: 'the blob' },
-    onBytes?: (bytes: number) => void,
-  ): Promise<Blob> {
+  async addBlob(source: Readable, expected: Expected = { what: 'the blob' }): Promise<Blob> {
+    const file = this.openBlob(expected);
+    try {
+      for await (const chunk of source) file.write(chunk as Buffer);
+      return file.end();
+    } finally {
+      file.close();
+    }
+  }
+
+  /** A blob whose bytes come piece by piece. */
+  openBlob(expected: Expected): BlobFile {
     const path = this.temporary();
-    const verifier = new Verifier(expected, onBytes);
-    await pipeline(source, verifier, createWriteStream(path, { flags: 'wx', mode: PRIVATE_FILE }));
-    const { digest, size } = verifier;
-    this.#blobs.set(digest, path);
-    return { digest, size };
+    return new BlobFile(path, expected, (digest) => this.#blobs.set(digest, path));
   }
 
   addBytes(bytes: Buffer | string): Blob {
@@ -123,7 +144,12 @@ export class Writer {
 
   /** How a blob is compressed, by its first bytes. */
   async compressionOf({ digest }: Blob): Promise<Compression> {
-    return detect(this.blobPath(digest));
+    const { compression, stream } = await decompress(
+      createReadStream(this.blobPath(digest)),
+      `blob "${digest}"`,
+    );
+    stream.destroy();
+    return compression;
   }
 
   /** Unpacks a layer that is not there yet. Throws `UsageError` if the blob does not hold the layer `diffId`. */
@@ -131,7 +157,8 @@ export class Writer {
     if (blob.digest === diffId && this.#hasLayer(diffId)) return;
     const expected = { digest: diffId, what: `layer "${blob.digest}", unpacked,` };
     const verifier = new Verifier(expected);
-    const source = await decompress(createReadStream(this.blobPath(blob.digest)));
+    const file = createReadStream(this.blobPath(blob.digest));
+    const { stream: source } = await decompress(file, `layer "${blob.digest}"`);
     if (this.#hasLayer(diffId)) {
       await pipeline(source, verifier, discardAll);
       return;
@@ -145,7 +172,7 @@ export class Writer {
 
   /** Waits for both ends: nothing may still be writing when a failed writer's workspace is removed. */
   async #unpack(source: Readable, verifier: Verifier, directory: string): Promise<Unpacked> {
-    const unpacking = unpackLayer(verifier, directory, this.#options.limits ?? DEFAULT_LIMITS).then(
+    const unpacking = unpackLayer(verifier, directory, this.#options.limits).then(
       (unpacked) => {
         verifier.resume(); // what follows the end of the archive counts for the digest
         return unpacked;

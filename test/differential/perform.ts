@@ -88,6 +88,8 @@ def build_entry(root, entry, forms, below):
         made[root].setdefault(prefix, 'directory')
     if kind == 'whiteout' and not merges(root, directory, below):
         return
+    if kind == 'link' and made[root].get(entry['content']) == 'whiteout':
+        return
     form = entry['form'] if forms else 0
     if kind == 'file':
         with open(path, 'x') as file:

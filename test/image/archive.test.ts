@@ -5,6 +5,8 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { assert } from 'chai';
+import { assertSameTree } from '../acceptance/stage.js';
+import { describeTree } from '../acceptance/tree.js';
 import { useWorkshop } from './workshop.js';
 
 const TWO = {
@@ -73,10 +75,8 @@ describe('image archives', function () {
       const loaded = shop.inspect<Details>(name, store);
       assert.deepEqual(loaded.RootFS, reference.RootFS);
       for (const diffId of loaded.RootFS.Layers) {
-        const [ours, theirs] = [store, 'reference'].map((root) =>
-          shop.path(root, 'layers', diffId.slice(7), 'diff'),
-        );
-        shop.run('diff', ['-r', '--no-dereference', ours ?? '', theirs ?? '']);
+        const tree = (root: string) => describeTree(shop.path(root, 'layers', diffId.slice(7), 'diff'));
+        assertSameTree(tree(store), tree('reference'), `layer ${diffId}`);
       }
     });
   }
