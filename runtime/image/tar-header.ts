@@ -12,7 +12,7 @@ export const BLOCK = 512;
 export class TarError extends Error {}
 
 /** Offset and length of the fields of struct posix_header, oldgnu_header and star_header. */
-const FIELD = {
+export const FIELD = {
   name: [0, 100],
   mode: [100, 8],
   uid: [108, 8],
@@ -28,9 +28,9 @@ const FIELD = {
   starPrefix: [345, 131],
   starTrailer: [508, 4],
 } as const;
-const TYPE_FLAG = 156;
+export const TYPE_FLAG = 156;
 
-type Field = keyof typeof FIELD;
+export type Field = keyof typeof FIELD;
 
 export interface TarHeader {
   /** The type flag's character; "0" also for NUL. */

@@ -1,0 +1,159 @@
+/**
+ * Directories become tar streams: a whole tree for `export`, a union's changes for `commit`.
+ *
+ * Rules:
+ * - Names are sorted by their bytes, a directory before its contents: the same files give the same archive.
+ * - Changes are what upper holds; its lower layers are only read below directories that were renamed. Whiteouts become
+ *   `.wh.NAME`, opaque directories get `.wh..wh..opq` (OCI image-spec layer.md). A layer has no form for a renamed
+ *   directory: it is written whole, and opaque. The union's own attributes are left out, escaped ones unescaped.
+ * - Names of one inode in upper are hard links of each other. A name that only a lower layer holds is not written, so a
+ *   hard link between the two ends there, as with docker.
+ *
+ * Compare ExportChanges in moby's pkg/archive/changes.go.
+ */
+import type { Readable } from 'node:stream';
+import { UsageError } from '../../fs/index.js';
+import { AT, O } from '../../fs/sys/constants.js';
+import { isDirectory, type Stat } from '../../fs/sys/stat.js';
+import { close, fstat, openat, readDirectory, statat } from '../../fs/sys/syscalls.js';
+import { find, probe } from '../../fs/union/lookup.js';
+import { DirectoryNode, type Node } from '../../fs/union/node.js';
+import { listingOf } from '../../fs/union/readdir.js';
+import { type Stack, toBytes } from '../../fs/union/stack.js';
+import type { Union } from '../../fs/union/state.js';
+import { viewOf } from '../../fs/union/view.js';
+import { DOT_OPAQUE, DOT_WHITEOUT, isDotName, isMetacopy } from '../../fs/union/whiteout.js';
+import { locate, unescapeXattr } from '../../fs/union/xattr.js';
+import { quote } from './names.js';
+import { Packer, plain } from './pack-entry.js';
+import { type Item, tarStream } from './tar-write.js';
+
+const join = (directory: string, name: string): string => (directory === '' ? name : `${directory}/${name}`);
+
+/**
+ * The whole tree below a directory, as a tar stream. Mounts below it are entered.
+ * @throws Errno if it cannot be opened; later errors end the stream
+ */
+export function packTree(directory: string): Readable {
+  const fd = openat(AT.FDCWD, toBytes(directory), O.RDONLY | O.DIRECTORY);
+  return tarStream(treeItems(fd, fstat(fd), '', new Packer((attribute) => attribute)));
+}
+
+/** Closes `fd` when it is done. */
+function* treeItems(fd: number, stat: Stat, path: string, packer: Packer): Generator<Item> {
+  try {
+    const own = packer.item({ dirfd: fd, name: '' }, stat, path);
+    if (own !== undefined) yield own;
+    for (const name of sortedNames(fd)) {
+      const inside = statat(fd, name);
+      if (inside === undefined) continue; // gone meanwhile
+      const innerPath = join(path, name);
+      if (isDirectory(inside.mode)) {
+        yield* treeItems(openat(fd, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW), inside, innerPath, packer);
+        continue;
+      }
+      const item = packer.item({ dirfd: fd, name }, inside, innerPath);
+      if (item !== undefined) yield item;
+    }
+  } finally {
+    close(fd);
+  }
+}
+
+const sortedNames = (fd: number): string[] =>
+  readDirectory(fd)
+    .map(({ name }) => name)
+    .sort();
+
+export interface Changes extends Pick<Stack, 'lowers'> {
+  /** Absolute path of the writable layer. */
+  readonly upper: string;
+  /** Paths from the root that are left out, such as "/etc/hosts". */
+  readonly omit?: readonly string[];
+}
+
+/**
+ * What upper changes, as the tar stream of an OCI layer. Upper must not change meanwhile.
+ * @throws Errno if a layer cannot be opened; later errors end the stream: UsageError for what a layer cannot hold
+ */
+export function packChanges({ lowers, upper, omit = [] }: Changes): Readable {
+  const union = viewOf({ lowers, upper });
+  const omitted = new Set(omit.map((path) => toBytes(path).replace(/^\/+/, '')));
+  return tarStream(new ChangePacker(union, omitted).items());
+}
+
+class ChangePacker {
+  readonly #union: Union;
+  readonly #omitted: ReadonlySet<string>;
+  readonly #packer = new Packer(unescapeXattr);
+
+  constructor(union: Union, omitted: ReadonlySet<string>) {
+    this.#union = union;
+    this.#omitted = omitted;
+  }
+
+  *items(): Generator<Item> {
+    const { root } = this.#union;
+    try {
+      yield* this.#item(root, fstat(this.#union.handles.directory(root.top)), '');
+      yield* this.#changed(root, '');
+    } finally {
+      this.#union.close();
+    }
+  }
+
+  *#item(node: Node, stat: Stat, path: string): Generator<Item> {
+    const place = locate(this.#union, node);
+    if (!(node instanceof DirectoryNode) && node.isRegular && isMetacopy(place.dirfd, place.name)) {
+      throw new UsageError(`${quote(path)} is a metadata-only copy, whose data is elsewhere`);
+    }
+    const item = this.#packer.item(place, stat, path);
+    if (item !== undefined) yield item;
+  }
+
+  /** What upper's directory holds; the rest of the merged one stays as the layers below have it. */
+  *#changed(here: DirectoryNode, path: string): Generator<Item> {
+    const { upper } = here;
+    if (upper === undefined) return;
+    for (const name of sortedNames(this.#union.handles.directory(upper))) {
+      const inner = join(path, name);
+      if (this.#omitted.has(inner)) continue;
+      const { entry, stat } = probe(this.#union, upper, name, true);
+      if (isDotName(name))
+        throw new UsageError(`${quote(inner)} cannot be in a layer: its name would be a whiteout`);
+      if (entry.is === 'whiteout' && stat !== undefined) {
+        yield { entry: plain({ ...stat, mode: 0 }, join(path, DOT_WHITEOUT + name), 'file') };
+        continue;
+      }
+      const isOpaque = entry.is === 'directory' && entry.opaque !== undefined;
+      const isMoved = entry.is === 'directory' && entry.redirect !== undefined;
+      yield* this.#found(here, name, inner, isMoved, isOpaque || isMoved);
+    }
+  }
+
+  /** Everything that a directory shows, whichever layer it comes from. */
+  *#whole(here: DirectoryNode, path: string): Generator<Item> {
+    const names = [...listingOf(this.#union, here).names()].map(({ name }) => name);
+    for (const name of names.sort()) yield* this.#found(here, name, join(path, name), true, false);
+  }
+
+  /** @param hidesAll nothing of what the layers below hold under the name shows through */
+  *#found(
+    parent: DirectoryNode,
+    name: string,
+    path: string,
+    isWhole: boolean,
+    hidesAll: boolean,
+  ): Generator<Item> {
+    const found = find(this.#union, parent, name);
+    if (found === undefined) return;
+    const { node, stat } = found;
+    yield* this.#item(node, stat, path);
+    if (node instanceof DirectoryNode) {
+      if (hidesAll) yield { entry: plain({ ...stat, mode: 0 }, join(path, DOT_OPAQUE), 'file') };
+      if (isWhole) yield* this.#whole(node, path);
+      else yield* this.#changed(node, path);
+    }
+    this.#union.drop(node);
+  }
+}
