@@ -99,8 +99,7 @@ export function newMount(type: string, options: readonly FilesystemOption[], att
   try {
     for (const [name, value] of options) {
       if (value === undefined) call('fsconfig', context, FSCONFIG.SET_FLAG, cString(scratchA, name));
-      else
-        call('fsconfig', context, FSCONFIG.SET_STRING, cString(scratchA, name), cString(scratchB, value));
+      else call('fsconfig', context, FSCONFIG.SET_STRING, cString(scratchA, name), cString(scratchB, value));
     }
     call('fsconfig', context, FSCONFIG.CMD_CREATE);
     return call('fsmount', context, FSMOUNT_CLOEXEC, attributes);

@@ -190,7 +190,9 @@ export const processNative = once(() => ({
   sigprocmask: bind<(how: Int, set: Pointer, old: Pointer) => Int>(
     'int sigprocmask(int how, void *set, void *old)',
   ),
-  socket: bind<(domain: Int, type: Int, protocol: Int) => Int>('int socket(int domain, int type, int protocol)'),
+  socket: bind<(domain: Int, type: Int, protocol: Int) => Int>(
+    'int socket(int domain, int type, int protocol)',
+  ),
   memfd_create: bind<(name: Pointer, flags: Int) => Int>('int memfd_create(void *name, uint flags)'),
   execve: bind<(path: Pointer, argv: Pointer, envp: Pointer) => Int>(
     'int execve(void *path, void *argv, void *envp)',
@@ -213,8 +215,12 @@ export const seccompNative = once(() => {
     release: from<(context: Int64) => void>('void seccomp_release(uintptr_t context)'),
     arch_resolve_name: from<(name: Pointer) => Int>('uint32_t seccomp_arch_resolve_name(void *name)'),
     arch_native: from<() => Int>('uint32_t seccomp_arch_native()'),
-    arch_exist: from<(context: Int64, arch: Int) => Int>('int seccomp_arch_exist(uintptr_t context, uint32_t arch)'),
-    arch_add: from<(context: Int64, arch: Int) => Int>('int seccomp_arch_add(uintptr_t context, uint32_t arch)'),
+    arch_exist: from<(context: Int64, arch: Int) => Int>(
+      'int seccomp_arch_exist(uintptr_t context, uint32_t arch)',
+    ),
+    arch_add: from<(context: Int64, arch: Int) => Int>(
+      'int seccomp_arch_add(uintptr_t context, uint32_t arch)',
+    ),
     syscall_resolve_name_arch: from<(arch: Int, name: Pointer) => Int>(
       'int seccomp_syscall_resolve_name_arch(uint32_t arch, void *name)',
     ),

@@ -9,7 +9,13 @@ import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { AT, MOUNT_ATTR, O } from '../../../fs/sys/constants.js';
 import { E, unless } from '../../../fs/sys/errno.js';
-import { changeMount, cloneTree, type FilesystemOption, moveMount, newMount } from '../../../fs/sys/mount-api.js';
+import {
+  changeMount,
+  cloneTree,
+  type FilesystemOption,
+  moveMount,
+  newMount,
+} from '../../../fs/sys/mount-api.js';
 import { close, mkdirat, openat, symlinkat } from '../../../fs/sys/syscalls.js';
 
 const DIRECTORY_MODE = 0o755;
@@ -43,7 +49,9 @@ function hierarchies(): Hierarchy[] {
         return [{ type, mountpoint, options: [], own: below(root, own.get('') ?? '/') }];
       if (type !== 'cgroup') return [];
       const names = words.split(',').filter((word) => !WORDS_OF_EVERY_MOUNT.includes(word));
-      const named = [...own.keys()].find((key) => key !== '' && key.split(',').every((k) => names.includes(k)));
+      const named = [...own.keys()].find(
+        (key) => key !== '' && key.split(',').every((k) => names.includes(k)),
+      );
       const options = (named ?? '').split(',').map((word): FilesystemOption => {
         const [name = '', value] = word.split('=');
         return value === undefined ? [name] : [name, value];
@@ -61,8 +69,7 @@ function below(root: string, path: string): string {
 
 /** The mount's descriptor; undefined where the host's mount no longer shows the directory. */
 function showHierarchy(hierarchy: Hierarchy, attributes: number, namespace: boolean): number | undefined {
-  if (namespace)
-    return newMount(hierarchy.type, [['source', 'cgroup'], ...hierarchy.options], attributes);
+  if (namespace) return newMount(hierarchy.type, [['source', 'cgroup'], ...hierarchy.options], attributes);
   const own = join(hierarchy.mountpoint, hierarchy.own);
   const tree = unless([E.ENOENT], () => cloneTree(AT.FDCWD, own, false));
   if (tree !== undefined) changeMount(tree, { set: attributes });
@@ -76,16 +83,30 @@ export function mountCgroups(target: number, attributes: number, namespace: bool
   if (found.length === 1 && only?.type === 'cgroup2') {
     const mount = showHierarchy(only, attributes, namespace);
     if (mount !== undefined) attach(mount, target);
-    return close(target);
+  } else {
+    mountTogether(target, found, attributes, namespace);
   }
-  const top = newMount('tmpfs', [['source', 'tmpfs'], ['mode', '755']], attributes & ~MOUNT_ATTR.RDONLY);
-  moveMount(top, target);
   close(target);
+}
+
+/** A tmpfs with a directory for each hierarchy. */
+function mountTogether(
+  target: number,
+  found: readonly Hierarchy[],
+  attributes: number,
+  namespace: boolean,
+): void {
+  const options: FilesystemOption[] = [
+    ['source', 'tmpfs'],
+    ['mode', '755'],
+  ];
+  const top = newMount('tmpfs', options, attributes & ~MOUNT_ATTR.RDONLY);
+  moveMount(top, target);
   for (const hierarchy of found) {
     const mount = showHierarchy(hierarchy, attributes, namespace);
     if (mount !== undefined) attachBelow(top, basename(hierarchy.mountpoint), mount);
   }
-  if ((attributes & MOUNT_ATTR.RDONLY) !== 0) changeMount(top, { set: MOUNT_ATTR.RDONLY });
+  changeMount(top, { set: attributes & MOUNT_ATTR.RDONLY });
   close(top);
 }
 

@@ -54,7 +54,11 @@ const warn = (message: string): void => report({ kind: 'warning', message });
 function buildRoot({ spec, root, noPivot }: Job): void {
   const { linux } = spec;
   const fd = openRoot(root, linux.rootfsPropagation);
-  makeMounts(fd, spec.mounts ?? [], linux.namespaces.some(({ type }) => type === 'cgroup'));
+  makeMounts(
+    fd,
+    spec.mounts ?? [],
+    linux.namespaces.some(({ type }) => type === 'cgroup'),
+  );
   makeDevices(fd, linux.devices ?? []);
   enterRoot(fd, noPivot);
   close(fd);
@@ -65,7 +69,9 @@ function writeSysctls(sysctls: Readonly<Record<string, string>>): void {
     try {
       writeFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, value, { flag: 'r+' });
     } catch (error) {
-      throw new Failure(`cannot set sysctl "${name}" to "${value}": ${(error as NodeJS.ErrnoException).code}`);
+      throw new Failure(
+        `cannot set sysctl "${name}" to "${value}": ${(error as NodeJS.ErrnoException).code}`,
+      );
     }
   }
 }

@@ -9,7 +9,13 @@
 import { posix } from 'node:path';
 import { AT, MOUNT_ATTR, MS, S } from '../../../fs/sys/constants.js';
 import { E, Errno } from '../../../fs/sys/errno.js';
-import { changeMount, cloneTree, type FilesystemOption, moveMount, newMount } from '../../../fs/sys/mount-api.js';
+import {
+  changeMount,
+  cloneTree,
+  type FilesystemOption,
+  moveMount,
+  newMount,
+} from '../../../fs/sys/mount-api.js';
 import { close, fstat } from '../../../fs/sys/syscalls.js';
 import { type MountOptions, parseMountOptions } from '../mount-options.js';
 import type { MountSpec } from '../runtime-spec.js';
@@ -49,15 +55,16 @@ function makeReadOnly(root: number, path: string): void {
 
 function makeMount(root: number, mount: MountSpec, cgroupNamespace: boolean): void {
   const options = parseMountOptions(mount.type, mount.options ?? []);
-  if (options.bind) return bind(root, mount, options);
-  const path = placeOf(mount);
-  if (mount.type === 'cgroup' || mount.type === 'cgroup2') {
-    const directory = makeDirectory(root, path);
-    return mountCgroups(directory, options.set, cgroupNamespace);
-  }
-  const links = KERNEL_FILESYSTEMS.includes(mount.type ?? '') ? 'none' : 'inside';
-  const target = makeDirectory(root, path, links);
-  const made = newMount(mount.type ?? 'none', filesystemOptions(mount, options, target), attributesOf(mount, options));
+  if (options.bind) bind(root, mount, options);
+  else if (mount.type === 'cgroup' || mount.type === 'cgroup2')
+    mountCgroups(makeDirectory(root, placeOf(mount)), options.set, cgroupNamespace);
+  else mountFilesystem(root, mount, options);
+}
+
+function mountFilesystem(root: number, mount: MountSpec, options: MountOptions): void {
+  const { type = 'none' } = mount;
+  const target = makeDirectory(root, placeOf(mount), KERNEL_FILESYSTEMS.includes(type) ? 'none' : 'inside');
+  const made = newMount(type, filesystemOptions(mount, options, target), attributesOf(mount, options));
   place(made, target, options);
 }
 
@@ -67,8 +74,8 @@ function attributesOf(mount: MountSpec, { set }: MountOptions): number {
 
 /** A tmpfs without a mode takes that of the directory it covers. */
 function filesystemOptions(mount: MountSpec, options: MountOptions, target: number): FilesystemOption[] {
-  const data = options.data.map(([name, value]): FilesystemOption =>
-    value === undefined ? [bytes(name)] : [bytes(name), bytes(value)],
+  const data = options.data.map(
+    ([name, value]): FilesystemOption => (value === undefined ? [bytes(name)] : [bytes(name), bytes(value)]),
   );
   const source: FilesystemOption[] = mount.source === undefined ? [] : [['source', bytes(mount.source)]];
   const needsMode = mount.type === 'tmpfs' && !data.some(([name]) => name === 'mode');
