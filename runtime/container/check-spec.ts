@@ -6,7 +6,7 @@
  * Properties that the specification does not have are ignored, as it demands.
  */
 import { posix } from 'node:path';
-import { UsageError } from '../../fs/index.js';
+import { UsageError } from '../../fs/union/stack.js';
 import { capabilityNumber } from './capabilities.js';
 import { ROOT_PROPAGATIONS } from './init/root.js';
 import { parseMountOptions } from './mount-options.js';

@@ -12,28 +12,38 @@ const SHELL = '/bin/sh';
 /** $1 is the container's first process; while the guardian waits nobody has taken its exit status, or a line comes. */
 const SCRIPT = 'read -r line || kill -KILL "$1"';
 
+/** Milliseconds. Most short commands end before, and are spared the cost; the parent-death signal covers the time. */
+const DELAY = 50;
+
 export class Guardian {
-  readonly #child: ChildProcess;
-  readonly #ended: Promise<void>;
+  readonly #timer: NodeJS.Timeout;
+  #child: ChildProcess | undefined;
+  #ended: Promise<void> = Promise.resolve();
 
   /** Watches over the process `pid` until `dismiss`. */
   constructor(pid: number) {
-    this.#child = spawn(SHELL, ['-c', SCRIPT, SHELL, String(pid)], {
+    this.#timer = setTimeout(() => this.#start(pid), DELAY);
+  }
+
+  #start(pid: number): void {
+    const child = spawn(SHELL, ['-c', SCRIPT, SHELL, String(pid)], {
       stdio: ['pipe', 'ignore', 'ignore'],
       env: {},
       cwd: '/',
       detached: true,
     });
     this.#ended = new Promise((resolve) => {
-      this.#child.on('exit', () => resolve());
-      this.#child.on('error', () => resolve()); // without a shell the parent-death signal has to do
+      child.on('exit', () => resolve());
+      child.on('error', () => resolve()); // without a shell the parent-death signal has to do
     });
-    this.#child.stdin?.on('error', () => {});
+    child.stdin?.on('error', () => {});
+    this.#child = child;
   }
 
   /** Tells the guardian that the container has ended, and waits until it has ended too. */
   async dismiss(): Promise<void> {
-    this.#child.stdin?.end('\n');
+    clearTimeout(this.#timer);
+    this.#child?.stdin?.end('\n');
     await this.#ended;
   }
 }

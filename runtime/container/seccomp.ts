@@ -5,9 +5,10 @@
  * older kernel; EPERM would break them. That decision stands before libseccomp's program and falls through into it.
  * Compare with runc's libcontainer/seccomp and its patchbpf.
  */
-import { UsageError } from '../../fs/index.js';
+
 import { E, Errno } from '../../fs/sys/errno.js';
 import { ACTION, COMPARE, type Comparison, SeccompFilter } from '../../fs/sys/seccomp.js';
+import { UsageError } from '../../fs/union/stack.js';
 import type { SeccompArgument, SeccompRule, SeccompSpec } from './runtime-spec.js';
 
 /** SECCOMP_FILTER_FLAG_* of seccomp(2). */

@@ -12,6 +12,8 @@ const SECONDS = 1000;
 const AT_ONCE = 20;
 const ROUNDS = 2;
 const GUARDIAN = /read -r line/;
+/** After this time a guardian is there. */
+const GUARDIAN_MS = 300;
 
 /** Host pids of everything in the pid namespace of a process. */
 function inNamespaceOf(pid: number): number[] {
@@ -158,7 +160,7 @@ describe('container: run', () => {
       change({ args });
       const { supervisor, pid } = bundle.start();
       waitUntil('the command runs', () => commandsLike(/^sleep.64/).length === 1);
-      sleep(SECONDS / 10);
+      sleep(GUARDIAN_MS);
       const inside = inNamespaceOf(pid);
       assert.include(inside, pid);
       supervisor.kill('SIGKILL');
