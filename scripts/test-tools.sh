@@ -11,6 +11,9 @@ need getfattr attr
 need setfacl acl
 need setcap libcap2-bin
 need setpriv util-linux
+need runc runc
+need crun crun
+ldconfig -p | grep -q 'libseccomp\.so\.2' || missing="$missing libseccomp2"
 need debootstrap debootstrap
 need git git
 need gcc gcc

@@ -12,7 +12,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
-import { UsageError } from '../../fs/index.js';
+import { UsageError } from '../../fs/union/stack.js';
 import { checkSpec } from './check-spec.js';
 import { fileLimits } from './file-limits.js';
 import { Guardian } from './guardian.js';

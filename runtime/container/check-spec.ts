@@ -5,7 +5,8 @@
  * and is not supported is refused by its name; limits of resources, which are not applied, are told as a warning.
  * Properties that the specification does not have are ignored, as it demands.
  */
-import { UsageError } from '../../fs/index.js';
+import { posix } from 'node:path';
+import { UsageError } from '../../fs/union/stack.js';
 import { capabilityNumber } from './capabilities.js';
 import { ROOT_PROPAGATIONS } from './init/root.js';
 import { parseMountOptions } from './mount-options.js';
@@ -56,7 +57,7 @@ function checkIfAny(name: string, value: unknown, kind: string): void {
 function elements(name: string, value: unknown, kind: string): unknown[] {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) refuse(`"${name}" is not a list`);
-  value.forEach((element, index) => check(`${name}[${index}]`, element, kind));
+  for (const [index, element] of value.entries()) check(`${name}[${index}]`, element, kind);
   return value;
 }
 
@@ -86,26 +87,30 @@ function refuseUnsupported(part: keyof typeof UNSUPPORTED, object: Json): void {
 
 function checkProcess(process: Json): void {
   refuseUnsupported('process', process);
-  const args = strings('process.args', process['args']);
-  if (args.length === 0) refuse('"process.args" is empty');
-  for (const entry of strings('process.env', process['env'])) {
+  const { args, env, cwd, user, noNewPrivileges, oomScoreAdj, capabilities, rlimits } = process;
+  if (strings('process.args', args).length === 0) refuse('"process.args" is empty');
+  for (const entry of strings('process.env', env)) {
     if (!/^[^=]+=/.test(entry)) refuse(`"process.env" has "${entry}", not NAME=VALUE`);
   }
-  check('process.cwd', process['cwd'], 'an absolute path');
-  check('process.user', process['user'], 'an object');
-  const user = process['user'] as Json;
-  for (const name of ['uid', 'gid']) check(`process.user.${name}`, user[name], 'an id');
-  checkIfAny('process.user.umask', user['umask'], 'an id');
-  elements('process.user.additionalGids', user['additionalGids'], 'an id');
-  checkIfAny('process.noNewPrivileges', process['noNewPrivileges'], 'a boolean');
-  checkIfAny('process.oomScoreAdj', process['oomScoreAdj'], 'a number');
-  checkCapabilities(process['capabilities']);
-  for (const { type, soft, hard } of objects('process.rlimits', process['rlimits'])) {
+  check('process.cwd', cwd, 'an absolute path');
+  check('process.user', user, 'an object');
+  checkUser(user as Json);
+  checkIfAny('process.noNewPrivileges', noNewPrivileges, 'a boolean');
+  checkIfAny('process.oomScoreAdj', oomScoreAdj, 'a number');
+  checkCapabilities(capabilities);
+  for (const { type, soft, hard } of objects('process.rlimits', rlimits)) {
     if (!Object.hasOwn(RLIMITS, String(type))) refuse(`there is no limit "${type}"`);
     check(`${type}.soft`, soft, 'a number');
     check(`${type}.hard`, hard, 'a number');
     if (Number(soft) < 0 || Number(soft) > Number(hard)) refuse(`"${type}": soft is not between 0 and hard`);
   }
+}
+
+function checkUser({ uid, gid, umask, additionalGids }: Json): void {
+  check('process.user.uid', uid, 'an id');
+  check('process.user.gid', gid, 'an id');
+  checkIfAny('process.user.umask', umask, 'an id');
+  elements('process.user.additionalGids', additionalGids, 'an id');
 }
 
 function checkCapabilities(capabilities: unknown): void {
@@ -118,36 +123,36 @@ function checkCapabilities(capabilities: unknown): void {
   }
 }
 
-function checkMounts(mounts: unknown): void {
-  for (const mount of objects('mounts', mounts)) {
-    check('mounts.destination', mount['destination'], 'an absolute path');
-    const destination = String(mount['destination']);
-    if (/^\/+(\.?\/*)*$/.test(destination)) refuse('a mount on "/" would hide the root');
-    checkIfAny(`source of "${destination}"`, mount['source'], 'a string');
-    checkIfAny(`type of "${destination}"`, mount['type'], 'a string');
-    for (const name of ['uidMappings', 'gidMappings']) {
-      if (!isEmpty(mount[name])) refuse(`"${name}" of mount "${destination}" is not supported`);
-    }
-    const words = strings(`options of "${destination}"`, mount['options']);
-    const options = parseMountOptions(mount['type'] as string | undefined, words);
-    if (options.bind && mount['source'] === undefined) refuse(`mount "${destination}" has no source`);
-    const [unknown] = options.bind ? options.data : [];
-    if (unknown !== undefined) refuse(`option "${unknown[0]}" of mount "${destination}" is not supported`);
-    if (!options.bind && mount['type'] === undefined) refuse(`mount "${destination}" has no type`);
+function checkMount(mount: Json): void {
+  const { destination, source, type, options } = mount;
+  check('mounts.destination', destination, 'an absolute path');
+  if (posix.normalize(String(destination)).replace(/\/$/, '') === '')
+    refuse('a mount on "/" would hide the root');
+  checkIfAny(`source of "${destination}"`, source, 'a string');
+  checkIfAny(`type of "${destination}"`, type, 'a string');
+  for (const name of ['uidMappings', 'gidMappings']) {
+    if (!isEmpty(mount[name])) refuse(`"${name}" of mount "${destination}" is not supported`);
   }
+  const words = strings(`options of "${destination}"`, options);
+  const { bind, data } = parseMountOptions(type as string | undefined, words);
+  if (!bind && type === undefined) refuse(`mount "${destination}" has no type`);
+  if (!bind) return;
+  if (source === undefined) refuse(`mount "${destination}" has no source`);
+  const [unknown] = data;
+  if (unknown !== undefined) refuse(`option "${unknown[0]}" of mount "${destination}" is not supported`);
 }
 
 const REQUIRED_NAMESPACES: readonly NamespaceType[] = ['mount', 'pid'];
 
-function checkNamespaces(list: unknown): Map<NamespaceType, Json> {
-  const found = new Map<NamespaceType, Json>();
-  for (const namespace of objects('linux.namespaces', list)) {
-    const type = String(namespace['type']) as NamespaceType;
-    if (!NAMESPACES.includes(type)) refuse(`namespaces of type "${type}" are not supported`);
+function checkNamespaces(list: unknown): Set<NamespaceType> {
+  const found = new Set<NamespaceType>();
+  for (const { type: name, path } of objects('linux.namespaces', list)) {
+    const type = NAMESPACES.find((known) => known === name);
+    if (type === undefined) refuse(`namespaces of type "${name}" are not supported`);
     if (found.has(type)) refuse(`"linux.namespaces" has "${type}" twice`);
-    found.set(type, namespace);
-    checkIfAny(`path of namespace "${type}"`, namespace['path'], 'an absolute path');
-    if (REQUIRED_NAMESPACES.includes(type) && namespace['path'] !== undefined)
+    found.add(type);
+    checkIfAny(`path of namespace "${type}"`, path, 'an absolute path');
+    if (REQUIRED_NAMESPACES.includes(type) && path !== undefined)
       refuse(`joining a namespace of type "${type}" is not supported`);
   }
   const missing = REQUIRED_NAMESPACES.find((type) => !found.has(type));
@@ -162,7 +167,7 @@ const SYSCTLS: readonly [NamespaceType, RegExp][] = [
   ['uts', /^kernel\.(hostname|domainname)$/],
 ];
 
-function checkSysctls(sysctls: unknown, namespaces: Map<NamespaceType, Json>): void {
+function checkSysctls(sysctls: unknown, namespaces: ReadonlySet<NamespaceType>): void {
   if (sysctls === undefined) return;
   check('linux.sysctl', sysctls, 'an object');
   for (const [name, value] of Object.entries(sysctls as Json)) {
@@ -173,24 +178,26 @@ function checkSysctls(sysctls: unknown, namespaces: Map<NamespaceType, Json>): v
   }
 }
 
-function checkLinux(linux: Json): void {
+function checkLinux(linux: Json): ReadonlySet<NamespaceType> {
   refuseUnsupported('linux', linux);
-  const namespaces = checkNamespaces(linux['namespaces']);
-  checkSysctls(linux['sysctl'], namespaces);
-  for (const name of ['maskedPaths', 'readonlyPaths']) {
-    elements(`linux.${name}`, linux[name], 'an absolute path');
-  }
-  for (const device of objects('linux.devices', linux['devices'])) {
-    check('linux.devices.path', device['path'], 'an absolute path');
-    if (!['c', 'u', 'b', 'p'].includes(String(device['type'])))
-      refuse(`device "${device['path']}" has the type "${device['type']}"`);
-    for (const name of ['major', 'minor', 'fileMode', 'uid', 'gid'])
-      checkIfAny(`linux.devices.${name}`, device[name], 'a number');
-  }
-  const propagation = linux['rootfsPropagation'];
-  if (!isEmpty(propagation) && !ROOT_PROPAGATIONS.includes(String(propagation)))
-    refuse(`"linux.rootfsPropagation" is "${propagation}"; supported: ${ROOT_PROPAGATIONS.join(', ')}`);
-  checkSeccomp(linux['seccomp']);
+  const { namespaces, sysctl, maskedPaths, readonlyPaths, devices, rootfsPropagation, seccomp } = linux;
+  const found = checkNamespaces(namespaces);
+  checkSysctls(sysctl, found);
+  elements('linux.maskedPaths', maskedPaths, 'an absolute path');
+  elements('linux.readonlyPaths', readonlyPaths, 'an absolute path');
+  objects('linux.devices', devices).forEach(checkDevice);
+  if (!isEmpty(rootfsPropagation) && !ROOT_PROPAGATIONS.includes(String(rootfsPropagation)))
+    refuse(`"linux.rootfsPropagation" is "${rootfsPropagation}"; supported: ${ROOT_PROPAGATIONS.join(', ')}`);
+  checkSeccomp(seccomp);
+  return found;
+}
+
+function checkDevice(device: Json): void {
+  const { path, type } = device;
+  check('linux.devices.path', path, 'an absolute path');
+  if (!['c', 'u', 'b', 'p'].includes(String(type))) refuse(`device "${path}" has the type "${type}"`);
+  for (const name of ['major', 'minor', 'fileMode', 'uid', 'gid'])
+    checkIfAny(`linux.devices.${name}`, device[name], 'a number');
 }
 
 function checkSeccomp(seccomp: unknown): void {
@@ -201,13 +208,13 @@ function checkSeccomp(seccomp: unknown): void {
   if (!isEmpty(listenerPath)) refuse('"linux.seccomp.listenerPath" is not supported');
   strings('linux.seccomp.architectures', architectures);
   strings('linux.seccomp.flags', flags);
-  for (const rule of objects('linux.seccomp.syscalls', syscalls)) {
-    strings('linux.seccomp.syscalls.names', rule['names']);
-    check('linux.seccomp.syscalls.action', rule['action'], 'a string');
-    for (const argument of objects('linux.seccomp.syscalls.args', rule['args'])) {
-      check('linux.seccomp.syscalls.args.index', argument['index'], 'a number');
-      check('linux.seccomp.syscalls.args.value', argument['value'], 'a number');
-      check('linux.seccomp.syscalls.args.op', argument['op'], 'a string');
+  for (const { names, action, args } of objects('linux.seccomp.syscalls', syscalls)) {
+    strings('linux.seccomp.syscalls.names', names);
+    check('linux.seccomp.syscalls.action', action, 'a string');
+    for (const { index, value, op } of objects('linux.seccomp.syscalls.args', args)) {
+      check('linux.seccomp.syscalls.args.index', index, 'a number');
+      check('linux.seccomp.syscalls.args.value', value, 'a number');
+      check('linux.seccomp.syscalls.args.op', op, 'a string');
     }
   }
 }
@@ -223,20 +230,23 @@ function warningsOf({ resources }: Json): string[] {
 /** Checks a parsed config.json. Throws `UsageError` that names the first thing that cannot be honoured. */
 export function checkSpec(document: unknown): CheckedSpec {
   if (!isObject(document)) refuse('it is not an object');
-  check('ociVersion', document['ociVersion'], 'a string');
-  if (!String(document['ociVersion']).startsWith('1.'))
-    refuse(`version "${document['ociVersion']}" is unknown`);
+  const { ociVersion, process, root, linux, mounts, hostname, domainname } = document;
+  check('ociVersion', ociVersion, 'a string');
+  if (!String(ociVersion).startsWith('1.')) refuse(`version "${ociVersion}" is unknown`);
   refuseUnsupported('', document);
-  for (const part of ['process', 'root', 'linux']) check(part, document[part], 'an object');
-  check('root.path', (document['root'] as Json)['path'], 'a string');
-  const linux = document['linux'] as Json;
-  checkProcess(document['process'] as Json);
-  checkMounts(document['mounts']);
-  checkLinux(linux);
-  for (const name of ['hostname', 'domainname']) {
-    checkIfAny(name, document[name], 'a string');
-    const separate = objects('linux.namespaces', linux['namespaces']).some(({ type }) => type === 'uts');
-    if (!isEmpty(document[name]) && !separate) refuse(`"${name}" needs a uts namespace`);
+  for (const [name, part] of Object.entries({ process, root, linux })) check(name, part, 'an object');
+  checkRoot(root as Json);
+  checkProcess(process as Json);
+  objects('mounts', mounts).forEach(checkMount);
+  const namespaces = checkLinux(linux as Json);
+  for (const [name, value] of Object.entries({ hostname, domainname })) {
+    checkIfAny(name, value, 'a string');
+    if (!isEmpty(value) && !namespaces.has('uts')) refuse(`"${name}" needs a uts namespace`);
   }
-  return { spec: document as unknown as RuntimeSpec, warnings: warningsOf(linux) };
+  return { spec: document as unknown as RuntimeSpec, warnings: warningsOf(linux as Json) };
+}
+
+function checkRoot({ path, readonly }: Json): void {
+  check('root.path', path, 'a string');
+  checkIfAny('root.readonly', readonly, 'a boolean');
 }

@@ -6,37 +6,44 @@
  * an end of file that the supervisor is gone. It has a session of its own, so that what kills the supervisor's process
  * group spares it.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 
 const SHELL = '/bin/sh';
 /** $1 is the container's first process; while the guardian waits nobody has taken its exit status, or a line comes. */
 const SCRIPT = 'read -r line || kill -KILL "$1"';
 
+/** Milliseconds. Most short commands end before, and are spared the cost; the parent-death signal covers the time. */
+const DELAY = 50;
+
 export class Guardian {
-  readonly #end: () => void;
+  readonly #timer: NodeJS.Timeout;
+  #child: ChildProcess | undefined;
+  #ended: Promise<void> = Promise.resolve();
 
   /** Watches over the process `pid` until `dismiss`. */
   constructor(pid: number) {
+    this.#timer = setTimeout(() => this.#start(pid), DELAY);
+  }
+
+  #start(pid: number): void {
     const child = spawn(SHELL, ['-c', SCRIPT, SHELL, String(pid)], {
       stdio: ['pipe', 'ignore', 'ignore'],
       env: {},
       cwd: '/',
       detached: true,
     });
-    const gone = new Promise<void>((resolve) => {
+    this.#ended = new Promise((resolve) => {
       child.on('exit', () => resolve());
-      child.on('error', () => resolve());
+      child.on('error', () => resolve()); // without a shell the parent-death signal has to do
     });
     child.stdin?.on('error', () => {});
-    this.#end = () => child.stdin?.end('\n');
-    this.#gone = gone;
+    this.#child = child;
   }
-
-  readonly #gone: Promise<void>;
 
   /** Tells the guardian that the container has ended, and waits until it has ended too. */
   async dismiss(): Promise<void> {
-    this.#end();
-    await this.#gone;
+    clearTimeout(this.#timer);
+    this.#child?.stdin?.end('\n');
+    await this.#ended;
   }
 }

@@ -10,14 +10,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { UsageError } from '../../fs/index.js';
 import { AT, CLONE, MOUNT_ATTR } from '../../fs/sys/constants.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import { changeMount, cloneTree } from '../../fs/sys/mount-api.js';
 import { setns } from '../../fs/sys/process.js';
 import { close, unshare } from '../../fs/sys/syscalls.js';
+import { UsageError } from '../../fs/union/stack.js';
 import { CHANNEL, type Job, type Report } from './init/job.js';
 
 /** init/main.ts and what it imports as one file (`npm run bundle`): it loads in half the time of thirty modules. */
@@ -48,7 +47,12 @@ export class InitProcess {
   /** Gives the stage its job and tells its reports; ends when the command runs or the stage has ended. */
   async *run(job: Job): AsyncGenerator<Report> {
     this.#channel.write(`${JSON.stringify(job)}\n`);
-    for await (const line of createInterface({ input: this.#channel })) yield JSON.parse(line) as Report;
+    let rest = '';
+    for await (const chunk of this.#channel.setEncoding('utf8')) {
+      const lines = `${rest}${chunk}`.split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) yield JSON.parse(line) as Report;
+    }
   }
 
   /** kill(2); nothing if it has ended. */

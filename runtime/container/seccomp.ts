@@ -5,9 +5,10 @@
  * older kernel; EPERM would break them. That decision stands before libseccomp's program and falls through into it.
  * Compare with runc's libcontainer/seccomp and its patchbpf.
  */
-import { UsageError } from '../../fs/index.js';
+
 import { E, Errno } from '../../fs/sys/errno.js';
 import { ACTION, COMPARE, type Comparison, SeccompFilter } from '../../fs/sys/seccomp.js';
+import { UsageError } from '../../fs/union/stack.js';
 import type { SeccompArgument, SeccompRule, SeccompSpec } from './runtime-spec.js';
 
 /** SECCOMP_FILTER_FLAG_* of seccomp(2). */
@@ -30,7 +31,7 @@ const PERMISSIVE = ['SCMP_ACT_ALLOW', 'SCMP_ACT_LOG', 'SCMP_ACT_TRACE'];
 const ERRNO_MASK = 0xffff;
 
 /** The value of a name with a prefix in a table, e.g. "SCMP_CMP_EQ"; refuses unknown ones. */
-function valueOf(table: Readonly<Record<string, number>>, prefix: string, name: string): number {
+function numberOf(table: Readonly<Record<string, number>>, prefix: string, name: string): number {
   const value = name.startsWith(prefix) ? table[name.slice(prefix.length)] : undefined;
   if (value === undefined) throw new UsageError(`seccomp: "${name}" is not supported`);
   return value;
@@ -38,7 +39,7 @@ function valueOf(table: Readonly<Record<string, number>>, prefix: string, name: 
 
 function actionOf(name: string, errnoRet: number = E.EPERM): number {
   if (name === 'SCMP_ACT_KILL') return ACTION.KILL_THREAD;
-  const action = valueOf(ACTION, 'SCMP_ACT_', name);
+  const action = numberOf(ACTION, 'SCMP_ACT_', name);
   const takesNumber = action === ACTION.ERRNO || action === ACTION.TRACE;
   return (takesNumber ? action | (errnoRet & ERRNO_MASK) : action) >>> 0;
 }
@@ -46,7 +47,7 @@ function actionOf(name: string, errnoRet: number = E.EPERM): number {
 function comparisonOf({ index, op, value, valueTwo = 0 }: SeccompArgument): Comparison {
   return {
     index,
-    compare: valueOf(COMPARE, 'SCMP_CMP_', op),
+    compare: numberOf(COMPARE, 'SCMP_CMP_', op),
     value: BigInt(value),
     valueTwo: BigInt(valueTwo),
   };
@@ -135,7 +136,7 @@ function newFilter(defaultAction: number): SeccompFilter {
 
 /** Compiles a filter. Throws `UsageError` without libseccomp, or for what it cannot express. */
 export function compileSeccomp(spec: SeccompSpec): CompiledSeccomp {
-  const flags = (spec.flags ?? DEFAULT_FLAGS).reduce((bits, name) => bits | valueOf(FLAGS, '', name), 0);
+  const flags = (spec.flags ?? DEFAULT_FLAGS).reduce((bits, name) => bits | numberOf(FLAGS, '', name), 0);
   const defaultAction = actionOf(spec.defaultAction, spec.defaultErrnoRet);
   const filter = newFilter(defaultAction);
   try {

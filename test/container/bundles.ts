@@ -5,7 +5,16 @@
  * it is left.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -106,7 +115,15 @@ export class Bundle {
   /** crun knows no hybrid control groups: it gets a view of the host without the unified hierarchy. */
   crun(): Outcome {
     const script = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec crun run --bundle "$1" "$2"';
-    return outcome('unshare', ['--mount', 'sh', '-c', script, 'sh', this.directory, `tscr-test-${process.pid}`]);
+    return outcome('unshare', [
+      '--mount',
+      'sh',
+      '-c',
+      script,
+      'sh',
+      this.directory,
+      `tscr-test-${process.pid}`,
+    ]);
   }
 
   spec(): RuntimeSpec {

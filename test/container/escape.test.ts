@@ -53,7 +53,12 @@ describe('container: escapes', () => {
       bundles.addHostProgram(bundle, process.execPath);
       bundles.compile(LIBRARY, bundle.inRoot('evil.so'), ['-shared', '-fPIC']);
       bundles.compile(PROGRAM, bundle.inRoot('overwrite'), ['-static']);
-      run('sh', ['-c', 'printf "#!/proc/self/exe\\n" > "$1" && chmod 755 "$1"', 'sh', bundle.inRoot('entrypoint')]);
+      run('sh', [
+        '-c',
+        'printf "#!/proc/self/exe\\n" > "$1" && chmod 755 "$1"',
+        'sh',
+        bundle.inRoot('entrypoint'),
+      ]);
       change({ args: ['/entrypoint'], env: ['LD_PRELOAD=/evil.so'] });
       const { status, stdout, stderr } = bundle.run();
       assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
@@ -120,7 +125,9 @@ describe('container: escapes', () => {
 
   it('the host’s processes cannot be seen, and its root cannot be reached by chroot', () => {
     mkdirSync(bundle.inRoot('jail'));
-    const { stdout } = bundle.exec('ls /proc/1/root/; ls -d /proc/[0-9]* | wc -l; chroot /jail /x; cd /..; pwd; ls bin/busybox');
+    const { stdout } = bundle.exec(
+      'ls /proc/1/root/; ls -d /proc/[0-9]* | wc -l; chroot /jail /x; cd /..; pwd; ls bin/busybox',
+    );
     assert.match(stdout, /\n\/\nbin\/busybox\n$/);
   });
 

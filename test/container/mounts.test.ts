@@ -47,7 +47,9 @@ describe('container: mounts', () => {
 
   it('binds read-only, without devices, programs or set-user-id', () => {
     mounts(bind('/mnt', ['ro', 'nosuid', 'nodev', 'noexec']));
-    const output = bundle.output('(echo x > /mnt/file) 2>&1; grep " /mnt " /proc/self/mounts | cut -d" " -f4');
+    const output = bundle.output(
+      '(echo x > /mnt/file) 2>&1; grep " /mnt " /proc/self/mounts | cut -d" " -f4',
+    );
     assert.match(output, /Read-only file system\nro,nosuid,nodev,noexec,relatime/);
     assert.equal(readFileSync(bundle.at('outside/file'), 'utf8'), 'outside\n');
   });
@@ -55,7 +57,8 @@ describe('container: mounts', () => {
   it('binds what is mounted below only with rbind, and makes all of it read-only with rro', () => {
     run('mount', ['-t', 'tmpfs', 'tmpfs', bundle.at('outside/sub')]);
     try {
-      const test = 'test -e /mnt/sub/deep && echo plain; (touch /mnt/sub/x) 2>/dev/null && echo written || echo refused';
+      const test =
+        'test -e /mnt/sub/deep && echo plain; (touch /mnt/sub/x) 2>/dev/null && echo written || echo refused';
       mounts(bind('/mnt'));
       assert.equal(bundle.output(test), 'plain\nwritten');
       mounts({ ...bind('/mnt'), options: ['rbind', 'ro'] });
@@ -71,7 +74,9 @@ describe('container: mounts', () => {
     const scratch = { destination: '/scratch', type: 'tmpfs', source: 'tmpfs' };
     mounts({ ...scratch, options: ['size=64k', 'mode=1750', 'uid=3', 'ro'] });
     assert.match(
-      bundle.output('stat -c "%A %u" /scratch; grep " /scratch " /proc/self/mounts; touch /scratch/x 2>&1 || true'),
+      bundle.output(
+        'stat -c "%A %u" /scratch; grep " /scratch " /proc/self/mounts; touch /scratch/x 2>&1 || true',
+      ),
       /^drwxr-x--T 3\ntmpfs \/scratch tmpfs ro,.*size=64k.*\n.*Read-only file system$/,
     );
     mounts({ ...scratch, options: ['nonsense'] });
@@ -104,7 +109,10 @@ describe('container: mounts', () => {
           .filter((line) => /^late | \/(scratch|mnt) |tscr-bundle/.test(line))
           .map((line) => line.split(' ').slice(0, 2).join(' '));
       assert.deepEqual(ours('self'), [`late ${bundle.at('outside/sub')}`]);
-      assert.deepEqual(ours(pid).map((line) => line.split(' ')[1]), ['/mnt', '/scratch']);
+      assert.deepEqual(
+        ours(pid).map((line) => line.split(' ')[1]),
+        ['/mnt', '/scratch'],
+      );
     } finally {
       run('umount', [bundle.at('outside/sub')]);
       supervisor.kill('SIGKILL');
@@ -124,7 +132,10 @@ describe('container: mounts', () => {
         const before = readdirSync('/tmp').filter((name) => name === 'x' || name === 'y');
         const { status, stderr } = bundle.exec('true');
         if (status !== 0) assert.match(stderr, /leads nowhere|not a directory/);
-        assert.deepEqual(readdirSync('/tmp').filter((name) => name === 'x' || name === 'y'), before);
+        assert.deepEqual(
+          readdirSync('/tmp').filter((name) => name === 'x' || name === 'y'),
+          before,
+        );
         assert.deepEqual(readdirSync(bundle.at('outside/sub')), ['deep']);
       });
     }
@@ -147,7 +158,10 @@ describe('container: mounts', () => {
     }
 
     it('devices replace what the image has under their names', () => {
-      bundle.change((spec) => ({ ...spec, mounts: DEFAULT_MOUNTS.filter(({ destination }) => destination !== '/dev') }));
+      bundle.change((spec) => ({
+        ...spec,
+        mounts: DEFAULT_MOUNTS.filter(({ destination }) => destination !== '/dev'),
+      }));
       symlinkSync('/../outside', bundle.inRoot('dev/null'));
       writeTree(bundle.inRoot('dev'), { zero: 'a file' });
       assert.equal(bundle.output('stat -c "%F %t:%T" /dev/null /dev/zero').split('\n').length, 2);

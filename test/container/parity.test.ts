@@ -49,16 +49,26 @@ const SECTIONS: readonly Section[] = [
   { what: 'environment', script: 'env', peers: BOTH, normalize: sorted },
   { what: 'limits', script: 'ulimit -aH; ulimit -aS', peers: BOTH },
   { what: 'host name', script: 'hostname', peers: BOTH },
-  { what: 'working directory', script: 'pwd; ls -ld .', peers: ['runc'], normalize: (text) => text.replace(/\d+:\d+/, '') },
+  {
+    what: 'working directory',
+    script: 'pwd; ls -ld .',
+    peers: ['runc'],
+    normalize: (text) => text.replace(/\d+:\d+/, ''),
+  },
   { what: 'open descriptors', script: 'ls /proc/self/fd | wc -l', peers: BOTH },
   { what: 'session and process group', script: 'cut -d" " -f4,5,6 /proc/self/stat', peers: BOTH },
   { what: 'out-of-memory score', script: 'cat /proc/self/oom_score_adj', peers: BOTH },
   { what: 'the first process', script: 'cat /proc/1/comm; cut -d" " -f1-6 /proc/1/stat', peers: BOTH },
   { what: 'network interfaces', script: 'ip link show lo | grep -o "LOOPBACK.*UP"', peers: BOTH },
-  { what: 'port of unprivileged servers', script: 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start', peers: BOTH },
+  {
+    what: 'port of unprivileged servers',
+    script: 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start',
+    peers: BOTH,
+  },
   {
     what: 'what is masked',
-    script: 'for f in kcore timer_list keys; do head -c 1 /proc/$f 2>&1 | wc -c; done; ls /sys/firmware | wc -l',
+    script:
+      'for f in kcore timer_list keys; do head -c 1 /proc/$f 2>&1 | wc -c; done; ls /sys/firmware | wc -l',
     peers: BOTH,
   },
   {

@@ -12,6 +12,8 @@ const SECONDS = 1000;
 const AT_ONCE = 20;
 const ROUNDS = 2;
 const GUARDIAN = /read -r line/;
+/** After this time a guardian is there. */
+const GUARDIAN_MS = 300;
 
 /** Host pids of everything in the pid namespace of a process. */
 function inNamespaceOf(pid: number): number[] {
@@ -39,7 +41,11 @@ describe('container: run', () => {
   let bundle: Bundle;
   before(() => {
     bundle = bundles.bundle({
-      tree: { 'bin/not-executable': '#!/bin/sh\n', 'bin/bad-interpreter': '#!/nowhere\n', 'bin/no-program': '\x7fELF' },
+      tree: {
+        'bin/not-executable': '#!/bin/sh\n',
+        'bin/bad-interpreter': '#!/nowhere\n',
+        'bin/no-program': '\x7fELF',
+      },
     });
     for (const name of ['bad-interpreter', 'no-program']) bundles.execute(bundle.inRoot(`bin/${name}`));
   });
@@ -52,11 +58,26 @@ describe('container: run', () => {
     const CODES: readonly [what: string, args: readonly string[], code: number, message: RegExp][] = [
       ['the command’s own: 0', ['true'], 0, /^$/],
       ['the command’s own: 3', shell('exit 3'), 3, /^$/],
-      ['128 and the signal of a command that was killed', shell('sh -c "kill -15 \\$\\$"; exit $?'), 143, /^/],
-      ['127 for a name that is not in PATH', ['nothing'], 127, /^tscr: "nothing" was not found in the container\n$/],
+      [
+        '128 and the signal of a command that was killed',
+        shell('sh -c "kill -15 \\$\\$"; exit $?'),
+        143,
+        /^/,
+      ],
+      [
+        '127 for a name that is not in PATH',
+        ['nothing'],
+        127,
+        /^tscr: "nothing" was not found in the container\n$/,
+      ],
       ['127 for a path that is not there', ['/no/thing'], 127, /^tscr: "\/no\/thing" was not found/],
       ['127 for a missing interpreter', ['bad-interpreter'], 127, /^tscr: "bad-interpreter" was not found/],
-      ['126 for a file without permission', ['not-executable'], 126, /^tscr: .*"not-executable".*not executable\n$/],
+      [
+        '126 for a file without permission',
+        ['not-executable'],
+        126,
+        /^tscr: .*"not-executable".*not executable\n$/,
+      ],
       ['126 for a directory', ['/bin'], 126, /^tscr: .*"\/bin"/],
       ['126 for a file that is no program', ['no-program'], 126, /^tscr: .*"no-program".*not a program/],
     ];
@@ -123,7 +144,14 @@ describe('container: run', () => {
 
   const COMMANDS = {
     'a plain command': ['sleep', '64'],
-    'a command that has changed its ids': ['setpriv', '--reuid=1000', '--regid=1000', '--clear-groups', 'sleep', '64'],
+    'a command that has changed its ids': [
+      'setpriv',
+      '--reuid=1000',
+      '--regid=1000',
+      '--clear-groups',
+      'sleep',
+      '64',
+    ],
   };
   for (const [what, args] of Object.entries(COMMANDS)) {
     it(`leaves nothing when the supervisor is killed: ${what}`, async () => {
@@ -132,7 +160,7 @@ describe('container: run', () => {
       change({ args });
       const { supervisor, pid } = bundle.start();
       waitUntil('the command runs', () => commandsLike(/^sleep.64/).length === 1);
-      sleep(SECONDS / 10);
+      sleep(GUARDIAN_MS);
       const inside = inNamespaceOf(pid);
       assert.include(inside, pid);
       supervisor.kill('SIGKILL');
@@ -142,6 +170,18 @@ describe('container: run', () => {
       assert.isEmpty(mountsBelow(bundles.directory));
     });
   }
+
+  it('leaves nothing when the supervisor is killed while the container starts', async () => {
+    change({ args: ['sleep', '65'] });
+    for (let delay = 40; delay <= 400; delay += 40) {
+      const supervisor = bundle.spawn();
+      sleep(delay);
+      supervisor.kill('SIGKILL');
+      await exitOf(supervisor);
+    }
+    waitUntil('everything has ended', () => commandsLike(/init\.cjs|^sleep.65/).length === 0, SECONDS);
+    assert.isEmpty(mountsBelow(bundles.directory));
+  });
 
   it(`leaves nothing after ${ROUNDS} rounds of ${AT_ONCE} at once`, async () => {
     const all = Array.from({ length: AT_ONCE }, () => bundles.bundle());

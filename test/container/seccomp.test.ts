@@ -3,21 +3,24 @@
  * refused ones and those that no kernel has yet.
  */
 import { assert } from 'chai';
-import type { RuntimeSpec } from '../../runtime/container/runtime-spec.js';
 import { DEFAULT_CAPABILITIES } from '../../runtime/container/default-spec.js';
+import type { RuntimeSpec } from '../../runtime/container/runtime-spec.js';
 import { compileSeccomp } from '../../runtime/container/seccomp.js';
 import { defaultSeccomp } from '../../runtime/container/seccomp-default.js';
 import { type Bundle, type Outcome, useBundles } from './bundles.js';
 
-/** Makes every call in a child of its own with useless arguments, and prints how that ended: errno or signal. */
+/** Makes every call in a child of its own with useless arguments, and prints how that ended: errno or signal.
+ * sync(2) is left out: how long it takes says nothing. */
 const PROBE = `
   #include <errno.h>
   #include <signal.h>
   #include <stdio.h>
+  #include <sys/syscall.h>
   #include <sys/wait.h>
   #include <unistd.h>
   int main(void) {
     for (long call = 0; call < 600; call++) {
+      if (call == SYS_sync) continue;
       fflush(stdout);
       int status;
       pid_t child = fork();
@@ -65,23 +68,30 @@ describe('container: the system call filter', () => {
         linux: { ...spec.linux, seccomp: defaultSeccomp(capabilities) },
       }));
       const ours = answers(bundle.run());
-      assert.lengthOf(ours, 600);
+      assert.lengthOf(ours, 599);
       assert.deepEqual(ours, answers(bundle.runc()));
     });
   }
 
   it('refuses with EPERM what is refused, and with ENOSYS what is newer than the profile', () => {
-    const ours = answers(bundle.run());
-    const named = { mount: 165, keyctl: 250, kexec_load: 246 };
-    if (process.arch === 'x64')
-      for (const [name, call] of Object.entries(named))
-        if (name !== 'mount') assert.equal(ours[call], `${call} errno ${EPERM}`, name);
-    assert.equal(ours[599], `599 errno ${ENOSYS}`);
+    const ours = new Set(answers(bundle.run()));
+    const refused =
+      process.arch === 'arm64' ? { keyctl: 219, kexec_load: 104 } : { keyctl: 250, kexec_load: 246 };
+    for (const [name, call] of Object.entries(refused)) assert.include(ours, `${call} errno ${EPERM}`, name);
+    assert.include(ours, `599 errno ${ENOSYS}`);
   });
 
   it('stops programs that would leave their namespaces', () => {
-    bundle.change((spec) => ({ ...spec, linux: { ...spec.linux, seccomp: defaultSeccomp(DEFAULT_CAPABILITIES) } }));
-    for (const command of ['unshare -r true', 'unshare -m true', 'mount -t tmpfs tmpfs /tmp', 'nsenter -t 1 -n true'])
+    bundle.change((spec) => ({
+      ...spec,
+      linux: { ...spec.linux, seccomp: defaultSeccomp(DEFAULT_CAPABILITIES) },
+    }));
+    for (const command of [
+      'unshare -r true',
+      'unshare -m true',
+      'mount -t tmpfs tmpfs /tmp',
+      'nsenter -t 1 -n true',
+    ])
       assert.notEqual(bundle.exec(`${command} 2>/dev/null`).status, 0, command);
   });
 

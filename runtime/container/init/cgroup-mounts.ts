@@ -83,23 +83,30 @@ export function mountCgroups(target: number, attributes: number, namespace: bool
   if (found.length === 1 && only?.type === 'cgroup2') {
     const mount = showHierarchy(only, attributes, namespace);
     if (mount !== undefined) attach(mount, target);
-    return close(target);
+  } else {
+    mountTogether(target, found, attributes, namespace);
   }
-  const top = newMount(
-    'tmpfs',
-    [
-      ['source', 'tmpfs'],
-      ['mode', '755'],
-    ],
-    attributes & ~MOUNT_ATTR.RDONLY,
-  );
-  moveMount(top, target);
   close(target);
+}
+
+/** A tmpfs with a directory for each hierarchy. */
+function mountTogether(
+  target: number,
+  found: readonly Hierarchy[],
+  attributes: number,
+  namespace: boolean,
+): void {
+  const options: FilesystemOption[] = [
+    ['source', 'tmpfs'],
+    ['mode', '755'],
+  ];
+  const top = newMount('tmpfs', options, attributes & ~MOUNT_ATTR.RDONLY);
+  moveMount(top, target);
   for (const hierarchy of found) {
     const mount = showHierarchy(hierarchy, attributes, namespace);
     if (mount !== undefined) attachBelow(top, basename(hierarchy.mountpoint), mount);
   }
-  if ((attributes & MOUNT_ATTR.RDONLY) !== 0) changeMount(top, { set: MOUNT_ATTR.RDONLY });
+  changeMount(top, { set: attributes & MOUNT_ATTR.RDONLY });
   close(top);
 }
 

@@ -57,8 +57,7 @@ export function setCapabilities(sets: CapabilitiesSpec, warn: (message: string) 
     const refused = (sets.ambient ?? []).filter(
       (name) => !raiseAmbientCapability(capabilityNumber(name) ?? MAX_CAPABILITIES),
     );
-    if (refused.length > 0)
-      warn(`not both permitted and inheritable, so not ambient: ${refused.join(', ')}`);
+    if (refused.length > 0) warn(`not both permitted and inheritable, so not ambient: ${refused.join(', ')}`);
   });
 }
 

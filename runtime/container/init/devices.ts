@@ -7,11 +7,11 @@
 import { existsSync } from 'node:fs';
 import { posix } from 'node:path';
 import { AT, O, S } from '../../../fs/sys/constants.js';
-import { E, Errno, unless } from '../../../fs/sys/errno.js';
+import { E } from '../../../fs/sys/errno.js';
 import { cloneTree, moveMount } from '../../../fs/sys/mount-api.js';
 import { close, fchmodat, fchownat, mknodat, openat, symlinkat, unlinkat } from '../../../fs/sys/syscalls.js';
 import type { DeviceSpec } from '../runtime-spec.js';
-import { bytes, step } from './failure.js';
+import { bytes, step, succeeds } from './failure.js';
 import { makeDirectory } from './in-root.js';
 
 const EVERYBODY = 0o666;
@@ -39,18 +39,17 @@ const TYPES = { c: S.IFCHR, u: S.IFCHR, b: S.IFBLK, p: S.IFIFO } as const;
 
 /** Runs `make`; if there is such an entry already, removes it and tries again. */
 function replacing(directory: number, name: string, make: () => void): void {
-  if (unless([E.EEXIST], () => (make(), true)) === true) return;
+  if (succeeds([E.EEXIST], make)) return;
   unlinkat(directory, name);
   make();
 }
 
 function makeNode(directory: number, name: string, device: DeviceSpec): void {
   const { type, major = 0, minor = 0, fileMode = EVERYBODY, uid = 0, gid = 0 } = device;
-  try {
-    replacing(directory, name, () => mknodat(directory, name, TYPES[type], major, minor));
-  } catch (error) {
-    if (!(error instanceof Errno) || error.code !== E.EPERM) throw error;
-    return bindNode(directory, name, device.path);
+  const make = (): void => mknodat(directory, name, TYPES[type], major, minor);
+  if (!succeeds([E.EPERM], () => replacing(directory, name, make))) {
+    bindNode(directory, name, device.path);
+    return;
   }
   fchownat(directory, name, uid, gid);
   fchmodat(directory, name, fileMode);

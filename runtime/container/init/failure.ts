@@ -27,3 +27,14 @@ export function step<T>(what: string, run: () => T): T {
 
 /** JSON text as the bytes that system calls take. */
 export const bytes = (text: string): string => Buffer.from(text).toString('latin1');
+
+/** Runs a step; false if a system call fails in it with one of `codes`. */
+export function succeeds(codes: readonly number[], run: () => void): boolean {
+  try {
+    run();
+    return true;
+  } catch (error) {
+    if (error instanceof Errno && codes.includes(error.code)) return false;
+    throw error;
+  }
+}

@@ -55,19 +55,16 @@ function makeReadOnly(root: number, path: string): void {
 
 function makeMount(root: number, mount: MountSpec, cgroupNamespace: boolean): void {
   const options = parseMountOptions(mount.type, mount.options ?? []);
-  if (options.bind) return bind(root, mount, options);
-  const path = placeOf(mount);
-  if (mount.type === 'cgroup' || mount.type === 'cgroup2') {
-    const directory = makeDirectory(root, path);
-    return mountCgroups(directory, options.set, cgroupNamespace);
-  }
-  const links = KERNEL_FILESYSTEMS.includes(mount.type ?? '') ? 'none' : 'inside';
-  const target = makeDirectory(root, path, links);
-  const made = newMount(
-    mount.type ?? 'none',
-    filesystemOptions(mount, options, target),
-    attributesOf(mount, options),
-  );
+  if (options.bind) bind(root, mount, options);
+  else if (mount.type === 'cgroup' || mount.type === 'cgroup2')
+    mountCgroups(makeDirectory(root, placeOf(mount)), options.set, cgroupNamespace);
+  else mountFilesystem(root, mount, options);
+}
+
+function mountFilesystem(root: number, mount: MountSpec, options: MountOptions): void {
+  const { type = 'none' } = mount;
+  const target = makeDirectory(root, placeOf(mount), KERNEL_FILESYSTEMS.includes(type) ? 'none' : 'inside');
+  const made = newMount(type, filesystemOptions(mount, options, target), attributesOf(mount, options));
   place(made, target, options);
 }
 

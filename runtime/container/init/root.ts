@@ -15,7 +15,7 @@ import { E, unless } from '../../../fs/sys/errno.js';
 import { changeMount, cloneTree, moveMount } from '../../../fs/sys/mount-api.js';
 import { fchdir, getcwd, pivotRoot } from '../../../fs/sys/process.js';
 import { chdir, chroot, close, mount, openat, umount2 } from '../../../fs/sys/syscalls.js';
-import { bytes, step } from './failure.js';
+import { bytes, step, succeeds } from './failure.js';
 
 /** Propagation of what is there when the namespace is new; sharing with the host is not offered. */
 const PROPAGATION: Readonly<Record<string, number>> = {
@@ -42,7 +42,7 @@ export function openRoot(path: string, propagation: string | undefined): number 
 
 /** Makes `root` the root of this process and of its mount namespace; the host's is gone from it. */
 export function enterRoot(root: number, noPivot: boolean): void {
-  const pivoted = !noPivot && unless([E.EINVAL], () => (pivot(root), true)) === true;
+  const pivoted = !noPivot && succeeds([E.EINVAL], () => pivot(root));
   if (!pivoted) step('cannot enter the root', () => moveOverRoot(root));
   chdir('/');
 }
