@@ -1,0 +1,20 @@
+/** Protects the supervisor from waiting for an init stage that is gone. */
+import { assert } from 'chai';
+import { UsageError } from '../../fs/index.js';
+import { runBundle, startInit } from '../../runtime/container/bundle.js';
+import { defaultSpec } from '../../runtime/container/default-spec.js';
+
+describe('container: an init stage that ends before its job', () => {
+  it('is told in one line', async () => {
+    const init = startInit('ignore');
+    init.kill('SIGKILL');
+    await init.ended;
+    const request = { spec: defaultSpec(), root: '/', stdin: 'ignore' } as const;
+    const refused = await runBundle(request, init).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    assert.instanceOf(refused, UsageError);
+    assert.equal((refused as UsageError).message, 'the init stage ended early, with exit code 137');
+  });
+});
