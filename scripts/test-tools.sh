@@ -25,6 +25,7 @@ need zstd zstd
 need skopeo skopeo
 need umoci umoci
 need podman podman
+need buildah buildah
 need mkfs.ext4 e2fsprogs
 need mkfs.xfs xfsprogs
 need mkfs.btrfs btrfs-progs

@@ -18,6 +18,9 @@ const HALF_HOUR_MS = 1_800_000;
 const TOOLS = ['debootstrap', 'buildah', 'podman', 'skopeo', 'apt-config'];
 const PACKAGES = ['gcc', 'libc6-dev', 'make', 'python3-minimal'];
 
+/** Podman asks for more than a machine without CAP_SYS_RESOURCE may give. */
+const LIMITS = ['--ulimit', 'nofile=1000:1000', '--ulimit', 'nproc=1000:1000'];
+
 const PROGRAM = `
 #include <stdio.h>
 int main(void) { return puts("compiled inside") < 0; }
@@ -57,9 +60,9 @@ describe(SUITE, function () {
 
   it('shows what its layers hide, replace and change', () => {
     const script =
-      'ls /opt/data; cat /opt/data/new /etc/layers; ls /usr/share/doc; echo $LAYERS; stat -c %y /etc/layers';
+      'ls /opt/data; cat /opt/data/new /etc/layers; test ! -e /usr/share/doc; echo $LAYERS; stat -c %Y /etc/layers';
     const seen = tscr.run(['run', '--rm', IMAGE_NAME, 'sh', '-c', script]);
-    assert.equal(seen.stdout, 'new\nnew\nlayers: 5\n5\n2001-02-03 04:05:06.789012345 +0000\n', seen.stderr);
+    assert.equal(seen.stdout, 'new\nnew\nlayers: 5\n5\n981173106\n', seen.stderr);
   });
 
   for (const driver of ['unionfs', 'overlay']) {
@@ -151,6 +154,7 @@ describe(SUITE, function () {
       'none',
       '--cgroups',
       'disabled',
+      ...LIMITS,
       'localhost/debian:compiler',
       'sh',
       '-c',
