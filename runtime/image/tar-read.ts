@@ -134,6 +134,7 @@ class Reader {
 
   entry(framed: FramedHeader, stream: Source, next: () => void): void {
     const { header } = framed;
+    stream.on('error', () => {}); // the extractor's own error tells
     if (header === undefined) this.#zeroBlocks += 1;
     const isOver = this.#zeroBlocks >= ZERO_BLOCKS_AT_END;
     if (isOver || header === undefined || framed.type === GLOBAL) {
@@ -159,7 +160,6 @@ class Reader {
       return;
     }
     this.#open = new Promise((resolve) => stream.on('close', resolve));
-    stream.on('error', () => {}); // the extractor's own error tells
     if (header.flag === SPARSE && isFollowed(framed.block)) this.#frameExtensions(stream);
     this.#receive(stream, map && placerOf(map, framed), next);
   }
