@@ -18,6 +18,8 @@ need make make
 need python3 python3
 need sqlite3 sqlite3
 need tar tar
+need umoci umoci
+need zstd zstd
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 [ -z "$missing" ] && exit 0
 
