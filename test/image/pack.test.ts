@@ -32,6 +32,7 @@ mkdir empty; touch -d @1.5 empty
 setfattr -n user.note -v 0sgP8A touched
 setfattr -n trusted.overlay.opaque -v y replaced/new
 echo name > "$(printf 'b\\351')"
+rm -r target; mv third target
 mkdir etc; echo h > etc/hosts; echo k > etc/kept
 `;
 const LOWER = `
@@ -41,6 +42,7 @@ mkdir -p replaced/old; echo 3 > replaced/old/f; echo 3 > replaced/new
 mkdir -p moved/inside; echo 4 > moved/inside/a; echo 5 > moved/inside/b; ln moved/inside/a moved/inside/link
 mkdir -p other/sub; echo 6 > other/sub/f; echo 7 > becomes-dir; mkdir becomes-file; echo 8 > becomes-file/x
 echo 9 > touched; echo 10 > mode-only; mkdir untouched; echo 11 > untouched/f
+mkdir target third; echo 12 > target/hidden; echo 13 > third/f
 `;
 
 describe('pack', () => {
