@@ -153,7 +153,9 @@ class Reader {
     const entry = entryOf(header, framed, pax, map?.size);
     this.#last = entry.name;
     this.#sink.entry(entry);
+    const placer = map && placerOf(map, framed);
     if (framed.size === 0) {
+      placer?.end();
       this.#sink.end();
       stream.resume();
       next();
@@ -161,7 +163,7 @@ class Reader {
     }
     this.#open = new Promise((resolve) => stream.on('close', resolve));
     if (header.flag === SPARSE && isFollowed(framed.block)) this.#frameExtensions(stream);
-    this.#receive(stream, map && placerOf(map, framed), next);
+    this.#receive(stream, placer, next);
   }
 
   #receive(stream: Source, placer: Placer | undefined, next: () => void): void {

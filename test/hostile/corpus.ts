@@ -191,6 +191,7 @@ export const ATTACKS: readonly Attack[] = [
   row('a negative size in PAX', /damaged/, file('f', { pax: { size: '-1' } })),
   row('a uid of -1', /the uid "-1"/, file('f', { uid: base256(-1n, 8) })),
   row('a uid of 2^32-1', /the uid "4294967295"/, file('f', { pax: { uid: '4294967295' } })),
+  row('a uid in hexadecimal', /the uid "0x10"/, file('f', { pax: { uid: '0x10' } })),
   row('a gid that is no number', /the gid "root"/, file('f', { pax: { gid: 'root' } })),
   row('a time that is no number', /the time "now"/, file('f', { pax: { mtime: 'now' } })),
   row('a device number out of range', /"dev" has the device number 5000:0/, {
@@ -208,6 +209,7 @@ export const ATTACKS: readonly Attack[] = [
   row('sparse pieces that overlap', /overlapping pieces/, sparse('0,3,2,1')),
   row('sparse pieces beyond the end', /does not fit/, sparse('0,2,100,2', 50)),
   row('a sparse map of more than the data', /does not fit/, sparse('0,400', 400)),
+  row('a sparse map of data that is not there', /does not fit/, { ...sparse('0,4'), data: '' }),
   row('a sparse map with half a pair', /damaged sparse map/, sparse('0,2,3')),
   row('a sparse map of negative numbers', /damaged sparse map/, sparse('-5,4')),
   row(

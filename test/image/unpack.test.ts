@@ -86,7 +86,8 @@ for i in range(60): os.pwrite(f, (str(i).ljust(700, "x")).encode(), i * 100000)
 `,
       ]);
       writeFileSync(`${source}/g`, 'behind it');
-      run('touch', ['-d', '@1700000000', `${source}/f`, `${source}/g`, source]);
+      run('truncate', ['-s', '1000000', `${source}/hole`]);
+      run('touch', ['-d', '@1700000000', `${source}/f`, `${source}/g`, `${source}/hole`, source]);
       const options = format.includes('.')
         ? ['--format=pax', `--sparse-version=${format}`]
         : [`--format=${format}`];
