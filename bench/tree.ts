@@ -80,18 +80,19 @@ function planDirectories(random: Random, count: number): readonly PlannedDirecto
 }
 
 /** Drawn relative to the median, then scaled, so that the total is the same share of any tree. */
-function planSizes(random: Random, count: number): readonly number[] {
+function planSizes(random: Random, count: number, bytes: number): readonly number[] {
   const drawn = Array.from({ length: count }, () =>
     Math.min(Math.exp(SIZE_SIGMA * normal(random)), LARGEST_TO_MEDIAN),
   );
-  const scale = (count * MEAN_FILE_BYTES) / drawn.reduce((sum, size) => sum + size, 0);
+  const scale = bytes / drawn.reduce((sum, size) => sum + size, 0);
   return drawn.map((size) => Math.round(size * scale));
 }
 
-export function planTree(fileCount: number): TreePlan {
+/** @param totalBytes about how much all files hold together */
+export function planTree(fileCount: number, totalBytes = fileCount * MEAN_FILE_BYTES): TreePlan {
   const random = seededRandom(SEED);
   const directories = planDirectories(random, Math.ceil(fileCount / FILES_PER_DIRECTORY));
-  const sizes = planSizes(random, fileCount);
+  const sizes = planSizes(random, fileCount, totalBytes);
   const files = sizes.map((size, index): PlannedFile => {
     const parent = pick(random, directories);
     return {

@@ -21,6 +21,7 @@ const TYPES: Readonly<Record<string, EntryType>> = {
   S: 'file',
 };
 export const XATTR = 'SCHILY.xattr.';
+const DIGITS = /^\d+$/;
 const MODE_MASK = 0o7777;
 /** chown(2) takes -1 as "keep". */
 const NO_ID = 2 ** 32 - 1;
@@ -66,7 +67,7 @@ function typeOf(flag: string, name: string): EntryType {
 
 function storedSize(size: number, pax: PaxRecords): number {
   const record = pax.size;
-  if (record !== undefined && record !== '' && !/^\d+$/.test(record)) {
+  if (record !== undefined && record !== '' && !DIGITS.test(record)) {
     throw new TarError(`has the size ${quote(record)}`);
   }
   if (!Number.isSafeInteger(size)) throw new TarError(`has the size ${size}`);
@@ -75,8 +76,9 @@ function storedSize(size: number, pax: PaxRecords): number {
 
 function id(pax: PaxRecords, key: 'uid' | 'gid', fallback: number): number {
   const record = pax[key];
-  const value = record === undefined || record === '' ? fallback : Number(record);
-  if (!Number.isInteger(value) || value < 0 || value >= NO_ID) {
+  const value =
+    record === undefined || record === '' ? fallback : Number(DIGITS.test(record) ? record : Number.NaN);
+  if (!(value >= 0 && value < NO_ID)) {
     throw new TarError(`has the ${key} ${quote(record ?? `${fallback}`)}`);
   }
   return value;

@@ -150,6 +150,7 @@ class Reader {
 
   entry(framed: FramedHeader, stream: Source, next: () => void): void {
     const { header } = framed;
+    stream.on('error', () => {}); // the extractor's own error tells
     if (header === undefined) this.#zeroBlocks += 1;
     const isOver = this.#zeroBlocks >= ZERO_BLOCKS_AT_END;
     if (isOver || header === undefined || framed.type === GLOBAL) {
@@ -168,16 +169,17 @@ class Reader {
     const entry = entryOf(header, framed, pax, map?.size);
     this.#last = entry.name;
     this.#sink.entry(entry);
+    const placer = map && placerOf(map, framed);
     if (framed.size === 0) {
+      placer?.end();
       this.#sink.end();
       stream.resume();
       next();
       return;
     }
     this.#open = new Promise((resolve) => stream.on('close', resolve));
-    stream.on('error', () => {}); // the extractor's own error tells
     if (header.flag === SPARSE && isFollowed(framed.block)) this.#frameExtensions(stream);
-    this.#receive(stream, map && placerOf(map, framed), next);
+    this.#receive(stream, placer, next);
   }
 
   #receive(stream: Source, placer: Placer | undefined, next: () => void): void {

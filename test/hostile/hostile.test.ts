@@ -1,0 +1,134 @@
+/**
+ * Protects everything outside the directory that a hostile layer is unpacked into: each attack is refused with the
+ * entry's name in one printable line, and nothing beside the root has changed.
+ */
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { assert } from 'chai';
+import { UsageError } from '../../fs/index.js';
+import { unpackLayer } from '../../runtime/image/unpack.js';
+import { describeTree, diffTrees } from '../acceptance/tree.js';
+import { archive, entry } from '../image/archive.js';
+import { unpackInto, useScratch } from '../image/scratch.js';
+import { ATTACKS } from './corpus.js';
+
+const LIMITS = { maxBytes: 1_000_000, maxEntries: 100 };
+/** Pieces that an archive arrives in: whole, and cut at odd places. */
+const PIECES = [Number.MAX_SAFE_INTEGER, 1000];
+
+describe('hostile layers', () => {
+  const scratch = useScratch();
+
+  /** A root and a directory beside it that nobody may touch. */
+  function target(): { root: string; outside: string; base: string } {
+    const base = scratch.fresh('case');
+    const [root, outside] = [join(base, 'root'), join(base, 'outside')];
+    mkdirSync(root);
+    mkdirSync(outside);
+    writeFileSync(join(outside, 'sentinel'), 'untouched');
+    return { root, outside, base };
+  }
+
+  async function unpackAndWatch(bytes: (out: string) => Buffer, piece: number): Promise<unknown> {
+    const { root, outside, base } = target();
+    const before = describeTree(outside);
+    let failure: unknown;
+    try {
+      await unpackInto(root, bytes(outside), piece, LIMITS);
+    } catch (error) {
+      failure = error;
+    }
+    assert.deepEqual(diffTrees(before, describeTree(outside)), []);
+    assert.deepEqual(readdirSync(base).sort(), ['outside', 'root']);
+    return failure;
+  }
+
+  for (const { name, bytes, complaint } of ATTACKS) {
+    it(`refuses ${name}`, async () => {
+      for (const piece of PIECES) {
+        const failure = await unpackAndWatch(bytes, piece);
+        assert.instanceOf(failure, UsageError);
+        const { message } = failure as Error;
+        assert.match(message, complaint);
+        assert.notMatch(message, /\p{Cc}/u, 'one printable line');
+      }
+    });
+  }
+
+  it('gives absolute names and "./" their place inside the root', async () => {
+    const { root } = target();
+    await unpackInto(root, archive({ name: '/etc/passwd' }, { name: './a//b/./c' }, { name: '///x' }));
+    assert.deepEqual(
+      [...describeTree(root).keys()],
+      ['.', './a', './a/b', './a/b/c', './etc', './etc/passwd', './x'].map((p) => p.replace('./', '')),
+    );
+  });
+
+  it('looks at nothing behind the end of the archive', async () => {
+    const { root } = target();
+    await unpackInto(root, Buffer.concat([archive({ name: 'a' }), archive({ name: '../outside/x' })]));
+    assert.deepEqual(readdirSync(root), ['a']);
+  });
+
+  it('stores marks of the union that an image carries escaped, so that they mark nothing', async () => {
+    const { root } = target();
+    const pax = {
+      'SCHILY.xattr.trusted.overlay.opaque': 'y',
+      'SCHILY.xattr.trusted.overlay.redirect': '/etc',
+      'SCHILY.xattr.user.overlay.metacopy': '',
+    };
+    await unpackInto(root, archive({ name: 'd', flag: '5', pax }));
+    const fields = Object.keys(describeTree(root).get('d') ?? {}).filter((field) =>
+      field.startsWith('xattr'),
+    );
+    assert.deepEqual(fields.sort(), [
+      'xattr trusted.overlay.overlay.opaque',
+      'xattr trusted.overlay.overlay.redirect',
+      'xattr user.overlay.overlay.metacopy',
+    ]);
+  });
+
+  it('leaves the rest alone wherever the stream ends or fails', async () => {
+    const whole = archive(
+      { name: 'd', flag: '5', mode: 0o755 },
+      { name: 'd/f', data: 'x'.repeat(1500), pax: { mtime: '1.5', 'SCHILY.xattr.user.a': 'b' } },
+      { name: 'd/l', flag: '2', linkName: '../../outside' },
+      { name: 'd/.wh.gone' },
+      { name: 'h', flag: '1', linkName: 'd/f' },
+    );
+    for (let end = 0; end < whole.length; end += 251) {
+      const cut = whole.subarray(0, end);
+      const atBoundary = end < 512 ? end === 0 : false;
+      const failure = await unpackAndWatch(() => cut, 300);
+      if (!atBoundary && failure !== undefined) assert.instanceOf(failure, UsageError, `cut at ${end}`);
+      const { root, outside } = target();
+      const before = describeTree(outside);
+      const broken = new Error('the disk is gone');
+      const source = Readable.from(
+        (function* () {
+          yield cut;
+          throw broken;
+        })(),
+        { objectMode: false },
+      );
+      const error = await unpackLayer(source, root).then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      assert.strictEqual(error, broken, `failed at ${end}`);
+      assert.deepEqual(diffTrees(before, describeTree(outside)), []);
+    }
+  });
+
+  it('leaves no descriptor open, whatever happens', async () => {
+    const open = (): number => readdirSync('/proc/self/fd').length;
+    const before = open();
+    for (const { bytes } of ATTACKS) {
+      const { root, outside } = target();
+      await unpackInto(root, bytes(outside), 700, LIMITS).catch(() => {});
+    }
+    await unpackInto(target().root, entry({ name: 'f', data: 'x' }));
+    assert.equal(open(), before);
+  });
+});
