@@ -114,11 +114,6 @@ describe('architecture: the imports', () => {
     const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
       dependencies: Record<string, string>;
     };
-    const packageOf = (name: string): string =>
-      name
-        .split('/')
-        .slice(0, name.startsWith('@') ? 2 : 1)
-        .join('/');
     const known = (name: string): boolean =>
       isSource(name) || name.startsWith('node:') || Object.hasOwn(dependencies, packageOf(name));
     assert.isEmpty(['fs', 'runtime', 'cli'].flatMap((from) => violations(from, known)));

@@ -109,21 +109,11 @@ export class Bundle {
   }
 
   runc(): Outcome {
-    return outcome('runc', ['run', '--bundle', this.directory, `tscr-test-${process.pid}`]);
+    return runc(this.directory);
   }
 
-  /** crun knows no hybrid control groups: it gets a view of the host without the unified hierarchy. */
   crun(): Outcome {
-    const script = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec crun run --bundle "$1" "$2"';
-    return outcome('unshare', [
-      '--mount',
-      'sh',
-      '-c',
-      script,
-      'sh',
-      this.directory,
-      `tscr-test-${process.pid}`,
-    ]);
+    return crun(this.directory);
   }
 
   spec(): RuntimeSpec {
@@ -133,6 +123,16 @@ export class Bundle {
   change(change: (spec: RuntimeSpec) => RuntimeSpec): void {
     writeFileSync(this.at('config.json'), JSON.stringify(change(this.spec())));
   }
+}
+
+export function runc(bundle: string): Outcome {
+  return outcome('runc', ['run', '--bundle', bundle, `tscr-test-${process.pid}`]);
+}
+
+/** crun knows no hybrid control groups: it gets a view of the host without the unified hierarchy. */
+export function crun(bundle: string): Outcome {
+  const script = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec crun run --bundle "$1" "$2"';
+  return outcome('unshare', ['--mount', 'sh', '-c', script, 'sh', bundle, `tscr-test-${process.pid}`]);
 }
 
 export function outcome(

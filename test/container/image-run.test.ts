@@ -9,6 +9,7 @@ import { assert } from 'chai';
 import { DRIVERS } from '../../runtime/container/record.js';
 import { describeTree, diffTrees, maskTimesSince } from '../acceptance/tree.js';
 import { usePlace } from '../mount/place.js';
+import { crun, runc } from './bundles.js';
 import { Tscr } from './tscr.js';
 
 const SUITE = 'tscr run';
@@ -274,11 +275,7 @@ describe(SUITE, () => {
 
     it('are run by tscr, runc and crun alike', () => {
       const bundle = withArgs(['sh', '-c', 'echo $$; id -u; cat /etc/hostname; exit 5']);
-      const runs = [
-        tscr.run(['run', '--bundle', bundle]),
-        place.outcome('runc', ['run', '--bundle', bundle, `test-runc-${process.pid}`]),
-        place.outcome('crun', ['run', '--bundle', bundle, `test-crun-${process.pid}`]),
-      ];
+      const runs = [tscr.run(['run', '--bundle', bundle]), runc(bundle), crun(bundle)];
       for (const { status, stdout } of runs) assert.deepEqual([status, stdout.split('\n')[0]], [5, '1']);
       assert.equal(runs[1]?.stdout, runs[0]?.stdout);
       assert.equal(runs[2]?.stdout, runs[0]?.stdout);

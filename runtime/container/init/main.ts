@@ -49,6 +49,8 @@ function report(message: Report): void {
   writeSync(CHANNEL, `${JSON.stringify(message)}\n`);
 }
 
+const isBrokenPipe = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'EPIPE';
+
 const warn = (message: string): void => report({ kind: 'warning', message });
 
 function buildRoot({ spec, root, noPivot }: Job): void {
@@ -136,6 +138,7 @@ try {
 } catch (error) {
   const { message } = error as Error;
   const exitCode = error instanceof Failure ? error.exitCode : EXIT.RUNTIME_ERROR;
-  report({ kind: 'failure', message, exitCode });
+  // With nobody there to read it, the failure is that the supervisor is gone.
+  if (!isBrokenPipe(error)) report({ kind: 'failure', message, exitCode });
   process.exit(exitCode);
 }
