@@ -43,6 +43,7 @@ class Demo {
     const { status } = spawnSync('sh', ['-c', [...functions, command].join('\n')], {
       cwd: this.#directory,
       stdio: 'inherit',
+      env: { ...process.env, TSCR_ROOT: join(this.#directory, 'store') },
     });
     if ((status === 0) === expectFailure) throw new Error(`"${command}" ended with ${status}`);
   }
@@ -121,6 +122,23 @@ function chrootIntoHost(demo: Demo, directory: string): void {
   umount2(join(directory, 'host'));
 }
 
+function container(demo: Demo): void {
+  demo.title("A container: an image made of this machine's own programs, run with the union as its root");
+  demo.run('tscr image from-host sh,ls,cat,rm,id,ps -t demo:1 && tscr images');
+  const script =
+    'echo "I am process $$ of $(hostname 2>/dev/null || cat /etc/hostname)"; rm /usr/bin/id; echo mine >/file; ls /';
+  demo.run(`tscr run --name first --hostname inside demo:1 sh -c '${script}'`);
+  demo.say(
+    'what it wrote and deleted lies in its own layer; another container of the image sees nothing of it:',
+  );
+  demo.run('tscr diff first');
+  demo.run('tscr run --rm demo:1 id');
+  demo.say('committed, that layer becomes part of a new image; the deletion has freed nothing:');
+  demo.run('tscr commit first demo:2 && tscr images && tscr history demo:2');
+  demo.run('tscr run --rm demo:2 cat /file');
+  demo.run('tscr rm first && tscr rmi demo:1 demo:2');
+}
+
 function main(): void {
   const directory = mkdtempSync(join(tmpdir(), 'unionfs-demo-'));
   try {
@@ -130,6 +148,7 @@ function main(): void {
     experiment5(demo);
     experiment6(demo);
     chrootIntoHost(demo, directory);
+    container(demo);
     umount2(directory);
     print('\nNothing is left: no mount, no process, no file.');
   } finally {
