@@ -50,13 +50,15 @@ export class Server {
     this.#mountpoint = toBytes(mountpoint);
     this.#stop = eventfd();
     const ring = new NotifyRing();
+    const data = serveData(fd, this.#stop, ring, options, stack);
+    const serving = start('./serve.js', data);
     const notifierData: NotifierData = { fd, shared: ring.shared };
-    const notifier = start('./transport/notifier.js', notifierData);
-    const serving = start('./serve.js', serveData(fd, this.#stop, ring, options, stack));
+    const hasNews = data.settings.layerChanges === 'watch';
+    const notifier = hasNews ? start('./transport/notifier.js', notifierData) : undefined;
     this.ended = exitOf(serving)
       .finally(() => {
         ring.stop();
-        return exitOf(notifier);
+        return notifier && exitOf(notifier);
       })
       .finally(() => {
         close(fd); // the last descriptor: whoever is still inside a detached mount is cut off

@@ -19,7 +19,7 @@ import { storeRoot } from './place.js';
 import { formatReference, hexOf, parseTag } from './reference.js';
 import { searchImage } from './search.js';
 import { clearDeadWorkspaces, Workspace } from './workspace.js';
-import { type WriteOptions, Writer } from './writer.js';
+import type { WriteOptions, Writer } from './writer.js';
 
 const PRIVATE = 0o700;
 const LAYOUT_VERSION = '{"imageLayoutVersion":"1.0.0"}';
@@ -85,6 +85,7 @@ export class Store {
 
   /** Adds what `use` adds, all of it or, if it throws, nothing. */
   async write<T>(use: (writer: Writer) => Promise<T>, options: WriteOptions = {}): Promise<T> {
+    const { Writer } = await import('./writer.js'); // who only reads does without all that unpacks
     return this.#locked('shared', () =>
       this.#inWorkspace(async (workspace) => {
         const writer = new Writer(this.layout, workspace, options);
