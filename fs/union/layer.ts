@@ -7,7 +7,7 @@
  * kernel allows (compare clone_private_mount in fs/overlayfs/super.c): then not even a bug can change them.
  */
 import { AT, FUSE_SUPER_MAGIC, MOUNT_ATTR, O, OPEN_TREE_CLONE } from '../sys/constants.js';
-import { E, Errno } from '../sys/errno.js';
+import { E, Errno, unless } from '../sys/errno.js';
 import { isRegular } from '../sys/stat.js';
 import {
   close,
@@ -136,14 +136,18 @@ function openLowerRoot(path: string): number {
     return openat(AT.FDCWD, path, O.RDONLY | O.DIRECTORY); // no privilege, or a kernel before 5.2
   }
   try {
-    mountSetattr(tree, MOUNT_ATTR.RDONLY | MOUNT_ATTR.NOATIME);
+    protect(tree);
     return openat(tree, '.', O.RDONLY | O.DIRECTORY);
-  } catch (error) {
-    if (!(error instanceof Errno)) throw error;
-    return openat(AT.FDCWD, path, O.RDONLY | O.DIRECTORY); // a kernel before 5.12
   } finally {
     close(tree);
   }
+}
+
+/** A user namespace may not change how a mount from outside keeps access times; a kernel before 5.12, nothing. */
+function protect(tree: number): void {
+  const refused = [E.EPERM, E.ENOSYS];
+  unless(refused, () => mountSetattr(tree, MOUNT_ATTR.RDONLY, 0));
+  unless(refused, () => mountSetattr(tree, MOUNT_ATTR.NOATIME, MOUNT_ATTR.ATIME));
 }
 
 /** Opens a file of a layer; lower layers' access times stay as they are where the owner's right allows it. */
