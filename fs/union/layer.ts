@@ -87,7 +87,7 @@ const DIRECTORY = O.RDONLY | O.DIRECTORY | O.NOFOLLOW;
 
 /** Opens the roots of the lower layers, the top one first; `first` is its index. Paths name existing directories. */
 export function openLowers(paths: readonly string[], first: number): Layer[] {
-  return paths.map((path, at) => layerAt(toBytes(path), first + at, false, openLowerRoot(toBytes(path))));
+  return paths.map(toBytes).map((path, at) => layerAt(path, first + at, false, openApart(path, protect)));
 }
 
 /**
@@ -126,8 +126,11 @@ function layerAt(path: string, index: number, isUpper: boolean, rootFd: number):
   return new Layer(path, index, isUpper, rootFd, hasXattrWhiteouts);
 }
 
-/** A private copy of the mount keeps mounts below the layer out of it, as overlayfs does, and is read-only. */
-function openLowerRoot(path: string): number {
+/**
+ * Opens a directory through a private copy of its mount, as overlayfs does: what is mounted below stays out of it, and
+ * the mount that it lies on is not kept busy.
+ */
+export function openApart(path: string, prepare: (tree: number) => void = () => {}): number {
   let tree: number;
   try {
     tree = openTree(path, OPEN_TREE_CLONE | O.CLOEXEC);
@@ -136,14 +139,14 @@ function openLowerRoot(path: string): number {
     return openat(AT.FDCWD, path, O.RDONLY | O.DIRECTORY); // no privilege, or a kernel before 5.2
   }
   try {
-    protect(tree);
+    prepare(tree);
     return openat(tree, '.', O.RDONLY | O.DIRECTORY);
   } finally {
     close(tree);
   }
 }
 
-/** A user namespace may not change how a mount from outside keeps access times; a kernel before 5.12, nothing. */
+/** Makes a lower layer's mount read-only and quiet. A user namespace may not change how a mount from outside keeps access times; a kernel before 5.12, nothing. */
 function protect(tree: number): void {
   const refused = [E.EPERM, E.ENOSYS];
   unless(refused, () => mountSetattr(tree, MOUNT_ATTR.RDONLY, 0));

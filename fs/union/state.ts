@@ -173,10 +173,10 @@ export class Union {
       if (node instanceof DirectoryNode) for (const directory of node.layers) this.#closeDirectory(directory);
     }
     this.handles.closeAll();
-    this.changes?.close();
     this.work?.close();
     if (this.index !== undefined) close(this.index.fd);
     for (const { rootFd } of this.layers) close(rootFd);
+    this.changes?.close(); // last: the kernel takes its time (fsnotify_destroy_group), and it holds no layer
   }
 
   // --- layers

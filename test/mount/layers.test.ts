@@ -1,7 +1,8 @@
 /** Protects how a mount holds the directories it is made of: what it may do to them, and when it lets them go. */
+import { writeFileSync } from 'node:fs';
 import { assert } from 'chai';
-import { usePlace } from './place.js';
-import { serverOf } from './processes.js';
+import { type Union, usePlace } from './place.js';
+import { processesNaming, serverOf, waitUntil } from './processes.js';
 
 const SUITE = 'layers';
 
@@ -13,7 +14,7 @@ def through_descriptors(server, directory, call):
 `;
 
 describe(SUITE, () => {
-  const place = usePlace(SUITE);
+  const place = usePlace(SUITE, ['mkfs.ext4', 'losetup']);
 
   it("the server's own descriptors of lower layers cannot change them, nor their access times", () => {
     const union = place.union('lower', { lowers: [{ file: 'below' }, { file: 'bottom' }] });
@@ -35,5 +36,48 @@ describe(SUITE, () => {
       { server: serverOf(union.mountpoint), lowers: union.lowers },
     );
     assert.deepEqual(seen, Array(2).fill([['ok'], ['EROFS'], ['EROFS'], 0]));
+  });
+
+  describe('on a filesystem of their own', () => {
+    const ROUNDS = 10;
+    const IMAGE_SIZE = '16M';
+    let union: Union;
+
+    function attach(): void {
+      place.run('mount', ['-o', 'loop', place.path('image'), place.path('base')]);
+    }
+
+    before(() => {
+      place.make({ base: {} });
+      place.run('truncate', ['-s', IMAGE_SIZE, place.path('image')]);
+      place.run('mkfs.ext4', ['-q', place.path('image')]);
+      attach();
+      union = place.layers('base/union', { lowers: [{ 'directory/file': 'below' }] });
+      place.run('umount', [place.path('base')]);
+    });
+
+    /** Mounts, watches the lower layer, writes, and ends the mount; then the filesystem below must be free. */
+    function cycle(end: () => void): void {
+      attach();
+      union.mount();
+      place.run('ls', ['-lR', union.mountpoint]);
+      writeFileSync(union.at('directory/file'), 'above');
+      end();
+      place.run('umount', [place.path('base')]);
+    }
+
+    it(`"umount" lets them be unmounted at once, ${ROUNDS} times of ${ROUNDS}`, () => {
+      for (let round = 0; round < ROUNDS; round++) {
+        cycle(() => place.run('umount', [union.mountpoint]));
+        waitUntil('the server ends', () => processesNaming(union.mountpoint).length === 0);
+      }
+    });
+
+    it(`"unionfs umount" frees their device as well, ${ROUNDS} times of ${ROUNDS}`, () => {
+      for (let round = 0; round < ROUNDS; round++) {
+        cycle(() => void place.succeed(['umount', union.mountpoint]));
+        assert.equal(place.run('losetup', ['--associated', place.path('image')]), '');
+      }
+    });
   });
 });
