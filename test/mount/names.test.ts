@@ -300,6 +300,19 @@ describe(SUITE, function () {
     });
   });
 
+  it('have no file handles that could go stale: name_to_handle_at is EOPNOTSUPP', () => {
+    const union = place.union('handles', { lowers: [{ file: 'below' }] });
+    const code = `
+      def handle(path):
+          space = ctypes.create_string_buffer(struct.pack('Ii', 128, 0), 8 + 128) # struct file_handle
+          if libc.name_to_handle_at(AT_FDCWD, os.fsencode(path), space, ctypes.byref(ctypes.c_int()), 0) != 0:
+              raise OSError(ctypes.get_errno(), 'name_to_handle_at')
+      result = [attempt(handle, path) for path in paths]
+    `;
+    const paths = [union.mountpoint, union.at('file'), `${union.lowers[0]}/file`];
+    assert.deepEqual(place.python(code, { paths }), ['EOPNOTSUPP', 'EOPNOTSUPP', 'ok']);
+  });
+
   describe('of one lower file', () => {
     it('share its data, inode and link count at once when it is written through one of them', () => {
       const [one, two, three] = ['links/one', 'links/two', 'links/other/three'].map((name) => union.at(name));

@@ -44,7 +44,7 @@ const SINCE_5_4 = `ASYNC_READ BIG_WRITES DONT_MASK DO_READDIRPLUS READDIRPLUS_AU
   /\s+/,
 );
 const SINCE_6_2 = [...SINCE_5_4, 'HANDLE_KILLPRIV_V2', 'SETXATTR_EXT', 'INIT_EXT'];
-const SINCE_6_18 = [...SINCE_6_2, 'CREATE_SUPP_GROUP', 'HAS_EXPIRE_ONLY', 'HAS_RESEND'];
+const SINCE_6_18 = [...SINCE_6_2, 'CREATE_SUPP_GROUP', 'HAS_EXPIRE_ONLY', 'NO_EXPORT_SUPPORT', 'HAS_RESEND'];
 
 const KERNELS = [
   {
@@ -102,7 +102,7 @@ const KERNELS = [
       01 00 00 00              # time_gran 1 ns
       00 01                    # max_pages 256
       00 00                    # map_alignment
-      8c 00 00 00              # flags2: bits 34, 35, 39
+      cc 00 00 00              # flags2: bits 34, 35, 38, 39
       00 00 00 00              # max_stack_depth: no passthrough
       00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
     `,
