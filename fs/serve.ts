@@ -8,7 +8,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { CLONE, PR, SECBIT_NO_SETUID_FIXUP } from './sys/constants.js';
 import { chdir, close, prctl, takeEventfd, unshare } from './sys/syscalls.js';
-import { NotifyQueue, NotifyRing } from './transport/notify.js';
+import { attributesNotifier, NotifyQueue, NotifyRing } from './transport/notify.js';
 import { Session } from './transport/session.js';
 import { Changes } from './union/changes.js';
 import { UnionFilesystem } from './union/filesystem.js';
@@ -62,6 +62,7 @@ function buildUnion({ stack: { upper, lowers, work }, settings }: ServeData): Un
 function serve(data: ServeData): void {
   prepareThread(data.trace);
   const union = buildUnion(data);
+  union.modeChanged = attributesNotifier(data.fd);
   const queue = new NotifyQueue(new NotifyRing(data.notifications));
   if (data.settings.layerChanges === 'watch') union.changes = new Changes(union, queue);
   const describe = () => ({

@@ -43,12 +43,16 @@ export function setattr(union: Union, node: Node, changes: AttributeChanges): At
   return getattr(union, node);
 }
 
-/** Clears set-user-id, and set-group-id where it does not mean mandatory locking (setattr_should_drop_suidgid). */
-export function dropSetId(union: Union, node: Node): void {
+/**
+ * Clears set-user-id, and set-group-id where it does not mean mandatory locking (setattr_should_drop_suidgid); whether
+ * any was set.
+ */
+export function dropSetId(union: Union, node: Node): boolean {
   const { mode } = statOf(union, node);
   let kept = mode & ~S.IFMT & ~S.ISUID;
   if ((mode & S.IXGRP) !== 0) kept &= ~S.ISGID;
-  if (kept === (mode & ~S.IFMT)) return;
+  if (kept === (mode & ~S.IFMT)) return false;
   const { dirfd, name } = locate(union, node);
   fchmodat(dirfd, name, kept);
+  return true;
 }

@@ -154,6 +154,33 @@ describe(SUITE, () => {
       });
     }
 
+    const SIDE_EFFECTS = {
+      write: `os.write(fd, b'y')`,
+      fallocate: `fallocate(fd, 0, 0, 8192)`,
+      copy_file_range: `os.copy_file_range(os.open(name, os.O_RDONLY), fd, 1, 0, 1)`,
+    };
+    for (const [what, change] of Object.entries(SIDE_EFFECTS)) {
+      it(`are seen gone at once by who asks for the mode alone: ${what}`, () => {
+        const code = `
+          def mode_only(path):
+              STATX_MODE, stx_mode, status = 2, 28, ctypes.create_string_buffer(256)
+              if libc.statx(AT_FDCWD, os.fsencode(path), 0, STATX_MODE, status) != 0:
+                  raise OSError(ctypes.get_errno(), 'statx')
+              return oct(struct.unpack_from('H', status, stx_mode)[0])
+          name = f'{root}/suid/${what}'
+          create(name, b'xx')
+          os.chmod(name, 0o6777)
+          fd = os.open(name, os.O_WRONLY)
+          result = [mode_only(name)]
+          ${change}
+          result += [mode_only(name), oct(os.stat(name).st_mode)]
+        `;
+        const { ours, theirs } = both<string[]>(code, {}, NOBODY);
+        assert.deepEqual(ours, theirs);
+        assert.deepEqual(ours, ['0o106777', '0o100777', '0o100777']);
+      });
+    }
+
     it('go with a change of owner', () => {
       const code = `
         name = f'{root}/suid/chown'
