@@ -25,6 +25,8 @@ export interface ServeData {
   readonly stop: number;
   readonly stack: Stack;
   readonly settings: UnionSettings;
+  /** Flags of mount(2). */
+  readonly flags: number;
   readonly writeback: boolean;
   readonly trace: boolean;
   readonly notifications: SharedArrayBuffer;
@@ -45,11 +47,11 @@ function prepareThread(trace: boolean): void {
   prctl(PR.SET_IO_FLUSHER, 1); // needs CAP_SYS_RESOURCE; best effort
 }
 
-function buildUnion({ stack: { upper, lowers, work }, settings }: ServeData): Union {
+function buildUnion({ stack: { upper, lowers, work }, settings, flags }: ServeData): Union {
   if (upper === undefined || work === undefined) {
     return new Union(openLowers(lowers, 0), undefined, settings);
   }
-  const { layer, workFd } = openUpper(upper, work);
+  const { layer, workFd } = openUpper(upper, work, flags);
   const layers = [layer, ...openLowers(lowers, 1)];
   const staging = new Work(workFd);
   const union = new Union(layers, staging, settings);

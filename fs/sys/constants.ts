@@ -71,7 +71,7 @@ export const MNT_DETACH = 2;
 
 /** open_tree(2), mount_setattr(2). */
 export const OPEN_TREE_CLONE = 1;
-export const MOUNT_ATTR = { RDONLY: 0x1, NOATIME: 0x10, ATIME: 0x70 } as const;
+export const MOUNT_ATTR = { RDONLY: 0x1, NOATIME: 0x10, ATIME: 0x70, NODIRATIME: 0x80 } as const;
 
 export const CLONE = { FS: 0x200, NEWNS: 0x20000 } as const;
 export const LOCK = { SH: 1, EX: 2, NB: 4, UN: 8 } as const;

@@ -6,7 +6,7 @@
  * out of the layer. Lower layers are opened through a private read-only, noatime copy of their mount where the
  * kernel allows (compare clone_private_mount in fs/overlayfs/super.c): then not even a bug can change them.
  */
-import { AT, FUSE_SUPER_MAGIC, MOUNT_ATTR, O, OPEN_TREE_CLONE } from '../sys/constants.js';
+import { AT, FUSE_SUPER_MAGIC, MOUNT_ATTR, MS, O, OPEN_TREE_CLONE } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
 import { isRegular } from '../sys/stat.js';
 import {
@@ -92,14 +92,20 @@ export function openLowers(paths: readonly string[], first: number): Layer[] {
 
 /**
  * Opens upper and the work directory, which lie on one mount. Both are reached through one private copy of that mount,
- * so that rename(2) goes between them and nothing mounted below upper, such as this union, is ever entered.
+ * so that rename(2) goes between them and nothing mounted below upper, such as this union, is ever entered. Access times
+ * are kept as the union's mount flags (MS) say, not as on upper's mount (ovl_get_upper).
  */
-export function openUpper(upper: string, work: string): { layer: Layer; workFd: number } {
+export function openUpper(
+  upper: string,
+  work: string,
+  flags: number = MS.NOATIME,
+): { layer: Layer; workFd: number } {
   const [path, workPath] = [toBytes(upper), toBytes(work)];
   const ancestor = commonAncestor(path, workPath);
   let base: number;
   try {
     base = openTree(ancestor, OPEN_TREE_CLONE | O.CLOEXEC);
+    keepAccessTimes(base, flags);
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
     base = openat(AT.FDCWD, ancestor, O.PATH | O.DIRECTORY); // no privilege, or a kernel before 5.2
@@ -111,6 +117,14 @@ export function openUpper(upper: string, work: string): { layer: Layer; workFd: 
   } finally {
     close(base);
   }
+}
+
+/** Makes a private mount keep access times as flags of mount(2) say, where that may be changed (see `protect`). */
+function keepAccessTimes(tree: number, flags: number): void {
+  const noFiles = (flags & MS.NOATIME) === 0 ? 0 : MOUNT_ATTR.NOATIME;
+  const noDirectories = (flags & MS.NODIRATIME) === 0 ? 0 : MOUNT_ATTR.NODIRATIME;
+  const cleared = MOUNT_ATTR.ATIME | MOUNT_ATTR.NODIRATIME;
+  unless(REFUSED, () => mountSetattr(tree, noFiles | noDirectories, cleared));
 }
 
 /** The deepest directory that contains both paths. */
@@ -146,11 +160,13 @@ export function openApart(path: string, prepare: (tree: number) => void = () => 
   }
 }
 
-/** Makes a lower layer's mount read-only and quiet. A user namespace may not change how a mount from outside keeps access times; a kernel before 5.12, nothing. */
+/** A user namespace may not change how a mount from outside keeps access times; a kernel before 5.12, nothing. */
+const REFUSED = [E.EPERM, E.ENOSYS];
+
+/** Makes a lower layer's private mount read-only and quiet. */
 function protect(tree: number): void {
-  const refused = [E.EPERM, E.ENOSYS];
-  unless(refused, () => mountSetattr(tree, MOUNT_ATTR.RDONLY, 0));
-  unless(refused, () => mountSetattr(tree, MOUNT_ATTR.NOATIME, MOUNT_ATTR.ATIME));
+  unless(REFUSED, () => mountSetattr(tree, MOUNT_ATTR.RDONLY, 0));
+  unless(REFUSED, () => mountSetattr(tree, MOUNT_ATTR.NOATIME, MOUNT_ATTR.ATIME));
 }
 
 /** Opens a file of a layer; lower layers' access times stay as they are where the owner's right allows it. */

@@ -38,6 +38,35 @@ describe(SUITE, () => {
     assert.deepEqual(seen, Array(2).fill([['ok'], ['EROFS'], ['EROFS'], 0]));
   });
 
+  for (const { own, option, touched } of [
+    { own: 'relatime', option: 'noatime', touched: { file: false, directory: false } },
+    { own: 'relatime', option: 'nodiratime', touched: { file: true, directory: false } },
+    { own: 'noatime', option: 'rw', touched: { file: true, directory: true } },
+  ]) {
+    it(`"-o ${option}" decides on access times in upper, whose own mount says ${own}`, () => {
+      const union = place.layers(`times ${option}`, {
+        lowers: [{}],
+        upper: { file: 'x', 'directory/file': 'x' },
+        args: ['-o', option],
+      });
+      const base = place.path(`times ${option}`);
+      place.run('mount', ['--bind', base, base]);
+      place.run('mount', ['-o', `remount,bind,${own}`, base]);
+      const old = `for name in ['file', 'directory']: os.utime(f'{upper}/{name}', ns=(0, 10**18))`;
+      place.python(old, { upper: union.upper });
+      union.mount();
+      const seen = place.python(
+        `
+        read(f'{root}/file')
+        os.listdir(f'{root}/directory')
+        result = {name: os.stat(f'{upper}/{name}').st_atime_ns != 0 for name in ['file', 'directory']}
+        `,
+        { root: union.mountpoint, upper: union.upper },
+      );
+      assert.deepEqual(seen, touched);
+    });
+  }
+
   describe('on a filesystem of their own', () => {
     const ROUNDS = 10;
     const IMAGE_SIZE = '16M';
