@@ -11,6 +11,7 @@ import { list, type Union, usePlace } from './place.js';
 const SUITE = 'names';
 const CROWD = 20_000;
 const SMALLER_CROWD = 4_000;
+const SMALLEST_CROWD = 1_000;
 const FEW = 500;
 const TIMEOUT_MS = 60_000;
 
@@ -219,6 +220,24 @@ describe(SUITE, function () {
         { directory: union.at('changing') },
       );
       assert.deepEqual(seen, [1000, 1000, 0]);
+    });
+
+    it(`${SMALLEST_CROWD} that are renamed as they are listed are all met, and the listing ends`, () => {
+      const seen = place.python(
+        `
+        renamed = []
+        with os.scandir(directory) as entries:
+            for turn, entry in enumerate(entries):
+                renamed.append(entry.name)
+                os.rename(entry.path, f'{directory}/renamed-{turn}')
+                if turn > 2 * count:
+                    break
+        first = [name for name in renamed if not name.startswith('renamed')]
+        result = [len(first), len(set(first)), len(renamed) <= 2 * count, len(os.listdir(directory))]
+        `,
+        { directory: crowd('renamed', SMALLEST_CROWD), count: SMALLEST_CROWD },
+      );
+      assert.deepEqual(seen, [SMALLEST_CROWD, SMALLEST_CROWD, true, SMALLEST_CROWD]);
     });
 
     it('a listing that is rewound shows what is there now', () => {
