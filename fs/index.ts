@@ -16,7 +16,7 @@
  * Three threads: the caller's, which handles signals and unmounts (`server.ts`); the one that serves requests
  * (`serve.ts`); the one that writes notifications (`transport/notifier.ts`).
  */
-import { closeSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { checkIndex, lockDirectory, makeWork, prepare } from './prepare.js';
 import { openFuse, Server } from './server.js';
 import { close } from './sys/syscalls.js';
@@ -65,7 +65,7 @@ export async function mount(options: MountOptions): Promise<Mount> {
   const undo: (() => void)[] = [() => close(fd)];
   try {
     const locks: number[] = [];
-    undo.push(() => locks.forEach(closeLock));
+    undo.push(() => locks.forEach(close));
     if (stack.upper !== undefined) locks.push(await lockDirectory(stack.upper));
     const { work } = stack;
     if (makeWork(stack) && work !== undefined)
@@ -75,15 +75,11 @@ export async function mount(options: MountOptions): Promise<Mount> {
     undo.shift(); // from here on the server closes the device
     const server = await Server.start(fd, options, stack, mountpoint);
     if (work !== undefined) recordStack({ ...stack, work });
-    const ended = server.ended.finally(() => locks.forEach(closeLock));
+    const ended = server.ended.finally(() => locks.forEach(close));
     ended.catch(() => {}); // the caller's to handle; never an unhandled rejection
     return { stack, mountpoint, ended, end: () => server.end() };
   } catch (error) {
     for (const step of undo.reverse()) step();
     throw error;
   }
-}
-
-function closeLock(fd: number): void {
-  closeSync(fd);
 }

@@ -3,13 +3,13 @@
  *
  * Rule: everything is checked before anything is changed; making the work directory is the first change.
  */
-import { closeSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
 import { LOCK } from './sys/constants.js';
 import { close, flock } from './sys/syscalls.js';
-import { openUpper } from './union/layer.js';
+import { openApart, openUpper } from './union/layer.js';
 import { INDEX, indexBelongsTo } from './union/link-index.js';
 import {
   checkStack,
@@ -19,6 +19,7 @@ import {
   RECORD,
   recordedStack,
   type Stack,
+  toBytes,
   UsageError,
 } from './union/stack.js';
 import { STAGING } from './union/work.js';
@@ -100,9 +101,9 @@ export function makeWork({ work }: Stack): boolean {
 
 /** Takes a directory for this process; the lock ends with it, however it ends. */
 export async function lockDirectory(path: string): Promise<number> {
-  const fd = openSync(path, 'r');
+  const fd = openApart(toBytes(path));
   if (await lock(fd)) return fd;
-  closeSync(fd);
+  close(fd);
   throw new UsageError(`"${path}" is in use by another mount`);
 }
 

@@ -8,7 +8,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { CLONE, PR, SECBIT_NO_SETUID_FIXUP } from './sys/constants.js';
 import { chdir, close, prctl, takeEventfd, unshare } from './sys/syscalls.js';
-import { NotifyQueue, NotifyRing } from './transport/notify.js';
+import { attributesNotifier, NotifyQueue, NotifyRing } from './transport/notify.js';
 import { Session } from './transport/session.js';
 import { Changes } from './union/changes.js';
 import { UnionFilesystem } from './union/filesystem.js';
@@ -25,6 +25,8 @@ export interface ServeData {
   readonly stop: number;
   readonly stack: Stack;
   readonly settings: UnionSettings;
+  /** Flags of mount(2). */
+  readonly flags: number;
   readonly writeback: boolean;
   readonly trace: boolean;
   readonly notifications: SharedArrayBuffer;
@@ -45,11 +47,11 @@ function prepareThread(trace: boolean): void {
   prctl(PR.SET_IO_FLUSHER, 1); // needs CAP_SYS_RESOURCE; best effort
 }
 
-function buildUnion({ stack: { upper, lowers, work }, settings }: ServeData): Union {
+function buildUnion({ stack: { upper, lowers, work }, settings, flags }: ServeData): Union {
   if (upper === undefined || work === undefined) {
     return new Union(openLowers(lowers, 0), undefined, settings);
   }
-  const { layer, workFd } = openUpper(upper, work);
+  const { layer, workFd } = openUpper(upper, work, flags);
   const layers = [layer, ...openLowers(lowers, 1)];
   const staging = new Work(workFd);
   const union = new Union(layers, staging, settings);
@@ -62,6 +64,7 @@ function buildUnion({ stack: { upper, lowers, work }, settings }: ServeData): Un
 function serve(data: ServeData): void {
   prepareThread(data.trace);
   const union = buildUnion(data);
+  union.modeChanged = attributesNotifier(data.fd);
   const queue = new NotifyQueue(new NotifyRing(data.notifications));
   if (data.settings.layerChanges === 'watch') union.changes = new Changes(union, queue);
   const describe = () => ({

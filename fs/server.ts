@@ -119,6 +119,7 @@ function serveData(
       descriptors: descriptorLimit(),
       layerChanges: options.layerChanges ?? (seen ? 'watch' : UNWATCHABLE_TTL),
     },
+    flags: options.flags ?? 0,
     writeback: options.writeback ?? false,
     trace: options.trace ?? false,
     notifications: ring.shared,

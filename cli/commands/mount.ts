@@ -5,16 +5,18 @@
  * session, at "/", with none of the caller's streams: it tells how it went through a pipe of its own.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { closeSync, readdirSync, writeSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { Command, Option } from 'commander';
 import { type Mount, type MountOptions, mount, UsageError } from '../../fs/index.js';
+import { O } from '../../fs/sys/constants.js';
 import { Errno } from '../../fs/sys/errno.js';
-import { closeOnExec, dup2 } from '../../fs/sys/syscalls.js';
+import { close, closeOnExec, dup2, openat } from '../../fs/sys/syscalls.js';
 import { MOUNT_FLAGS } from '../../fs/transport/device.js';
-import { LOG, splitLayers } from '../../fs/union/stack.js';
+import { openApart } from '../../fs/union/layer.js';
+import { LOG, splitLayers, toBytes } from '../../fs/union/stack.js';
 import { suggestion } from '../../runtime/nearest.js';
 
 interface Options {
@@ -162,9 +164,11 @@ const STDERR = 2;
 function withdraw({ stack }: Mount): void {
   process.chdir('/');
   if (stack.work === undefined) return;
-  const log = openSync(join(stack.work, LOG), 'a', 0o600);
+  const work = openApart(toBytes(stack.work));
+  const log = openat(work, LOG, O.WRONLY | O.APPEND | O.CREAT, 0o600);
   dup2(log, STDERR);
-  closeSync(log);
+  close(log);
+  close(work);
 }
 
 function explain(error: unknown): string {

@@ -103,6 +103,7 @@ export const InitFlag = {
   CREATE_SUPP_GROUP: 34,
   HAS_EXPIRE_ONLY: 35,
   PASSTHROUGH: 37,
+  NO_EXPORT_SUPPORT: 38,
   HAS_RESEND: 39,
 } as const;
 

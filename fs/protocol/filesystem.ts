@@ -81,7 +81,7 @@ export interface Filesystem {
   lookup(caller: Caller, parent: NodeId, name: string): LookupResult;
   forget(node: NodeId, lookups: number): void;
   getattr(node: NodeId): Attributes;
-  setattr(node: NodeId, changes: AttributeChanges): Attributes;
+  setattr(caller: Caller, node: NodeId, changes: AttributeChanges): Attributes;
   readlink(node: NodeId): string;
   create(caller: Caller, parent: NodeId, name: string, inode: NewInode): Entry;
   /** A regular file without a name (O_TMPFILE); `link` may give it one. */
@@ -93,7 +93,7 @@ export interface Filesystem {
   rename(parent: NodeId, name: string, newParent: NodeId, newName: string, flags: number): void;
   /** Fills `into` from `offset`; the count is short only at the end of the file. */
   read(node: NodeId, offset: number, into: Uint8Array): number;
-  write(node: NodeId, offset: number, data: Uint8Array, killSetId: boolean): number;
+  write(caller: Caller, node: NodeId, offset: number, data: Uint8Array, killSetId: boolean): number;
   fallocate(caller: Caller, node: NodeId, mode: number, offset: number, length: number): void;
   lseek(node: NodeId, offset: number, whence: number): number;
   /** Reads or writes `argument` in place; ENOTTY for commands that are not known. */

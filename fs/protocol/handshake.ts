@@ -5,7 +5,11 @@
  * Rules that carry correctness, not only speed:
  * - ATOMIC_O_TRUNC is never taken: opens cost no message here, so nobody would truncate (`echo x > longer` would
  *   keep the tail). POSIX_LOCKS and FLOCK_LOCKS are never taken: locks are the kernel's own.
+ * - ASYNC_DIO is never taken: after an asynchronous direct write the kernel does not drop the pages that it has cached,
+ *   and buffered readers would go on seeing the old data (generic_file_direct_write).
  * - PASSTHROUGH is never taken: it excludes zero-message opens.
+ * - NO_EXPORT_SUPPORT: nodes end with their last lookup, so a file handle could not name one for long. As on overlayfs
+ *   without nfs_export there is none (EOPNOTSUPP), instead of one that is stale when it is opened.
  * - Data is invalidated explicitly, by notifications, where changes to layers are watched; where they are only
  *   noticed by a time-out, the kernel compares mtimes itself (AUTO_INVAL_DATA).
  */
@@ -56,7 +60,6 @@ const ALWAYS: readonly InitFlagName[] = [
   'DONT_MASK',
   'DO_READDIRPLUS',
   'READDIRPLUS_AUTO',
-  'ASYNC_DIO',
   'NO_OPEN_SUPPORT',
   'NO_OPENDIR_SUPPORT',
   'PARALLEL_DIROPS',
@@ -69,6 +72,7 @@ const ALWAYS: readonly InitFlagName[] = [
   'INIT_EXT',
   'CREATE_SUPP_GROUP',
   'HAS_EXPIRE_ONLY',
+  'NO_EXPORT_SUPPORT',
   'HAS_RESEND',
 ];
 

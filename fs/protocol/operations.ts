@@ -220,8 +220,8 @@ export const operations = {
   [Opcode.SETATTR]: operation({
     name: 'SETATTR',
     decode: decodeSetattr,
-    run: (fs, { node }, changes, reply) => {
-      const { attributes, attributeTimeout } = fs.setattr(node, changes);
+    run: (fs, request, changes, reply) => {
+      const { attributes, attributeTimeout } = fs.setattr(request, request.node, changes);
       reply.attr(attributes, attributeTimeout);
     },
   }),
@@ -297,8 +297,8 @@ export const operations = {
       cursor.skip(8 + 4 + 4); // lock_owner, flags, padding
       return { offset, data: cursor.data(size), killSetId: (writeFlags & FUSE_WRITE_KILL_SUIDGID) !== 0 };
     },
-    run: (fs, { node }, { offset, data, killSetId }, reply) =>
-      answerCount32(reply, fs.write(node, offset, data, killSetId)),
+    run: (fs, request, { offset, data, killSetId }, reply) =>
+      answerCount32(reply, fs.write(request, request.node, offset, data, killSetId)),
   }),
   [Opcode.STATFS]: operation({
     name: 'STATFS',

@@ -500,10 +500,14 @@ export function openTree(path: string, flags: number): number {
   return result;
 }
 
-/** mount_setattr(2) on the mount that `fd` is the root of: turns attributes on. */
-export function mountSetattr(fd: number, attributes: number): void {
+/**
+ * mount_setattr(2) on the mount that `fd` is the root of: turns the attributes in `cleared` off, then those in `set` on.
+ * The way access times are kept is one field: who sets it clears MOUNT_ATTR.ATIME as well.
+ */
+export function mountSetattr(fd: number, set: number, cleared: number): void {
   const argument = Buffer.alloc(SIZEOF_MOUNT_ATTR);
-  argument.writeBigUInt64LE(BigInt(attributes), 0);
+  argument.writeBigUInt64LE(BigInt(set), 0);
+  argument.writeBigUInt64LE(BigInt(cleared), BigUint64Array.BYTES_PER_ELEMENT);
   const result = native.syscallPath(
     SYS_mount_setattr,
     fd,

@@ -4,9 +4,12 @@
  * Rules: they are never written by the thread that answers requests, because the kernel may wait for an answer
  * while it takes one (it locks the directory). The serving thread puts them into a ring in shared memory; a thread of
  * their own (`notifier.ts`) writes them in order. The ring is bounded; what does not fit waits in the serving thread.
+ * One kind is written by the serving thread, before its reply: that attributes have changed of the node it answers for.
+ * The kernel takes no lock for it, and the request holds the inode (fuse_reverse_inval_inode, negative offset).
  */
 import { FUSE_EXPIRE_ONLY, NotifyCode, SIZEOF } from '../protocol/abi.js';
 import type { NodeId, Notifier } from '../protocol/filesystem.js';
+import { allocate, tryWrite } from '../sys/syscalls.js';
 
 const CAPACITY = 256 * 1024;
 const LENGTH_PREFIX = 4;
@@ -17,6 +20,8 @@ const STOPPED = 2;
 /** Changes with every push and with the stop: what the reader sleeps on, so that it misses neither. */
 const SIGNAL = 3;
 const CONTROL_WORDS = 4;
+/** struct fuse_notify_inval_inode_out. */
+const SIZEOF_INVAL_INODE = 24;
 
 /** A single-writer, single-reader queue of messages in shared memory. Positions count bytes and wrap at 2^31. */
 export class NotifyRing {
@@ -90,9 +95,20 @@ function notification(code: number, bodyLength: number): Buffer {
 
 /** struct fuse_notify_inval_inode_out: attributes and the whole of the cached data or listing. */
 export function encodeInvalidateInode(node: NodeId): Buffer {
-  const message = notification(NotifyCode.INVAL_INODE, 24);
+  const message = notification(NotifyCode.INVAL_INODE, SIZEOF_INVAL_INODE);
   message.writeBigUInt64LE(BigInt(node), SIZEOF.fuse_out_header);
   return message;
+}
+
+/** Tells the kernel behind `fd` at once that attributes of the current request's node have changed, and no data. */
+export function attributesNotifier(fd: number): (node: NodeId) => void {
+  const memory = allocate(SIZEOF.fuse_out_header + SIZEOF_INVAL_INODE);
+  return (node) => {
+    const message = encodeInvalidateInode(node);
+    message.writeBigInt64LE(-1n, SIZEOF.fuse_out_header + 8); // offset: negative leaves the data alone
+    memory.bytes.set(message);
+    tryWrite(fd, memory, message.length);
+  };
 }
 
 /** struct fuse_notify_inval_entry_out. With `expireOnly`, what is mounted below the name is left alone. */

@@ -6,7 +6,8 @@
  * (default_permissions); with HANDLE_KILLPRIV_V2 clearing set-id bits is ours, except that chown(2) of the copy does
  * it, whoever calls (chown_common). Compare ovl_setattr in fs/overlayfs/inode.c.
  */
-import type { AttributeChanges, Attributes } from '../protocol/filesystem.js';
+import { readFileSync } from 'node:fs';
+import type { AttributeChanges, Attributes, Caller } from '../protocol/filesystem.js';
 import { S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { fchmodat, fchownat, ftruncate, utimensat } from '../sys/syscalls.js';
@@ -23,7 +24,7 @@ export function getattr(union: Union, node: Node): Attributes {
 }
 
 /** FUSE_SETATTR. */
-export function setattr(union: Union, node: Node, changes: AttributeChanges): Attributes {
+export function setattr(union: Union, caller: Caller, node: Node, changes: AttributeChanges): Attributes {
   if (node instanceof DirectoryNode) copyUpDirectory(union, node);
   else copyUpFile(union, node, changes.size);
   if (changes.size !== undefined) {
@@ -31,7 +32,7 @@ export function setattr(union: Union, node: Node, changes: AttributeChanges): At
     ftruncate(union.handles.writer(node), changes.size);
   }
   const changesOwner = changes.uid !== undefined || changes.gid !== undefined;
-  if (changes.killSetId && !changesOwner) dropSetId(union, node);
+  if (changes.killSetId && !changesOwner) dropSetId(union, caller, node);
   const { dirfd, name } = locate(union, node);
   if (changesOwner) {
     fchownat(dirfd, name, changes.uid ?? -1, changes.gid ?? -1);
@@ -43,12 +44,27 @@ export function setattr(union: Union, node: Node, changes: AttributeChanges): At
   return getattr(union, node);
 }
 
-/** Clears set-user-id, and set-group-id where it does not mean mandatory locking (setattr_should_drop_suidgid). */
-export function dropSetId(union: Union, node: Node): void {
-  const { mode } = statOf(union, node);
+/**
+ * Clears set-user-id, and set-group-id unless the group may not execute the file and the caller, who has no CAP_FSETID,
+ * belongs to it (setattr_should_drop_suidgid). Tells whether anything was cleared.
+ */
+export function dropSetId(union: Union, caller: Caller, node: Node): boolean {
+  const { mode, gid } = statOf(union, node);
   let kept = mode & ~S.IFMT & ~S.ISUID;
-  if ((mode & S.IXGRP) !== 0) kept &= ~S.ISGID;
-  if (kept === (mode & ~S.IFMT)) return;
+  if ((mode & S.ISGID) !== 0 && ((mode & S.IXGRP) !== 0 || !belongsTo(caller, gid))) kept &= ~S.ISGID;
+  if (kept === (mode & ~S.IFMT)) return false;
   const { dirfd, name } = locate(union, node);
   fchmodat(dirfd, name, kept);
+  return true;
+}
+
+/** Requests carry one group only. The further ones are looked up, which is rare; of a caller out of sight, none count. */
+function belongsTo({ gid, pid }: Caller, group: number): boolean {
+  if (gid === group) return true;
+  try {
+    const [, groups = ''] = /^Groups:(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
+    return groups.trim().split(' ').includes(String(group));
+  } catch {
+    return false;
+  }
 }

@@ -41,6 +41,7 @@ export function read(union: Union, node: FileNode, offset: number, into: Uint8Ar
 
 export function write(
   union: Union,
+  caller: Caller,
   node: FileNode,
   offset: number,
   data: Uint8Array,
@@ -49,7 +50,7 @@ export function write(
   const fd = writer(union, node);
   if (node.appendOnly && offset !== Number(fstat(fd).size)) throw new Errno(E.EPERM);
   const count = pwrite(fd, data, data.length, offset);
-  if (killSetId) dropSetId(union, node);
+  if (killSetId) loseSetId(union, caller, node);
   return count;
 }
 
@@ -62,12 +63,15 @@ export function fallocate(
   length: number,
 ): void {
   fallocateCall(writer(union, node), mode, offset, length);
-  loseSetId(union, caller, node);
+  if (caller.uid !== 0) loseSetId(union, caller, node);
 }
 
-/** The kernel leaves it to us to clear set-id bits when somebody without CAP_FSETID changes data (file_remove_privs). */
+/**
+ * The kernel leaves it to us to clear set-id bits when somebody without CAP_FSETID changes data (file_remove_privs),
+ * and takes only size and times for changed then (FUSE_STATX_MODSIZE).
+ */
 function loseSetId(union: Union, caller: Caller, node: FileNode): void {
-  if (caller.uid !== 0) dropSetId(union, node);
+  if (dropSetId(union, caller, node)) union.modeChanged(node.id);
 }
 
 export function lseek(union: Union, node: FileNode, offset: number, whence: number): number {
@@ -85,7 +89,7 @@ export function copyFileRange(
 ): number {
   const toFd = writer(union, to);
   const count = copyFileRangeCall(union.handles.reader(from), fromOffset, toFd, toOffset, length);
-  loseSetId(union, caller, to);
+  if (caller.uid !== 0) loseSetId(union, caller, to);
   return count;
 }
 

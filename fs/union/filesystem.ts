@@ -50,8 +50,8 @@ export class UnionFilesystem implements Filesystem {
     return getattr(this.#union, this.#union.node(node));
   }
 
-  setattr(node: NodeId, changes: AttributeChanges): Attributes {
-    return setattr(this.#union, this.#union.node(node), changes);
+  setattr(caller: Caller, node: NodeId, changes: AttributeChanges): Attributes {
+    return setattr(this.#union, caller, this.#union.node(node), changes);
   }
 
   readlink(node: NodeId): string {
@@ -88,8 +88,8 @@ export class UnionFilesystem implements Filesystem {
     return read(this.#union, this.#union.file(node), offset, into);
   }
 
-  write(node: NodeId, offset: number, data: Uint8Array, killSetId: boolean): number {
-    return write(this.#union, this.#union.file(node), offset, data, killSetId);
+  write(caller: Caller, node: NodeId, offset: number, data: Uint8Array, killSetId: boolean): number {
+    return write(this.#union, caller, this.#union.file(node), offset, data, killSetId);
   }
 
   fallocate(caller: Caller, node: NodeId, mode: number, offset: number, length: number): void {

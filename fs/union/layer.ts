@@ -6,8 +6,8 @@
  * out of the layer. Lower layers are opened through a private read-only, noatime copy of their mount where the
  * kernel allows (compare clone_private_mount in fs/overlayfs/super.c): then not even a bug can change them.
  */
-import { AT, FUSE_SUPER_MAGIC, MOUNT_ATTR, O, OPEN_TREE_CLONE } from '../sys/constants.js';
-import { E, Errno } from '../sys/errno.js';
+import { AT, FUSE_SUPER_MAGIC, MOUNT_ATTR, MS, O, OPEN_TREE_CLONE } from '../sys/constants.js';
+import { E, Errno, unless } from '../sys/errno.js';
 import { isRegular } from '../sys/stat.js';
 import {
   close,
@@ -87,19 +87,25 @@ const DIRECTORY = O.RDONLY | O.DIRECTORY | O.NOFOLLOW;
 
 /** Opens the roots of the lower layers, the top one first; `first` is its index. Paths name existing directories. */
 export function openLowers(paths: readonly string[], first: number): Layer[] {
-  return paths.map((path, at) => layerAt(toBytes(path), first + at, false, openLowerRoot(toBytes(path))));
+  return paths.map(toBytes).map((path, at) => layerAt(path, first + at, false, openApart(path, protect)));
 }
 
 /**
  * Opens upper and the work directory, which lie on one mount. Both are reached through one private copy of that mount,
- * so that rename(2) goes between them and nothing mounted below upper, such as this union, is ever entered.
+ * so that rename(2) goes between them and nothing mounted below upper, such as this union, is ever entered. Access times
+ * are kept as the union's mount flags (MS) say, not as on upper's mount (ovl_get_upper).
  */
-export function openUpper(upper: string, work: string): { layer: Layer; workFd: number } {
+export function openUpper(
+  upper: string,
+  work: string,
+  flags: number = MS.NOATIME,
+): { layer: Layer; workFd: number } {
   const [path, workPath] = [toBytes(upper), toBytes(work)];
   const ancestor = commonAncestor(path, workPath);
   let base: number;
   try {
     base = openTree(ancestor, OPEN_TREE_CLONE | O.CLOEXEC);
+    keepAccessTimes(base, flags);
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
     base = openat(AT.FDCWD, ancestor, O.PATH | O.DIRECTORY); // no privilege, or a kernel before 5.2
@@ -111,6 +117,14 @@ export function openUpper(upper: string, work: string): { layer: Layer; workFd: 
   } finally {
     close(base);
   }
+}
+
+/** Makes a private mount keep access times as flags of mount(2) say, where that may be changed (see `protect`). */
+function keepAccessTimes(tree: number, flags: number): void {
+  const noFiles = (flags & MS.NOATIME) === 0 ? 0 : MOUNT_ATTR.NOATIME;
+  const noDirectories = (flags & MS.NODIRATIME) === 0 ? 0 : MOUNT_ATTR.NODIRATIME;
+  const cleared = MOUNT_ATTR.ATIME | MOUNT_ATTR.NODIRATIME;
+  unless(REFUSED, () => mountSetattr(tree, noFiles | noDirectories, cleared));
 }
 
 /** The deepest directory that contains both paths. */
@@ -126,8 +140,11 @@ function layerAt(path: string, index: number, isUpper: boolean, rootFd: number):
   return new Layer(path, index, isUpper, rootFd, hasXattrWhiteouts);
 }
 
-/** A private copy of the mount keeps mounts below the layer out of it, as overlayfs does, and is read-only. */
-function openLowerRoot(path: string): number {
+/**
+ * Opens a directory through a private copy of its mount, as overlayfs does: what is mounted below stays out of it, and
+ * the mount that it lies on is not kept busy.
+ */
+export function openApart(path: string, prepare: (tree: number) => void = () => {}): number {
   let tree: number;
   try {
     tree = openTree(path, OPEN_TREE_CLONE | O.CLOEXEC);
@@ -136,14 +153,20 @@ function openLowerRoot(path: string): number {
     return openat(AT.FDCWD, path, O.RDONLY | O.DIRECTORY); // no privilege, or a kernel before 5.2
   }
   try {
-    mountSetattr(tree, MOUNT_ATTR.RDONLY | MOUNT_ATTR.NOATIME);
+    prepare(tree);
     return openat(tree, '.', O.RDONLY | O.DIRECTORY);
-  } catch (error) {
-    if (!(error instanceof Errno)) throw error;
-    return openat(AT.FDCWD, path, O.RDONLY | O.DIRECTORY); // a kernel before 5.12
   } finally {
     close(tree);
   }
+}
+
+/** A user namespace may not change how a mount from outside keeps access times; a kernel before 5.12, nothing. */
+const REFUSED = [E.EPERM, E.ENOSYS];
+
+/** Makes a lower layer's private mount read-only and quiet. */
+function protect(tree: number): void {
+  unless(REFUSED, () => mountSetattr(tree, MOUNT_ATTR.RDONLY, 0));
+  unless(REFUSED, () => mountSetattr(tree, MOUNT_ATTR.NOATIME, MOUNT_ATTR.ATIME));
 }
 
 /** Opens a file of a layer; lower layers' access times stay as they are where the owner's right allows it. */

@@ -3,7 +3,8 @@
  *
  * Rule: READDIR carries no handle, so the cookie of a name must not depend on what else comes and goes: names are
  * kept in the order of their cookies, and a cookie is given once. (An index as cookie loses half of the entries of
- * a scandir + unlink loop.)
+ * a scandir + unlink loop.) What is made after a reader has begun has a higher cookie than all he will be given, or who
+ * renames each name that he reads would never be done; it comes with the next beginning, anybody's.
  */
 import type { U64 } from '../sys/stat.js';
 
@@ -27,6 +28,8 @@ export class Listing {
   #ordered: ListedName[] = [];
   readonly #byName = new Map<string, ListedName>();
   #nextCookie = FIRST_COOKIE;
+  /** The last cookie that was given when somebody last began to read. */
+  #end = Number.POSITIVE_INFINITY;
   /** A layer changed behind the mount's back: merge again at the next look. */
   stale = false;
 
@@ -66,8 +69,9 @@ export class Listing {
     }
   }
 
-  /** The present names after `cookie`, in cookie order. */
+  /** The present names after `cookie`, in cookie order, as far as they were there when reading began. */
   *after(cookie: number): Generator<ListedName> {
+    if (cookie < FIRST_COOKIE) this.#end = this.#nextCookie - 1;
     const ordered = this.#ordered;
     let low = 0;
     let high = ordered.length;
@@ -78,6 +82,7 @@ export class Listing {
     }
     for (let index = low; index < ordered.length; index++) {
       const listed = ordered[index] as ListedName;
+      if (listed.cookie > this.#end) return;
       if (!listed.gone) yield listed;
     }
   }

@@ -46,6 +46,8 @@ export class Union {
   readonly originsAreUnique: boolean;
   /** Reports changes of lower directories; undefined unless `layerChanges` is "watch". */
   changes: Changes | undefined;
+  /** Tells the kernel, before the reply, that the mode of the request's node has changed as a side effect. */
+  modeChanged: (node: NodeId) => void = () => {};
   readonly counters = { copiedUpFiles: 0, copiedUpBytes: 0 };
 
   readonly #nodes = new Map<NodeId, Node>();
@@ -173,10 +175,10 @@ export class Union {
       if (node instanceof DirectoryNode) for (const directory of node.layers) this.#closeDirectory(directory);
     }
     this.handles.closeAll();
-    this.changes?.close();
     this.work?.close();
     if (this.index !== undefined) close(this.index.fd);
     for (const { rootFd } of this.layers) close(rootFd);
+    this.changes?.close(); // last: the kernel takes its time (fsnotify_destroy_group), and it holds no layer
   }
 
   // --- layers

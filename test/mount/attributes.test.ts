@@ -128,8 +128,7 @@ describe(SUITE, () => {
     for (const [index, [what, change]] of Object.entries(CHANGES).entries()) {
       it(`go as on the filesystem below: ${what} by somebody else, and by root`, () => {
         const name = `suid-${index}`;
-        // Not 0o2767: FUSE_HANDLE_KILLPRIV_V2 keeps set-group-id where the group may not execute; ext4 drops it.
-        const modes = [0o6777, 0o2777, 0o4777];
+        const modes = [0o6777, 0o2777, 0o4777, 0o2767];
         const prepare = `
           for mode in modes:
               for who in ['root', 'other']:
@@ -151,6 +150,59 @@ describe(SUITE, () => {
         assert.deepEqual(root.ours, root.theirs, 'by root');
         // What is not in the kernel's cache only.
         assert.deepEqual(modesBelow(join(union.upper, 'suid'), name), modesBelow(join(plain, 'suid'), name));
+      });
+    }
+
+    const SIDE_EFFECTS = {
+      write: `os.write(fd, b'y')`,
+      fallocate: `fallocate(fd, 0, 0, 8192)`,
+      copy_file_range: `os.copy_file_range(os.open(name, os.O_RDONLY), fd, 1, 0, 1)`,
+    };
+    for (const [what, change] of Object.entries(SIDE_EFFECTS)) {
+      it(`are seen gone at once by who asks for the mode alone: ${what}`, () => {
+        const code = `
+          def mode_only(path):
+              STATX_MODE, stx_mode, status = 2, 28, ctypes.create_string_buffer(256)
+              if libc.statx(AT_FDCWD, os.fsencode(path), 0, STATX_MODE, status) != 0:
+                  raise OSError(ctypes.get_errno(), 'statx')
+              return oct(struct.unpack_from('H', status, stx_mode)[0])
+          name = f'{root}/suid/${what}'
+          create(name, b'xx')
+          os.chmod(name, 0o6777)
+          fd = os.open(name, os.O_WRONLY)
+          result = [mode_only(name)]
+          ${change}
+          result += [mode_only(name), oct(os.stat(name).st_mode)]
+        `;
+        const { ours, theirs } = both<string[]>(code, {}, NOBODY);
+        assert.deepEqual(ours, theirs);
+        assert.deepEqual(ours, ['0o106777', '0o100777', '0o100777']);
+      });
+    }
+
+    for (const { who, groups, kept } of [
+      { who: 'of it first of all', groups: [GROUP], kept: '0o102767' },
+      { who: 'of it among others', groups: [NOBODY, 1, GROUP, 2], kept: '0o102767' },
+      { who: 'not of it', groups: [NOBODY, 1, Number(`${GROUP}1`)], kept: '0o100767' },
+    ]) {
+      it(`set-group-id of a file that its group may not execute: a writer who is ${who}`, () => {
+        const code = `
+          names = [f'{root}/suid/group-{len(groups)}-{change}' for change in ['write', 'truncate', 'fallocate']]
+          for name in names:
+              create(name, b'x')
+              os.chown(name, 0, group)
+              os.chmod(name, 0o2767)
+          os.setgroups(groups[1:])
+          os.setresgid(*[groups[0]] * 3)
+          os.setresuid(*[nobody] * 3)
+          os.write(os.open(names[0], os.O_WRONLY), b'y')
+          os.truncate(names[1], 0)
+          fallocate(os.open(names[2], os.O_WRONLY), 0, 0, 10)
+          result = [oct(os.stat(name).st_mode) for name in names]
+        `;
+        const { ours, theirs } = both<string[]>(code, { groups, group: GROUP, nobody: NOBODY });
+        assert.deepEqual(ours, theirs);
+        assert.deepEqual(ours, Array(3).fill(kept));
       });
     }
 

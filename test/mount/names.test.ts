@@ -11,6 +11,7 @@ import { list, type Union, usePlace } from './place.js';
 const SUITE = 'names';
 const CROWD = 20_000;
 const SMALLER_CROWD = 4_000;
+const SMALLEST_CROWD = 1_000;
 const FEW = 500;
 const TIMEOUT_MS = 60_000;
 
@@ -221,6 +222,24 @@ describe(SUITE, function () {
       assert.deepEqual(seen, [1000, 1000, 0]);
     });
 
+    it(`${SMALLEST_CROWD} that are renamed as they are listed are all met, and the listing ends`, () => {
+      const seen = place.python(
+        `
+        renamed = []
+        with os.scandir(directory) as entries:
+            for turn, entry in enumerate(entries):
+                renamed.append(entry.name)
+                os.rename(entry.path, f'{directory}/renamed-{turn}')
+                if turn > 2 * count:
+                    break
+        first = [name for name in renamed if not name.startswith('renamed')]
+        result = [len(first), len(set(first)), len(renamed) <= 2 * count, len(os.listdir(directory))]
+        `,
+        { directory: crowd('renamed', SMALLEST_CROWD), count: SMALLEST_CROWD },
+      );
+      assert.deepEqual(seen, [SMALLEST_CROWD, SMALLEST_CROWD, true, SMALLEST_CROWD]);
+    });
+
     it('a listing that is rewound shows what is there now', () => {
       const seen = place.python(
         `
@@ -298,6 +317,19 @@ describe(SUITE, function () {
       const content = place.python([...toBottom, `result = read('bottom')`], { merged, make: false });
       assert.equal(content, 'made');
     });
+  });
+
+  it('have no file handles that could go stale: name_to_handle_at is EOPNOTSUPP', () => {
+    const union = place.union('handles', { lowers: [{ file: 'below' }] });
+    const code = `
+      def handle(path):
+          space = ctypes.create_string_buffer(struct.pack('Ii', 128, 0), 8 + 128) # struct file_handle
+          if libc.name_to_handle_at(AT_FDCWD, os.fsencode(path), space, ctypes.byref(ctypes.c_int()), 0) != 0:
+              raise OSError(ctypes.get_errno(), 'name_to_handle_at')
+      result = [attempt(handle, path) for path in paths]
+    `;
+    const paths = [union.mountpoint, union.at('file'), `${union.lowers[0]}/file`];
+    assert.deepEqual(place.python(code, { paths }), ['EOPNOTSUPP', 'EOPNOTSUPP', 'ok']);
   });
 
   describe('of one lower file', () => {

@@ -1,6 +1,7 @@
 /**
  * Protects what is agreed with the kernel. Some flags would corrupt data silently: ATOMIC_O_TRUNC when opens cost no
- * message, POSIX_LOCKS and FLOCK_LOCKS when nobody keeps locks, PASSTHROUGH when opens are not seen.
+ * message, POSIX_LOCKS and FLOCK_LOCKS when nobody keeps locks, PASSTHROUGH when opens are not seen, ASYNC_DIO when data
+ * is cached too.
  */
 import { assert } from 'chai';
 import { InitFlag, type InitFlagName } from '../../fs/protocol/abi.js';
@@ -23,7 +24,13 @@ const PLAIN: Wishes = { writeback: false, invalidation: 'explicit', maxWrite: 10
 const EVERY_WISH: readonly Wishes[] = [false, true].flatMap((writeback) =>
   (['explicit', 'by-mtime'] as const).map((invalidation) => ({ ...PLAIN, writeback, invalidation })),
 );
-const NEVER: readonly InitFlagName[] = ['ATOMIC_O_TRUNC', 'POSIX_LOCKS', 'FLOCK_LOCKS', 'PASSTHROUGH'];
+const NEVER: readonly InitFlagName[] = [
+  'ATOMIC_O_TRUNC',
+  'POSIX_LOCKS',
+  'FLOCK_LOCKS',
+  'PASSTHROUGH',
+  'ASYNC_DIO',
+];
 const EVERY_FLAG = Object.keys(InitFlag) as InitFlagName[];
 
 function decode(message: Buffer): InitIn {
@@ -39,12 +46,12 @@ function agreed(init: InitIn, wishes: Wishes): Extract<Negotiation, { outcome: '
 }
 
 /** What is taken of every kernel's offer, and in addition of newer ones'. */
-const SINCE_5_4 = `ASYNC_READ BIG_WRITES DONT_MASK DO_READDIRPLUS READDIRPLUS_AUTO ASYNC_DIO NO_OPEN_SUPPORT
+const SINCE_5_4 = `ASYNC_READ BIG_WRITES DONT_MASK DO_READDIRPLUS READDIRPLUS_AUTO NO_OPEN_SUPPORT
   PARALLEL_DIROPS POSIX_ACL ABORT_ERROR MAX_PAGES CACHE_SYMLINKS NO_OPENDIR_SUPPORT EXPLICIT_INVAL_DATA`.split(
   /\s+/,
 );
 const SINCE_6_2 = [...SINCE_5_4, 'HANDLE_KILLPRIV_V2', 'SETXATTR_EXT', 'INIT_EXT'];
-const SINCE_6_18 = [...SINCE_6_2, 'CREATE_SUPP_GROUP', 'HAS_EXPIRE_ONLY', 'HAS_RESEND'];
+const SINCE_6_18 = [...SINCE_6_2, 'CREATE_SUPP_GROUP', 'HAS_EXPIRE_ONLY', 'NO_EXPORT_SUPPORT', 'HAS_RESEND'];
 
 const KERNELS = [
   {
@@ -55,7 +62,7 @@ const KERNELS = [
       07 00 00 00              # major
       1f 00 00 00              # minor 31
       00 00 02 00              # max_readahead 128 KiB
-      61 e0 f6 03              # flags
+      61 60 f6 03              # flags
       40 00                    # max_background 64
       30 00                    # congestion_threshold 48
       00 00 10 00              # max_write 1 MiB
@@ -75,7 +82,7 @@ const KERNELS = [
       07 00 00 00              # major
       26 00 00 00              # minor 38
       00 00 02 00              # max_readahead 128 KiB
-      61 e0 f6 73              # flags
+      61 60 f6 73              # flags
       40 00                    # max_background 64
       30 00                    # congestion_threshold 48
       00 00 10 00              # max_write 1 MiB
@@ -95,14 +102,14 @@ const KERNELS = [
       07 00 00 00              # major
       2d 00 00 00              # minor 45
       00 00 02 00              # max_readahead 128 KiB
-      61 e0 f6 73              # flags
+      61 60 f6 73              # flags
       40 00                    # max_background 64
       30 00                    # congestion_threshold 48
       00 00 10 00              # max_write 1 MiB
       01 00 00 00              # time_gran 1 ns
       00 01                    # max_pages 256
       00 00                    # map_alignment
-      8c 00 00 00              # flags2: bits 34, 35, 39
+      cc 00 00 00              # flags2: bits 34, 35, 38, 39
       00 00 00 00              # max_stack_depth: no passthrough
       00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
     `,

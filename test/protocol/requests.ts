@@ -117,7 +117,7 @@ function setattrExample(what: string, valid: string, changes: object): Example {
     what,
     opcode: Opcode.SETATTR,
     body: setattr(valid),
-    calls: [['setattr', NODE, { ...UNCHANGED, ...changes }]],
+    calls: [['setattr', CALLER, NODE, { ...UNCHANGED, ...changes }]],
     answers: { setattr: () => ATTRIBUTES },
     reply: ATTR_OUT,
   };
@@ -362,7 +362,7 @@ export const EXAMPLES: readonly Example[] = [
       00 00 00 00              # padding
       61 62 63                 # "abc"
     `),
-    calls: [['write', NODE, 0x100000000, text('abc'), true]],
+    calls: [['write', CALLER, NODE, 0x100000000, text('abc'), true]],
     answers: { write: () => 2 },
     reply: hex('02 00 00 00 00 00 00 00 # size, padding'),
   },
@@ -378,7 +378,7 @@ export const EXAMPLES: readonly Example[] = [
       01 80 00 00              # flags
       00 00 00 00              # padding
     `),
-    calls: [['write', NODE, 0, EMPTY, false]],
+    calls: [['write', CALLER, NODE, 0, EMPTY, false]],
     answers: { write: () => 0 },
     reply: hex('00 00 00 00 00 00 00 00 # size, padding'),
   },

@@ -2,15 +2,18 @@
  * Protects what the kernel is told of changes: the bytes of notifications, that every one arrives, whole and in
  * order, through a ring that wraps and fills up, and that the thread at its other end can always be stopped.
  */
+import { closeSync, readSync } from 'node:fs';
 import { assert } from 'chai';
 import type { NodeId } from '../../fs/protocol/filesystem.js';
 import {
+  attributesNotifier,
   encodeInvalidateEntry,
   encodeInvalidateInode,
   NotifyQueue,
   NotifyRing,
 } from '../../fs/transport/notify.js';
 import { dump, hex } from '../protocol/bytes.js';
+import { temporaryFile } from '../protocol/harness.js';
 import { Random } from '../random.js';
 
 const SEED = 5;
@@ -32,6 +35,23 @@ describe('transport/notify: bytes', () => {
       00 00 00 00 00 00 00 00  # len: to the end
     `);
     assert.strictEqual(dump(encodeInvalidateInode(NODE)), dump(expected));
+  });
+
+  it('INVAL_INODE with a negative offset is written at once, and names attributes alone', () => {
+    const fd = temporaryFile();
+    attributesNotifier(fd)(NODE);
+    const expected = hex(`
+      28 00 00 00              # len 40
+      02 00 00 00              # FUSE_NOTIFY_INVAL_INODE
+      00 00 00 00 00 00 00 00  # unique 0
+      07 00 00 00 01 00 00 00  # ino
+      ff ff ff ff ff ff ff ff  # off -1
+      00 00 00 00 00 00 00 00  # len
+    `);
+    const written = Buffer.alloc(2 * expected.length);
+    const length = readSync(fd, written, 0, written.length, 0);
+    closeSync(fd);
+    assert.strictEqual(dump(written.subarray(0, length)), dump(expected));
   });
 
   for (const [what, expireOnly, flags] of [

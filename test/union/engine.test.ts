@@ -159,8 +159,8 @@ function change(fs: UnionFilesystem, node: NodeId, isFile: boolean): void {
   if (isFile) {
     const { size } = fs.getattr(node).attributes;
     const data = Buffer.from('changed');
-    fs.write(node, 0, data, false);
-    if (size > data.length) fs.setattr(node, { ...UNCHANGED, size: data.length });
+    fs.write(CALLER, node, 0, data, false);
+    if (size > data.length) fs.setattr(CALLER, node, { ...UNCHANGED, size: data.length });
   }
   fs.setxattr(node, CHANGED, Buffer.from('1'), 0, false);
 }

@@ -1,6 +1,6 @@
 /**
  * Protects reading a directory while it changes: a cookie stays with its name and is given once, so a reader who
- * goes on from a cookie neither misses nor repeats a name that was there all the time.
+ * goes on from a cookie neither misses nor repeats a name that was there all the time, and comes to an end.
  */
 import { assert } from 'chai';
 import { S } from '../../fs/sys/constants.js';
@@ -91,6 +91,27 @@ describe('union/listing: reading while it changes', () => {
     }
     assert.deepEqual(found, names(listingOf(MANY)));
     assert.strictEqual(listing.size, 0);
+  });
+
+  it('a loop that reads and renames ends, and the next reader finds the new names', () => {
+    const listing = listingOf(1000);
+    const found: string[] = [];
+    for (let cookie = 0; ; ) {
+      const batch = read(listing, cookie, BATCH);
+      const last = batch.at(-1);
+      if (last === undefined) break;
+      cookie = last.cookie;
+      for (const { name } of batch) {
+        assert.isAtMost(found.push(name), 1000);
+        listing.remove(name);
+        listing.add(`new ${name}`, S.IFREG, 1);
+      }
+    }
+    assert.deepEqual(found, names(listingOf(1000)));
+    assert.deepEqual(
+      names(listing),
+      found.map((name) => `new ${name}`),
+    );
   });
 
   it('a reader in the middle of its reply does not notice that removed names are swept out', () => {
