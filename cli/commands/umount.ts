@@ -1,7 +1,7 @@
 /**
  * unionfs umount: ends a mount and waits for its server, so that every layer is free when the command returns.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
@@ -52,10 +52,14 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** A server that has ended, but whose parent has not asked for its exit status, holds nothing any more. */
+/**
+ * A server that has ended, but whose parent has not asked for its exit status, holds nothing any more. Its main thread
+ * may be ended before the others, which still close what they hold.
+ */
 function isZombie(pid: number): boolean {
   try {
-    return / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\)/s, ''));
+    const mainHasEnded = / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\)/s, ''));
+    return mainHasEnded && readdirSync(`/proc/${pid}/task`).length === 1;
   } catch {
     return true;
   }

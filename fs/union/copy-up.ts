@@ -54,7 +54,7 @@ export function copyUpDirectory(union: Union, node: DirectoryNode): LayerDirecto
 export function copyUpFile(union: Union, node: FileNode, keep = Number.POSITIVE_INFINITY): void {
   if (node.inUpper) return;
   const source = sourceOf(union, node, keep);
-  if (isProtected(source.stat)) throw new Errno(E.EPERM);
+  if (source.directory.layer.hasInodeFlags && isProtected(source.stat)) throw new Errno(E.EPERM);
   copyUpSource(union, node, source);
 }
 

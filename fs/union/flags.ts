@@ -10,7 +10,7 @@ import { isProtected } from '../sys/stat.js';
 import { ioctl } from '../sys/syscalls.js';
 import { copyUpDirectory, copyUpProtected } from './copy-up.js';
 import { statOf } from './lookup.js';
-import { DirectoryNode, type FileNode, type Node } from './node.js';
+import { DirectoryNode, FileNode, type Node } from './node.js';
 import type { Union } from './state.js';
 
 /** Commands that tell flags. */
@@ -54,7 +54,8 @@ function makeOwn(union: Union, node: Node): void {
 /** Throws EPERM if an entry that is about to go, move or gain a name is a protected one of a lower layer. */
 export function refuseProtected(union: Union, node: Node | undefined): void {
   if (node === undefined) return;
-  const inUpper =
-    node instanceof DirectoryNode ? node.upper !== undefined : node.inUpper || node.links.length === 0;
-  if (!inUpper && isProtected(statOf(union, node))) throw new Errno(E.EPERM);
+  const isNameless = node instanceof FileNode && node.links.length === 0;
+  const { layer } = node instanceof DirectoryNode ? node.top : node.home.directory;
+  if (isNameless || layer.isUpper || !layer.hasInodeFlags) return;
+  if (isProtected(statOf(union, node))) throw new Errno(E.EPERM);
 }

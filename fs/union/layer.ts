@@ -15,6 +15,7 @@ import {
   fstat,
   fstatfs,
   getxattrat,
+  ioctl,
   mountSetattr,
   openat,
   openTree,
@@ -39,6 +40,8 @@ export class Layer {
   hasXattrWhiteouts: boolean;
   /** A file handle leads to the same file as long as the file exists; a FUSE server's node ids end with it. */
   readonly handlesLast: boolean;
+  /** The filesystem keeps inode flags, chattr(1). One without, such as erofs, may call all that it holds immutable. */
+  readonly hasInodeFlags: boolean;
   readonly root: LayerDirectory;
 
   constructor(path: string, index: number, isUpper: boolean, rootFd: number, hasXattrWhiteouts: boolean) {
@@ -50,6 +53,7 @@ export class Layer {
     this.dev = fstat(rootFd).dev;
     this.uuid = filesystemUuid(rootFd);
     this.handlesLast = fstatfs(rootFd).type !== FUSE_SUPER_MAGIC;
+    this.hasInodeFlags = keepsInodeFlags(rootFd);
     this.root = new LayerDirectory(this, undefined, '');
     this.root.pinned = rootFd;
   }
@@ -83,6 +87,9 @@ export class LayerDirectory {
 
 const XATTR_WHITEOUT_MARKS = ['trusted.overlay.opaque', 'user.overlay.opaque'];
 const MARKED = 'x'.charCodeAt(0);
+/** ioctl_iflags(2). */
+const FS_IOC_GETFLAGS = 0x80086601;
+const SIZEOF_FLAGS = 8;
 const DIRECTORY = O.RDONLY | O.DIRECTORY | O.NOFOLLOW;
 
 /** Opens the roots of the lower layers, the top one first; `first` is its index. Paths name existing directories. */
@@ -133,6 +140,16 @@ function commonAncestor(a: string, b: string): string {
   const differs = left.findIndex((name, index) => name !== right[index]);
   const common = differs < 0 ? left : left.slice(0, differs);
   return common.join('/') || '/';
+}
+
+function keepsInodeFlags(fd: number): boolean {
+  try {
+    ioctl(fd, FS_IOC_GETFLAGS, Buffer.alloc(SIZEOF_FLAGS));
+    return true;
+  } catch (error) {
+    if (error instanceof Errno) return false;
+    throw error;
+  }
 }
 
 function layerAt(path: string, index: number, isUpper: boolean, rootFd: number): Layer {
