@@ -73,7 +73,10 @@ export interface AttributeChange {
   readonly recursive?: boolean;
 }
 
-/** mount_setattr(2) on the mount that `fd` is the root of. */
+/**
+ * mount_setattr(2) on the mount that `fd` is the root of. The way access times are kept is one field: who sets it
+ * clears MOUNT_ATTR.ATIME as well.
+ */
 export function changeMount(fd: number, change: AttributeChange): void {
   const { set = 0, clear = 0, propagation = 0, recursive = false } = change;
   [set, clear, propagation, 0].forEach((value, index) => {

@@ -488,37 +488,6 @@ export function umount2(target: string, flags = 0): void {
   check('umount2', native.umount2(cString(pathA, target), flags));
 }
 
-/** New syscalls have one number on every architecture (asm-generic/unistd.h). */
-const SYS_open_tree = 428;
-const SYS_mount_setattr = 442;
-const SIZEOF_MOUNT_ATTR = 32;
-
-/** open_tree(2): a descriptor of `path`; with OPEN_TREE_CLONE, the root of a private, detached copy of its mount. */
-export function openTree(path: string, flags: number): number {
-  const result = native.syscallPath(SYS_open_tree, AT.FDCWD, cString(pathA, path), flags, null, 0);
-  if (result < 0) throw new Errno(errno(), 'open_tree');
-  return result;
-}
-
-/**
- * mount_setattr(2) on the mount that `fd` is the root of: turns the attributes in `cleared` off, then those in `set` on.
- * The way access times are kept is one field: who sets it clears MOUNT_ATTR.ATIME as well.
- */
-export function mountSetattr(fd: number, set: number, cleared: number): void {
-  const argument = Buffer.alloc(SIZEOF_MOUNT_ATTR);
-  argument.writeBigUInt64LE(BigInt(set), 0);
-  argument.writeBigUInt64LE(BigInt(cleared), BigUint64Array.BYTES_PER_ELEMENT);
-  const result = native.syscallPath(
-    SYS_mount_setattr,
-    fd,
-    emptyPath.address,
-    AT.EMPTY_PATH,
-    argument,
-    SIZEOF_MOUNT_ATTR,
-  );
-  if (result < 0) throw new Errno(errno(), 'mount_setattr');
-}
-
 export function unshare(flags: number): void {
   check('unshare', native.unshare(flags));
 }

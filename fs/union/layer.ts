@@ -6,8 +6,9 @@
  * out of the layer. Lower layers are opened through a private read-only, noatime copy of their mount where the
  * kernel allows (compare clone_private_mount in fs/overlayfs/super.c): then not even a bug can change them.
  */
-import { AT, FUSE_SUPER_MAGIC, MOUNT_ATTR, MS, O, OPEN_TREE_CLONE } from '../sys/constants.js';
+import { AT, FUSE_SUPER_MAGIC, MOUNT_ATTR, MS, O } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
+import { changeMount, cloneTree } from '../sys/mount-api.js';
 import { isRegular } from '../sys/stat.js';
 import {
   close,
@@ -16,9 +17,7 @@ import {
   fstatfs,
   getxattrat,
   ioctl,
-  mountSetattr,
   openat,
-  openTree,
   setxattrat,
   tryOpenat,
 } from '../sys/syscalls.js';
@@ -111,7 +110,7 @@ export function openUpper(
   const ancestor = commonAncestor(path, workPath);
   let base: number;
   try {
-    base = openTree(ancestor, OPEN_TREE_CLONE | O.CLOEXEC);
+    base = cloneTree(AT.FDCWD, ancestor, false);
     keepAccessTimes(base, flags);
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
@@ -131,7 +130,7 @@ function keepAccessTimes(tree: number, flags: number): void {
   const noFiles = (flags & MS.NOATIME) === 0 ? 0 : MOUNT_ATTR.NOATIME;
   const noDirectories = (flags & MS.NODIRATIME) === 0 ? 0 : MOUNT_ATTR.NODIRATIME;
   const cleared = MOUNT_ATTR.ATIME | MOUNT_ATTR.NODIRATIME;
-  unless(REFUSED, () => mountSetattr(tree, noFiles | noDirectories, cleared));
+  unless(REFUSED, () => changeMount(tree, { set: noFiles | noDirectories, clear: cleared }));
 }
 
 /** The deepest directory that contains both paths. */
@@ -164,7 +163,7 @@ function layerAt(path: string, index: number, isUpper: boolean, rootFd: number):
 export function openApart(path: string, prepare: (tree: number) => void = () => {}): number {
   let tree: number;
   try {
-    tree = openTree(path, OPEN_TREE_CLONE | O.CLOEXEC);
+    tree = cloneTree(AT.FDCWD, path, false);
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
     return openat(AT.FDCWD, path, O.RDONLY | O.DIRECTORY); // no privilege, or a kernel before 5.2
@@ -182,8 +181,8 @@ const REFUSED = [E.EPERM, E.ENOSYS];
 
 /** Makes a lower layer's private mount read-only and quiet. */
 function protect(tree: number): void {
-  unless(REFUSED, () => mountSetattr(tree, MOUNT_ATTR.RDONLY, 0));
-  unless(REFUSED, () => mountSetattr(tree, MOUNT_ATTR.NOATIME, MOUNT_ATTR.ATIME));
+  unless(REFUSED, () => changeMount(tree, { set: MOUNT_ATTR.RDONLY }));
+  unless(REFUSED, () => changeMount(tree, { set: MOUNT_ATTR.NOATIME, clear: MOUNT_ATTR.ATIME }));
 }
 
 /** Opens a file of a layer; lower layers' access times stay as they are where the owner's right allows it. */
