@@ -90,6 +90,16 @@ export function makeSymlink(
     symlinkat(target, dirfd, name);
     return;
   }
+  makeSymlinkFile(attribute, place, target, override);
+}
+
+/** Makes a file that is shown as a symlink. */
+export function makeSymlinkFile(
+  attribute: OverrideXattr,
+  { dirfd, name }: Place,
+  target: string,
+  override: Override,
+): void {
   const fd = openat(dirfd, name, NEW_FILE, PRIVATE_FILE);
   try {
     const content = Buffer.from(target, 'latin1');
