@@ -31,6 +31,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   spec: async () => (await import('./commands/spec.js')).specCommand(),
   system: async () => (await import('./commands/system.js')).systemCommand(),
   info: async () => (await import('./commands/info.js')).infoCommand(),
+  doctor: async () => (await import('./commands/doctor.js')).doctorCommand(),
   unshare: async () => (await import('./commands/unshare.js')).unshareCommand(),
 };
 

@@ -54,7 +54,8 @@ const MAX_BACKGROUND = 64;
 const CONGESTION_THRESHOLD = 48;
 const PAGE_SIZE = 4096;
 
-const ALWAYS: readonly InitFlagName[] = [
+/** What is taken wherever it is offered. */
+export const WANTED: readonly InitFlagName[] = [
   'ASYNC_READ',
   'BIG_WRITES',
   'DONT_MASK',
@@ -103,7 +104,7 @@ export function negotiate(init: InitIn, wishes: Wishes): Negotiation {
     const reason = `the kernel speaks FUSE ${init.major}.${init.minor}; Linux 5.4 (FUSE ${needed}) is the oldest served`;
     return { outcome: 'refused', reason };
   }
-  const wanted = new Set(ALWAYS);
+  const wanted = new Set(WANTED);
   if (wishes.writeback) wanted.add('WRITEBACK_CACHE');
   wanted.add(wishes.invalidation === 'explicit' ? 'EXPLICIT_INVAL_DATA' : 'AUTO_INVAL_DATA');
   const flags = new Set([...wanted].filter((name) => init.flags.has(name)));
