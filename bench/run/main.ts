@@ -11,7 +11,7 @@ import { run } from '../command.js';
 
 const DEFAULT_RUNS = 10;
 const IMAGE = 'localhost/tiny:1';
-const TSCR = fileURLToPath(new URL('../../cli/tscr.js', import.meta.url));
+const TSCR = fileURLToPath(new URL('../../bin/tscr.js', import.meta.url));
 /** Podman asks for more than a machine without CAP_SYS_RESOURCE may give. */
 const LIMITS = ['--ulimit', 'nofile=1000:1000', '--ulimit', 'nproc=1000:1000'];
 
