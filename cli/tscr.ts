@@ -4,6 +4,7 @@
  *
  * Rule: only the command that is named is loaded, so that a container starts without what builds images.
  */
+import './machine.js';
 import type { Command } from 'commander';
 import { newProgram, runProgram } from './program.js';
 

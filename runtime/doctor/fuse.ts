@@ -55,7 +55,8 @@ export const deviceWorks = ({ device }: FuseFacts): boolean =>
 export const fuseMounts = ({ init }: FuseFacts): boolean => init !== undefined && served(init);
 
 const served = (init: InitIn): boolean =>
-  negotiate(init, { writeback: false, invalidation: 'explicit', maxWrite: 0 }).outcome === 'agreed';
+  negotiate(init, { writeback: false, invalidation: 'explicit', maxWrite: 0, pageSize: 1 }).outcome ===
+  'agreed';
 
 /** @param userNamespaces whether one can be made, in which users would mount */
 export function judgeFuse(facts: FuseFacts, identity: Identity, userNamespaces: boolean): Finding[] {

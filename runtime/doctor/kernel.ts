@@ -14,7 +14,6 @@ export interface KernelFacts {
 
 /** mount_setattr(2), with which layers and containers are mounted. */
 const OLDEST = [5, 12] as const;
-const ARCHITECTURES = ['x64', 'arm64'];
 
 export function probeKernel(host: Host): KernelFacts {
   const release = host.read('/proc/sys/kernel/osrelease')?.trim() ?? '0.0';
@@ -31,9 +30,6 @@ export function kernelSuffices({ release }: KernelFacts): boolean {
   return major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1]);
 }
 
-export const architectureSuffices = ({ architecture }: KernelFacts): boolean =>
-  ARCHITECTURES.includes(architecture);
-
 export function judgeKernel(facts: KernelFacts): Finding[] {
   const { release, architecture, nodeVersion, install } = facts;
   return [
@@ -44,12 +40,6 @@ export function judgeKernel(facts: KernelFacts): Finding[] {
           `Linux ${release} is older than ${OLDEST.join('.')}`,
           asRoot(`${install} && reboot`),
         ),
-    architectureSuffices(facts)
-      ? ok('kernel.architecture', `${architecture}, Node ${nodeVersion}`)
-      : missing(
-          'kernel.architecture',
-          `"${architecture}" is not served; ${ARCHITECTURES.join(' and ')} are`,
-          asRoot('install the 64-bit Node of an x86-64 or Arm machine'),
-        ),
+    ok('kernel.architecture', `${architecture}, Node ${nodeVersion}`),
   ];
 }

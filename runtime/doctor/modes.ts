@@ -7,7 +7,7 @@ import { type Abilities, chooseWay } from '../ladder.js';
 import type { Facts } from './examine.js';
 import { deviceWorks, fuseMounts } from './fuse.js';
 import { fusermountWorks } from './fusermount.js';
-import { architectureSuffices, kernelSuffices } from './kernel.js';
+import { kernelSuffices } from './kernel.js';
 
 export interface Mode {
   /** What the user types, e.g. "tscr run". */
@@ -58,7 +58,6 @@ function modeOfRun(facts: Facts): Mode {
   const way = chooseWay(abilitiesOf(facts));
   const because = [
     ...(kernelSuffices(kernel) ? [] : ['kernel.release']),
-    ...(architectureSuffices(kernel) ? [] : ['kernel.architecture']),
     ...(seccomp.inKernel ? [] : ['seccomp.kernel']),
     ...(seccomp.library ? [] : ['seccomp.library']),
     ...storeRefuses(store.trial),

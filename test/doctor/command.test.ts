@@ -22,7 +22,7 @@ import { assert } from 'chai';
 import type { Report } from '../../runtime/doctor/examine.js';
 
 const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url));
-const PROGRAM = fileURLToPath(new URL('../../cli/tscr.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../bin/tscr.js', import.meta.url));
 const TIMEOUT_MS = 60_000;
 const USER = 4242;
 

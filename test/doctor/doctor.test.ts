@@ -75,14 +75,6 @@ const LACKS: readonly Lack[] = [
     ways: { run: 'refused' },
   },
   {
-    what: 'a 32-bit machine',
-    changes: { architecture: 'ia32' },
-    id: 'kernel.architecture',
-    status: 'missing',
-    fix: 'install the 64-bit Node of an x86-64 or Arm machine',
-    ways: { run: 'refused' },
-  },
-  {
     what: 'no /dev/fuse, for want of the module',
     changes: { files: { '/dev/fuse': undefined }, texts: { '/proc/filesystems': 'nodev\tproc\n' } },
     id: 'fuse.device',

@@ -82,7 +82,6 @@ export interface Changes {
   readonly uid?: number;
   readonly userName?: string | undefined;
   readonly home?: string | undefined;
-  readonly architecture?: string;
   readonly environment?: Readonly<Record<string, string | undefined>>;
   readonly texts?: Readonly<Record<string, string | undefined>>;
   readonly files?: Readonly<Record<string, HostFile | undefined>>;
@@ -106,7 +105,7 @@ export function simulatedHost(changes: Changes = {}): Host {
     gid: uid,
     userName: 'userName' in changes ? changes.userName : uid === 0 ? 'root' : 'ann',
     home: 'home' in changes ? changes.home : '/home/ann',
-    architecture: changes.architecture ?? 'x64',
+    architecture: 'x64',
     nodeVersion: '20.20.2',
     environment: {
       PATH: '/usr/local/bin:/usr/bin',
