@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** unionfs: a union filesystem in userspace. */
+import './machine.js';
 import { diffCommand } from './commands/diff.js';
 import { explainCommand } from './commands/explain.js';
 import { inspectCommand } from './commands/inspect.js';
