@@ -58,12 +58,20 @@ async function run(mountpoint: string, options: Options): Promise<void> {
 // --- options
 
 /** Options that mean what the program does anyway, and those that undo a flag. */
-const ACCEPTED = ['rw', 'suid', 'dev', 'exec', 'allow_other', 'default_permissions'];
+const ACCEPTED = ['rw', 'suid', 'dev', 'exec', 'default_permissions'];
 const VALUED = ['lowerdir', 'upperdir', 'workdir', 'fsname'];
-const SWITCHES = ['volatile', 'writeback'];
+const SWITCHES = ['allow_other', 'volatile', 'writeback'];
+
+/** The names that -o takes. */
+export const MOUNT_OPTIONS: readonly string[] = [
+  ...VALUED,
+  ...SWITCHES,
+  ...Object.keys(MOUNT_FLAGS),
+  ...ACCEPTED,
+];
 
 function knownOptions(): string[] {
-  return [...VALUED.map((name) => `${name}=`), ...SWITCHES, ...Object.keys(MOUNT_FLAGS), ...ACCEPTED];
+  return MOUNT_OPTIONS.map((name) => (VALUED.includes(name) ? `${name}=` : name));
 }
 
 /** Splits `a,b=c`; `\,` is a comma within a value. */
@@ -81,7 +89,7 @@ function mountOptions(mountpoint: string, options: Options): MountOptions {
   for (const [name, value] of splitOptions(options.option)) {
     const flag = MOUNT_FLAGS[name];
     if (flag !== undefined) flags |= flag;
-    else if (![...VALUED, ...SWITCHES, ...ACCEPTED].includes(name)) {
+    else if (!MOUNT_OPTIONS.includes(name)) {
       throw new UsageError(`unknown option "-o ${name}"${suggestion(name, knownOptions())}`);
     } else given.set(name, value);
     if (VALUED.includes(name) && (value === undefined || value === '')) {
@@ -89,8 +97,8 @@ function mountOptions(mountpoint: string, options: Options): MountOptions {
     }
   }
   const lower = options.lower ?? given.get('lowerdir');
-  const upper = options.upper ?? given.get('upperdir');
-  const work = options.workdir ?? options.work ?? given.get('workdir');
+  const upper = options.upper ?? unescaped(given.get('upperdir'));
+  const work = options.workdir ?? options.work ?? unescaped(given.get('workdir'));
   const source = given.get('fsname');
   const layerChanges = layerChangesOf(options.layerChanges);
   return {
@@ -101,11 +109,15 @@ function mountOptions(mountpoint: string, options: Options): MountOptions {
     ...(source !== undefined && { source }),
     ...(layerChanges !== undefined && { layerChanges }),
     flags,
+    allowOther: given.has('allow_other'),
     volatile: given.has('volatile'),
     writeback: given.has('writeback'),
     trace: options.trace === true,
   };
 }
+
+/** In -o, a backslash stands before a colon also where there is one path only, as with overlayfs. */
+const unescaped = (path: string | undefined): string | undefined => path?.replace(/\\(.)/gs, '$1');
 
 /** An empty path is an error of its own, not the current directory. */
 const absolute = (path: string): string => (path === '' ? '' : resolve(path));
