@@ -17,12 +17,14 @@
  * (`serve.ts`); the one that writes notifications (`transport/notifier.ts`).
  */
 import { rmSync } from 'node:fs';
+import type { Worker } from 'node:worker_threads';
 import { openFuse } from './attach.js';
 import { checkIndex, lockDirectory, makeWork, prepare } from './prepare.js';
 import { Server } from './server.js';
 import { close } from './sys/syscalls.js';
 import { recordStack, type Stack } from './union/stack.js';
 
+export { startServingThread } from './server.js';
 export { type Stack, UsageError } from './union/stack.js';
 
 export interface MountOptions {
@@ -47,6 +49,8 @@ export interface MountOptions {
   readonly layerChanges?: 'watch' | 'never' | number;
   /** A line per request on standard error. */
   readonly trace?: boolean;
+  /** What `startServingThread` gave, for this mount alone; a new one by default. */
+  readonly thread?: Worker;
 }
 
 export interface Mount {

@@ -9,7 +9,8 @@
  * ends. The image's layers never change: they are not watched.
  */
 import { closeSync, openSync } from 'node:fs';
-import { mount as mountUnion, UsageError } from '../../fs/index.js';
+import type { Worker } from 'node:worker_threads';
+import { mount as mountUnion, startServingThread, UsageError } from '../../fs/index.js';
 import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import { close, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
@@ -31,18 +32,23 @@ export interface RootFilesystem {
   release(): Promise<void>;
 }
 
-const OPEN: Record<Driver, (request: RootRequest) => Promise<RootFilesystem>> = {
-  unionfs: openUnion,
-  overlay: async (request) => openOverlay(request),
-  copy: async (request) => openCopy(request),
+/** Makes a container's root usable. Throws `UsageError` where the driver cannot work. */
+export type OpenRoot = (request: RootRequest) => Promise<RootFilesystem>;
+
+/** Each begins with what takes long and needs no container yet. */
+const DRIVE: Record<Driver, () => OpenRoot> = {
+  unionfs: () => {
+    const thread = startServingThread();
+    return (request) => openUnion(request, thread);
+  },
+  overlay: () => async (request) => openOverlay(request),
+  copy: () => async (request) => openCopy(request),
 };
 
-/** Makes a container's root usable. Throws `UsageError` where the driver cannot work. */
-export function openRoot(driver: Driver, request: RootRequest): Promise<RootFilesystem> {
-  return OPEN[driver](request);
-}
+/** Chooses what makes the root, in the mount namespace that the root will lie in. */
+export const startDriver = (driver: Driver): OpenRoot => DRIVE[driver]();
 
-async function openUnion(request: RootRequest): Promise<RootFilesystem> {
+async function openUnion(request: RootRequest, thread: Worker): Promise<RootFilesystem> {
   const { id, init, lowers, upper, work, merged, autoRemove } = request;
   const union = await mountUnion({
     lowers: [init, ...lowers],
@@ -50,6 +56,7 @@ async function openUnion(request: RootRequest): Promise<RootFilesystem> {
     work,
     mountpoint: merged,
     source: `tscr:${id}`,
+    thread,
     layerChanges: 'never',
     volatile: autoRemove, // nobody sees it after a power cut
   });
