@@ -22,9 +22,11 @@ import { openFuse } from './attach.js';
 import { checkIndex, lockDirectory, makeWork, prepare } from './prepare.js';
 import { Server } from './server.js';
 import { close } from './sys/syscalls.js';
+import type { Ownership } from './union/ownership.js';
 import { recordStack, type Stack } from './union/stack.js';
 
 export { startServingThread } from './server.js';
+export type { IdRange, Ownership } from './union/ownership.js';
 export { type Stack, UsageError } from './union/stack.js';
 
 export interface MountOptions {
@@ -47,6 +49,8 @@ export interface MountOptions {
   readonly writeback?: boolean;
   /** How changes to layers behind the mount's back are noticed: inotify, a time-out in seconds, or not at all. */
   readonly layerChanges?: 'watch' | 'never' | number;
+  /** Whose files are shown as whose, and where owners are kept; by default inodes have them. */
+  readonly ownership?: Ownership;
   /** A line per request on standard error. */
   readonly trace?: boolean;
   /** What `startServingThread` gave, for this mount alone; a new one by default. */
