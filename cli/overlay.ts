@@ -8,7 +8,8 @@
  */
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
-import { MOUNT_OPTIONS } from './commands/mount.js';
+import { MOUNT_WORDS } from './mount-words.js';
+import { version } from './version.js';
 
 const OVERLAY_NAMES = ['unionfs-overlay', 'fuse-overlayfs'];
 const HELPER_NAMES = ['mount.fuse.unionfs', 'mount.unionfs'];
@@ -41,7 +42,7 @@ const COMPATIBLE = '2.0.0';
 /** What to do: print something, or mount with arguments of `unionfs mount`. */
 export type Request =
   | { readonly print: string }
-  | { readonly mount: readonly string[]; readonly warnings: readonly string[] };
+  | { readonly mount: readonly string[]; readonly foreground: boolean; readonly warnings: readonly string[] };
 
 /**
  * Reads a command line; undefined if it is one of `unionfs COMMAND`.
@@ -52,12 +53,11 @@ export function overlayRequest(
   program: string,
   args: readonly string[],
   commands: readonly string[],
-  version: string,
 ): Request | undefined {
   const name = basename(program);
   const isHelper = HELPER_NAMES.includes(name);
   if (!isHelper && !OVERLAY_NAMES.includes(name) && !looksLikeOverlay(args, commands)) return undefined;
-  return read(args, isHelper, version);
+  return read(args, isHelper);
 }
 
 /** `-o OPTS M` or, as mount.fuse3(8) calls the program of type "fuse.unionfs", `SRC M -o OPTS`. */
@@ -67,7 +67,7 @@ function looksLikeOverlay(args: readonly string[], commands: readonly string[]):
   return args.length === 4 && third === '-o' && !commands.includes(first);
 }
 
-function read(args: readonly string[], isHelper: boolean, version: string): Request {
+function read(args: readonly string[], isHelper: boolean): Request {
   const { tokens } = parseArgs({
     args: [...args],
     options: {
@@ -87,7 +87,7 @@ function read(args: readonly string[], isHelper: boolean, version: string): Requ
     if (name === 'o') request.options(value ?? '');
     else if (['h', 'help'].includes(name)) return { print: USAGE };
     else if (['V', 'version'].includes(name)) {
-      return { print: `fuse-overlayfs: version ${COMPATIBLE} (unionfs ${version})\n` };
+      return { print: `fuse-overlayfs: version ${COMPATIBLE} (unionfs ${version()})\n` };
     } else if (isHelper && name === 'f')
       return { print: '' }; // mount(8): all but the mount
     else request.word(name, rawName);
@@ -102,6 +102,7 @@ class MountRequest {
   readonly #warnings: string[] = [];
   #layerChanges = 'never';
   #keepsAtime = false;
+  #foreground = false;
 
   constructor(isHelper: boolean) {
     this.#isHelper = isHelper;
@@ -109,8 +110,8 @@ class MountRequest {
 
   /** A word beside -o. */
   word(name: string, raw: string): void {
-    if (name === 'f') this.#args.push('--foreground');
-    else if (['d', 'debug'].includes(name)) this.#args.push('--trace');
+    if (name === 'f') this.#serveHere('--foreground');
+    else if (['d', 'debug'].includes(name)) this.#serveHere('--trace');
     else if (!['s', 'n', 'v', 'N', 't'].includes(name)) this.#warn(raw);
   }
 
@@ -125,8 +126,8 @@ class MountRequest {
     if (name === 'fsync' || (name === 'sync' && value !== undefined)) this.#pass(value === '0' && 'volatile');
     else if (name === 'writeback') this.#pass(value !== '0' && name);
     else if (name === 'timeout') this.#layerChanges = trust(Number(value));
-    else if (name === 'debug') this.#args.push('--trace');
-    else if (MOUNT_OPTIONS.includes(name)) this.#pass(item.replace(/(?<!\\),/g, '\\,'));
+    else if (name === 'debug') this.#serveHere('--trace');
+    else if (MOUNT_WORDS.includes(name)) this.#pass(item.replace(/(?<!\\),/g, '\\,'));
     else if (
       !WITHOUT_MEANING.has(name) &&
       !ATIME_WORDS.includes(name) &&
@@ -134,6 +135,11 @@ class MountRequest {
     ) {
       this.#warn(`-o ${item}`);
     }
+  }
+
+  #serveHere(word: string): void {
+    this.#foreground = true;
+    this.#args.push(word);
   }
 
   #pass(item: string | false): void {
@@ -156,7 +162,7 @@ class MountRequest {
       '--',
       ...mountpoint,
     ];
-    return { mount, warnings: this.#warnings };
+    return { mount, foreground: this.#foreground, warnings: this.#warnings };
   }
 }
 

@@ -4,7 +4,7 @@
  * Rule: the kernel checks permissions (`default_permissions`), because opens never reach the server; with mount(2)
  * for everybody (`allow_other`). Compare fuse_parse_param and fuse_get_tree in fs/fuse/inode.c.
  */
-import { AT, MNT_DETACH, MS, O, S } from '../sys/constants.js';
+import { AT, MNT_DETACH, O, S } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
 import { mount, openat, umount2 } from '../sys/syscalls.js';
 import { helperMount, helperUnmount, type Refusal } from './fusermount.js';
@@ -13,19 +13,6 @@ const SUBTYPE = 'unionfs';
 export const FUSE_TYPE = `fuse.${SUBTYPE}`;
 /** mount(2) takes a source of at most a page; longer ones are cut here, `unionfs inspect` has the whole stack. */
 const SOURCE_MAX = 4000;
-
-/** Mount options that are flags of mount(2), as in mount(8). */
-export const MOUNT_FLAGS: Readonly<Record<string, number>> = {
-  ro: MS.RDONLY,
-  nosuid: MS.NOSUID,
-  nodev: MS.NODEV,
-  noexec: MS.NOEXEC,
-  noatime: MS.NOATIME,
-  nodiratime: MS.NODIRATIME,
-  relatime: MS.RELATIME,
-  sync: MS.SYNCHRONOUS,
-  dirsync: MS.DIRSYNC,
-};
 
 /** Opens the device; the loop polls it, so reads do not block. Throws `Errno` ENOENT, ENODEV, EACCES or EPERM. */
 export function openDevice(): number {
