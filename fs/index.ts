@@ -18,8 +18,9 @@
  */
 import { rmSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
+import { openFuse } from './attach.js';
 import { checkIndex, lockDirectory, makeWork, prepare } from './prepare.js';
-import { openFuse, Server } from './server.js';
+import { Server } from './server.js';
 import { close } from './sys/syscalls.js';
 import type { Ownership } from './union/ownership.js';
 import { recordStack, type Stack } from './union/stack.js';
@@ -40,6 +41,8 @@ export interface MountOptions {
   readonly source?: string;
   /** Flags of mount(2) beside the read-only one, which a missing upper implies. */
   readonly flags?: number;
+  /** Others than the user may use the mount. Always so for who may call mount(2); fusermount3 has to allow it. */
+  readonly allowOther?: boolean;
   /** No fsync anywhere: fast, and lost after a power cut. */
   readonly volatile?: boolean;
   /** Keep written data in the kernel's cache: faster small writes, more attribute requests. */
@@ -69,8 +72,8 @@ export interface Mount {
  */
 export async function mount(options: MountOptions): Promise<Mount> {
   const { stack, mountpoint } = prepare(options);
-  const fd = openFuse();
-  const undo: (() => void)[] = [() => close(fd)];
+  const device = openFuse();
+  const undo: (() => void)[] = [() => device !== undefined && close(device)];
   try {
     const locks: number[] = [];
     undo.push(() => locks.forEach(close));
@@ -81,7 +84,7 @@ export async function mount(options: MountOptions): Promise<Mount> {
     if (work !== undefined) locks.push(await lockDirectory(work));
     checkIndex(stack);
     undo.shift(); // from here on the server closes the device
-    const server = await Server.start(fd, options, stack, mountpoint);
+    const server = await Server.start(device, options, stack, mountpoint);
     if (work !== undefined) recordStack({ ...stack, work });
     const ended = server.ended.finally(() => locks.forEach(close));
     ended.catch(() => {}); // the caller's to handle; never an unhandled rejection

@@ -2,7 +2,7 @@
  * The serving thread: builds the union and answers requests until the mount ends.
  *
  * Rules: it owns everything of the mount and never returns to its event loop. Its filesystem ids and umask are its
- * own, so that it creates files as the caller; its capabilities stay. It must not wait for memory that only its own
+ * own, so that it creates files as the caller; its capabilities stay. Who has none serves himself only. It must not wait for memory that only its own
  * answers can free (PR_SET_IO_FLUSHER).
  */
 import { parentPort } from 'node:worker_threads';
@@ -42,7 +42,7 @@ const MAX_WRITE = 1024 * 1024;
 function prepareThread(trace: boolean): void {
   if (!trace) Error.stackTraceLimit = 0; // an errno is thrown for every expected failure
   unshare(CLONE.FS);
-  if (!prctl(PR.SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)) {
+  if (!prctl(PR.SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) && process.geteuid?.() === 0) {
     throw new Error('the capability CAP_SETPCAP is missing; files could not be created as their owners');
   }
   prctl(PR.SET_IO_FLUSHER, 1); // needs CAP_SYS_RESOURCE; best effort
