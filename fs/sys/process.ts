@@ -4,7 +4,7 @@
  * Rules: everything happens on the calling thread, which must be the main one: execve(2) ends the others. Failures
  * throw `Errno`. Nothing here allocates memory that a failed execve(2) would leave behind: the process ends then.
  */
-import { PATH_MAX, PR, PR_CAP_AMBIENT } from './constants.js';
+import { O, PATH_MAX, PR, PR_CAP_AMBIENT } from './constants.js';
 import { E, Errno } from './errno.js';
 import { allocate, errno, type Memory, native, processNative } from './native.js';
 
@@ -39,6 +39,13 @@ export function getcwd(): string {
   const path = buffer.toString('latin1', 0, buffer.indexOf(0));
   if (!path.startsWith('/')) throw new Errno(E.ENOENT, 'getcwd');
   return path;
+}
+
+/** setsid(2); nothing for a process that leads a group already. */
+export function setsid(): void {
+  if (processNative().setsid() >= 0) return;
+  const code = errno();
+  if (code !== E.EPERM) throw new Errno(code, 'setsid');
 }
 
 export function sethostname(name: string): void {
@@ -189,6 +196,24 @@ export function keepBelow(first: number): void {
   const result = native.syscallPath(SYS_close_range, first, LAST_FD, CLOSE_RANGE_CLOEXEC, null, 0);
   check('close_range', result);
   for (let fd = 0; fd < first; fd++) native.fcntl(fd, F_SETFD, 0);
+}
+
+/** fcntl(2): execve(2) leaves the descriptor open. */
+export function keepOnExec(fd: number): void {
+  check('fcntl', native.fcntl(fd, F_SETFD, 0));
+}
+
+/** The two ends of a pipe. */
+export interface Pipe {
+  readonly readEnd: number;
+  readonly writeEnd: number;
+}
+
+/** pipe2(2) with O_CLOEXEC. */
+export function pipe(): Pipe {
+  const ends = Buffer.alloc(8);
+  check('pipe2', processNative().pipe2(ends, O.CLOEXEC));
+  return { readEnd: ends.readInt32LE(0), writeEnd: ends.readInt32LE(4) };
 }
 
 // --- seccomp -----------------------------------------------------------------------------------------------------

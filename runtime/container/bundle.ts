@@ -54,7 +54,7 @@ export async function runBundle(request: RunRequest, init?: InitProcess): Promis
   try {
     const failure = await start(stage, request);
     if (failure !== undefined) return failure;
-    const guardian = new Guardian(stage.pid);
+    const guardian = new Guardian(stage.pid, stage.isChild);
     receive = (signal) => stage.kill(signal);
     for (const signal of early) stage.kill(signal);
     request.onStarted?.(stage.pid);
@@ -98,9 +98,15 @@ function jobOf({ spec, root, noPivot = false }: RunRequest): Job {
     spec,
     root,
     noPivot,
+    setsGroups: setsGroups(),
     openFiles: fileLimits(),
     ...(filter && { seccomp: { program: filter.program.toString('base64'), flags: filter.flags } }),
   };
+}
+
+/** A user namespace that was made without privilege has given it up. */
+function setsGroups(): boolean {
+  return readFileSync('/proc/self/setgroups', 'utf8').trim() !== 'deny';
 }
 
 /** Options of `runBundleDirectory`, as in `RunRequest`. */

@@ -13,9 +13,11 @@ import { mount as mountUnion, UsageError } from '../../fs/index.js';
 import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import { close, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
+import { openDevice } from '../../fs/transport/device.js';
 import { flatten } from '../../fs/union/flatten.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { viewOf } from '../../fs/union/view.js';
+import { caller } from '../user/caller.js';
 import type { ContainerRecord, Driver } from './record.js';
 
 /** What a driver needs to know of a container. */
@@ -36,6 +38,29 @@ const OPEN: Record<Driver, (request: RootRequest) => Promise<RootFilesystem>> = 
   overlay: async (request) => openOverlay(request),
   copy: async (request) => openCopy(request),
 };
+
+/** Why /dev/fuse cannot be opened, and the fix. */
+const NO_FUSE: Readonly<Record<number, string>> = {
+  [E.ENOENT]: '/dev/fuse is missing (as root: modprobe fuse)',
+  [E.ENODEV]: '/dev/fuse is missing (as root: modprobe fuse)',
+  [E.ENXIO]: '/dev/fuse is missing (as root: modprobe fuse)',
+  [E.EACCES]: '/dev/fuse may not be opened (as root: chmod 666 /dev/fuse)',
+  [E.EPERM]: '/dev/fuse may not be opened in this sandbox',
+};
+
+/** The driver that was asked for, or the best that can work here; a copy is worth a warning. */
+export function chooseDriver(wanted: Driver | undefined, warn: (message: string) => void): Driver {
+  if (wanted !== undefined) return wanted;
+  try {
+    close(openDevice());
+    return 'unionfs';
+  } catch (error) {
+    const why = error instanceof Errno ? NO_FUSE[error.code] : undefined;
+    if (why === undefined) throw error;
+    warn(`${why}, so the root is a full copy of the image`);
+    return 'copy';
+  }
+}
 
 /** Makes a container's root usable. Throws `UsageError` where the driver cannot work. */
 export function openRoot(driver: Driver, request: RootRequest): Promise<RootFilesystem> {
@@ -62,7 +87,11 @@ function openOverlay({ init, lowers, upper, work, merged, autoRemove }: RootRequ
   const lower = directories.map((fd) => `/proc/self/fd/${fd}`).join(':');
   const escaped = (path: string): string => toBytes(path).replace(/[\\,:]/g, '\\$&');
   const options = [`lowerdir=${lower}`, `upperdir=${escaped(upper)}`, `workdir=${escaped(work)}`];
-  const features = ['index=on', 'redirect_dir=on', ...(autoRemove ? ['volatile'] : [])];
+  const privileged = caller().namespace === undefined;
+  const features = [
+    ...(privileged ? ['index=on', 'redirect_dir=on'] : ['userxattr']),
+    ...(autoRemove ? ['volatile'] : []),
+  ];
   try {
     mount('tscr', toBytes(merged), 'overlay', 0, [...options, ...features].join(','));
   } catch (error) {

@@ -23,6 +23,8 @@ export interface Job {
   /** Absolute path of the root. */
   readonly root: string;
   readonly noPivot: boolean;
+  /** Whether setgroups(2) is allowed (user_namespaces(7)). */
+  readonly setsGroups: boolean;
   /** The filter's program in base64 and its flags. */
   readonly seccomp?: { readonly program: string; readonly flags: number };
   /** RLIMIT_NOFILE for a specification that sets none. */

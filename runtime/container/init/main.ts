@@ -95,7 +95,7 @@ function finishRoot({ spec }: Job): void {
 }
 
 /** Loading a filter takes no_new_privs or CAP_SYS_ADMIN: without the first, it comes before the second is dropped. */
-function dropPrivileges({ spec: { process }, seccomp }: Job): void {
+function dropPrivileges({ spec: { process }, seccomp, setsGroups }: Job): void {
   const { capabilities = {}, noNewPrivileges = false, user } = process;
   const load = (): void => {
     if (seccomp === undefined) return;
@@ -106,7 +106,7 @@ function dropPrivileges({ spec: { process }, seccomp }: Job): void {
   else load();
   limitCapabilities(capabilities);
   const entered = enterDirectory(process.cwd, 'as root');
-  becomeUser(user);
+  becomeUser(user, setsGroups);
   if (!entered) enterDirectory(process.cwd, 'as the user');
   setCapabilities(capabilities, warn);
   if (noNewPrivileges) load();
@@ -115,6 +115,7 @@ function dropPrivileges({ spec: { process }, seccomp }: Job): void {
 function start(job: Job): never {
   const { spec } = job;
   umask(0);
+  self.setsid();
   self.joinSessionKeyring();
   enterNamespaces(spec.linux.namespaces);
   if (spec.process.oomScoreAdj !== undefined) setOomScore(spec.process.oomScoreAdj);

@@ -1,0 +1,58 @@
+/**
+ * Which user namespace a command works in: the rootless ladder.
+ *
+ *     root                       none
+ *     subordinate ids            the caller is root, all its ids are mapped
+ *     nothing of the kind        the caller is root, and the only one
+ *     no user namespaces         a refusal that names the fix (`refusal.ts`)
+ *
+ * Rules: layers are unpacked, read and removed by the owner of all their ids; so who has subordinate ids works on them
+ * inside. Without such ids everything belongs to the caller, and needs no namespace. What touches no layer needs none.
+ */
+import { readFileSync } from 'node:fs';
+import { UsageError } from '../../fs/index.js';
+import { caller } from './caller.js';
+import { rangeMaps, readSubordinateFiles, singleMaps } from './id-maps.js';
+import { enterUserNamespace, findProgram, type Mappers, namespaceRefusal } from './namespace.js';
+
+/** `--userns`: chosen by itself, only the caller's id as root, the caller's own id inside, none. */
+export const USER_NAMESPACES = ['auto', 'single', 'keep-id', 'host'] as const;
+export type UserNamespace = (typeof USER_NAMESPACES)[number];
+
+/** Goes on where layers can be changed; the program starts anew there, once. Does nothing for root. */
+export function enterForLayers(): void {
+  const { uid, namespace } = caller();
+  if (uid !== 0 && namespace === undefined && namespaceRefusal() === undefined) enterWithRanges();
+}
+
+/** Goes on where containers can be made; the program starts anew there, once. Throws `UsageError`. */
+export function enterForContainers(wanted: UserNamespace): void {
+  const who = caller();
+  if (who.namespace !== undefined) return;
+  const isRoot = who.uid === 0;
+  if (wanted === 'keep-id') {
+    if (isRoot) throw new UsageError('--userns "keep-id" is for ordinary users; root is root inside');
+    enterUserNamespace(singleMaps(who, 'own'));
+  }
+  if (wanted === 'single') enterUserNamespace(singleMaps(who, 'root'));
+  if (isRoot) return;
+  if (wanted === 'host')
+    throw new UsageError(`uid ${who.uid} may not run containers in the host's user namespace; run as root`);
+  enterWithRanges();
+  enterUserNamespace(singleMaps(who, 'root'));
+}
+
+/** Does not return if the caller has subordinate ids and they can be mapped. */
+function enterWithRanges(): void {
+  const maps = rangeMaps(caller(), readSubordinateFiles());
+  const mappers = findMappers();
+  if (maps !== undefined && mappers !== undefined && mayGainPrivileges()) enterUserNamespace(maps, mappers);
+}
+
+function findMappers(): Mappers | undefined {
+  const [newuidmap, newgidmap] = [findProgram('newuidmap'), findProgram('newgidmap')];
+  return newuidmap === undefined || newgidmap === undefined ? undefined : { newuidmap, newgidmap };
+}
+
+/** The mappers have privilege by their files; no_new_privs, which sandboxes set, takes it away. */
+const mayGainPrivileges = (): boolean => !/^NoNewPrivs:\s*1/m.test(readFileSync('/proc/self/status', 'utf8'));
