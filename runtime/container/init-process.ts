@@ -128,10 +128,13 @@ function spawnInNewPidNamespace(node: string, input: Input): InitProcess {
 }
 
 const SEALED_NODE = CHANNEL + 1;
-const STDERR = SEALED_NODE + 1;
+const STDERR = 2;
 const SHELL = '/bin/sh';
-/** What the shell itself has to say, such as "Killed", is nobody's business. */
-const WAIT = `"$@" 2>&${STDERR} ${STDERR}>&-; exit $?`;
+/**
+ * The shell keeps no end of the channel (3), or nobody would see that the stage has closed its own. 5 and 6 are the
+ * stage's streams: a shell's background process has none, and what the shell itself has to say is nobody's business.
+ */
+const WAIT = 'exec 6<&0 </dev/null; "$@" <&6 2>&5 5>&- 6<&- & exec 3<&- 4<&- 5<&- 6<&-; wait $!; exit $?';
 
 /**
  * setns(2) back to a pid namespace that another user namespace owns is refused, so a shell stands between: unshared, the
@@ -141,7 +144,7 @@ function spawnBehindShell(node: number, input: Input): InitProcess {
   const program = [`/proc/self/fd/${SEALED_NODE}`, PROGRAM];
   const args = ['--pid', '--', SHELL, '-c', WAIT, SHELL, ...program];
   const child = spawn(findProgram('unshare') ?? 'unshare', args, {
-    stdio: [input, 'inherit', 'ignore', 'pipe', node, process.stderr.fd],
+    stdio: [input, 'inherit', 'ignore', 'pipe', node, STDERR],
     env: {},
     cwd: '/',
     detached: true,
