@@ -38,7 +38,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 /** Those that make, read or remove files with the owners that an image gives them. */
 const WORK_ON_LAYERS = new Set([
   ...['load', 'import', 'from-host', 'commit', 'export', 'diff', 'bundle'],
-  ...['rm', 'rmi', 'prune', 'df', 'ps', 'top'],
+  ...['rm', 'rmi', 'prune', 'df', 'ps'],
 ]);
 
 const argv = process.argv.slice(2);

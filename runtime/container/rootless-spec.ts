@@ -7,6 +7,7 @@
 import { UsageError } from '../../fs/index.js';
 import { caller } from '../user/caller.js';
 import { currentMaps, type IdMaps, isMapped } from '../user/id-maps.js';
+import type { UserNamespace } from '../user/ladder.js';
 import type { MountSpec, RuntimeSpec } from './runtime-spec.js';
 import type { ContainerUser } from './users.js';
 
@@ -38,6 +39,11 @@ function withoutUnmappedGroup(mount: MountSpec, { gids }: IdMaps): MountSpec {
   return { ...mount, options };
 }
 
+/** Who runs the command if nobody is named: the caller where its own ids are kept, else the image's user. */
+export function defaultUser(image: string | undefined, userns: UserNamespace): string {
+  return userns === 'keep-id' ? `${caller().uid}:${caller().gid}` : (image ?? '');
+}
+
 /** The user with the groups that exist here. Throws `UsageError` for a user that does not. */
 export function mappedUser(user: ContainerUser): ContainerUser {
   if (caller().namespace === undefined) return user;
@@ -45,8 +51,10 @@ export function mappedUser(user: ContainerUser): ContainerUser {
   const { uid, gid, groups } = user;
   if (isMapped(uids, uid) && isMapped(gids, gid))
     return { ...user, groups: groups.filter((group) => isMapped(gids, group)) };
-  const { name = String(caller().uid) } = caller();
+  const { name = '' } = caller();
+  const ids = uids.map(({ inside }) => inside).join(', ');
+  const fix = `as root, run "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name}"`;
   throw new UsageError(
-    `user ${uid}:${gid} needs more ids than your own; as root, run "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name}"`,
+    `there is no user ${uid}:${gid} inside, only ${ids}; name that with --user, or ${fix}`,
   );
 }

@@ -30,7 +30,7 @@ import { enterMountNamespace } from './namespaces.js';
 import { thisNode } from './node.js';
 import type { ContainerRecord, Driver } from './record.js';
 import { chooseDriver, openRoot } from './root-filesystem.js';
-import { forOwnNamespace, mappedUser } from './rootless-spec.js';
+import { defaultUser, forOwnNamespace, mappedUser } from './rootless-spec.js';
 import { readUserFiles, resolveUser } from './users.js';
 import { type Mount, type MountRequest, mountsOf } from './volumes.js';
 
@@ -185,7 +185,11 @@ function processOf(
   options: RunOptions,
 ): ProcessRequest {
   const user = mappedUser(
-    resolveUser(options.user ?? config.User ?? '', readUserFiles(root), options.groups),
+    resolveUser(
+      options.user ?? defaultUser(config.User, options.userns),
+      readUserFiles(root),
+      options.groups,
+    ),
   );
   const env = environmentOf({
     image: config.Env ?? [],
