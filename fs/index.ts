@@ -20,8 +20,10 @@ import { rmSync } from 'node:fs';
 import { checkIndex, lockDirectory, makeWork, prepare } from './prepare.js';
 import { openFuse, Server } from './server.js';
 import { close } from './sys/syscalls.js';
+import type { Ownership } from './union/ownership.js';
 import { recordStack, type Stack } from './union/stack.js';
 
+export type { IdRange, Ownership } from './union/ownership.js';
 export { type Stack, UsageError } from './union/stack.js';
 
 export interface MountOptions {
@@ -42,6 +44,8 @@ export interface MountOptions {
   readonly writeback?: boolean;
   /** How changes to layers behind the mount's back are noticed: inotify, a time-out in seconds, or not at all. */
   readonly layerChanges?: 'watch' | 'never' | number;
+  /** Whose files are shown as whose, and where owners are kept; by default inodes have them. */
+  readonly ownership?: Ownership;
   /** A line per request on standard error. */
   readonly trace?: boolean;
 }

@@ -14,6 +14,7 @@ import { Changes } from './union/changes.js';
 import { UnionFilesystem } from './union/filesystem.js';
 import { openLowers, openUpper } from './union/layer.js';
 import { LinkIndex } from './union/link-index.js';
+import { findOverrides, isTrulyRoot, keepOverrides } from './union/owners.js';
 import type { Stack } from './union/stack.js';
 import { Union, type UnionSettings } from './union/state.js';
 import { Work } from './union/work.js';
@@ -47,12 +48,19 @@ function prepareThread(trace: boolean): void {
   prctl(PR.SET_IO_FLUSHER, 1); // needs CAP_SYS_RESOURCE; best effort
 }
 
+/** Whether layers may say who owns a file by an attribute that any writer of the file can set. */
+const trustsUsers = ({ ownership }: UnionSettings): boolean => ownership?.keep === 'user' || !isTrulyRoot();
+
 function buildUnion({ stack: { upper, lowers, work }, settings, flags }: ServeData): Union {
   if (upper === undefined || work === undefined) {
-    return new Union(openLowers(lowers, 0), undefined, settings);
+    const layers = openLowers(lowers, 0);
+    findOverrides(layers, trustsUsers(settings));
+    return new Union(layers, undefined, settings);
   }
   const { layer, workFd } = openUpper(upper, work, flags);
   const layers = [layer, ...openLowers(lowers, 1)];
+  findOverrides(layers, trustsUsers(settings));
+  keepOverrides(layer, layers.slice(1), settings.ownership?.keep);
   const staging = new Work(workFd);
   const union = new Union(layers, staging, settings);
   union.index = LinkIndex.open(workFd, layers, staging);

@@ -118,6 +118,7 @@ function serveData(
       volatile: options.volatile ?? false,
       descriptors: descriptorLimit(),
       layerChanges: options.layerChanges ?? (seen ? 'watch' : UNWATCHABLE_TTL),
+      ...(options.ownership !== undefined && { ownership: options.ownership }),
     },
     flags: options.flags ?? 0,
     writeback: options.writeback ?? false,

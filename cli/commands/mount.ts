@@ -18,6 +18,7 @@ import { MOUNT_FLAGS } from '../../fs/transport/device.js';
 import { openApart } from '../../fs/union/layer.js';
 import { LOG, splitLayers, toBytes } from '../../fs/union/stack.js';
 import { suggestion } from '../../runtime/nearest.js';
+import { OWNERSHIP_SWITCHES, OWNERSHIP_VALUED, ownershipOf } from '../ownership.js';
 
 interface Options {
   readonly lower?: string;
@@ -59,8 +60,8 @@ async function run(mountpoint: string, options: Options): Promise<void> {
 
 /** Options that mean what the program does anyway, and those that undo a flag. */
 const ACCEPTED = ['rw', 'suid', 'dev', 'exec', 'allow_other', 'default_permissions'];
-const VALUED = ['lowerdir', 'upperdir', 'workdir', 'fsname'];
-const SWITCHES = ['volatile', 'writeback'];
+const VALUED: readonly string[] = ['lowerdir', 'upperdir', 'workdir', 'fsname', ...OWNERSHIP_VALUED];
+const SWITCHES: readonly string[] = ['volatile', 'writeback', ...OWNERSHIP_SWITCHES];
 
 function knownOptions(): string[] {
   return [...VALUED.map((name) => `${name}=`), ...SWITCHES, ...Object.keys(MOUNT_FLAGS), ...ACCEPTED];
@@ -93,6 +94,7 @@ function mountOptions(mountpoint: string, options: Options): MountOptions {
   const work = options.workdir ?? options.work ?? given.get('workdir');
   const source = given.get('fsname');
   const layerChanges = layerChangesOf(options.layerChanges);
+  const ownership = ownershipOf(given);
   return {
     mountpoint: resolve(mountpoint),
     lowers: lower === undefined ? [] : splitLayers(lower).map(absolute),
@@ -100,6 +102,7 @@ function mountOptions(mountpoint: string, options: Options): MountOptions {
     ...(work !== undefined && { work: absolute(work) }),
     ...(source !== undefined && { source }),
     ...(layerChanges !== undefined && { layerChanges }),
+    ...(ownership !== undefined && { ownership }),
     flags,
     volatile: given.has('volatile'),
     writeback: given.has('writeback'),
