@@ -9,7 +9,8 @@
  * ends. The image's layers never change: they are not watched.
  */
 import { closeSync, openSync } from 'node:fs';
-import { mount as mountUnion, UsageError } from '../../fs/index.js';
+import type { Worker } from 'node:worker_threads';
+import { mount as mountUnion, startServingThread, UsageError } from '../../fs/index.js';
 import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import { close, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
@@ -18,6 +19,7 @@ import { flatten } from '../../fs/union/flatten.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { viewOf } from '../../fs/union/view.js';
 import { caller } from '../user/caller.js';
+import { markCopied } from './changes.js';
 import type { ContainerRecord, Driver } from './record.js';
 
 /** What a driver needs to know of a container. */
@@ -33,10 +35,17 @@ export interface RootFilesystem {
   release(): Promise<void>;
 }
 
-const OPEN: Record<Driver, (request: RootRequest) => Promise<RootFilesystem>> = {
-  unionfs: openUnion,
-  overlay: async (request) => openOverlay(request),
-  copy: async (request) => openCopy(request),
+/** Makes a container's root usable. Throws `UsageError` where the driver cannot work. */
+export type OpenRoot = (request: RootRequest) => Promise<RootFilesystem>;
+
+/** Each begins with what takes long and needs no container yet. */
+const DRIVE: Record<Driver, () => OpenRoot> = {
+  unionfs: () => {
+    const thread = startServingThread();
+    return (request) => openUnion(request, thread);
+  },
+  overlay: () => async (request) => openOverlay(request),
+  copy: () => async (request) => openCopy(request),
 };
 
 /** Why /dev/fuse cannot be opened, and the fix. */
@@ -62,12 +71,10 @@ export function chooseDriver(wanted: Driver | undefined, warn: (message: string)
   }
 }
 
-/** Makes a container's root usable. Throws `UsageError` where the driver cannot work. */
-export function openRoot(driver: Driver, request: RootRequest): Promise<RootFilesystem> {
-  return OPEN[driver](request);
-}
+/** Chooses what makes the root, in the mount namespace that the root will lie in. */
+export const startDriver = (driver: Driver): OpenRoot => DRIVE[driver]();
 
-async function openUnion(request: RootRequest): Promise<RootFilesystem> {
+async function openUnion(request: RootRequest, thread: Worker): Promise<RootFilesystem> {
   const { id, init, lowers, upper, work, merged, autoRemove } = request;
   const union = await mountUnion({
     lowers: [init, ...lowers],
@@ -75,6 +82,7 @@ async function openUnion(request: RootRequest): Promise<RootFilesystem> {
     work,
     mountpoint: merged,
     source: `tscr:${id}`,
+    thread,
     layerChanges: 'never',
     volatile: autoRemove, // nobody sees it after a power cut
   });
@@ -109,11 +117,12 @@ function overlayRefused(code: number): string {
 }
 
 /** The copy is the container's own directory: its changes are what differs from the layers. */
-function openCopy({ init, lowers, upper }: RootRequest): RootFilesystem {
+function openCopy({ init, lowers, upper, work }: RootRequest): RootFilesystem {
   const view = viewOf({ lowers: [init, ...lowers] });
   const to = openSync(upper, 'r');
   try {
     flatten(view, to);
+    markCopied(work);
   } finally {
     closeSync(to);
     view.close();
