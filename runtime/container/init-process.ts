@@ -44,11 +44,6 @@ export class InitProcess {
     this.ended = ended;
   }
 
-  /** Whether it is this process's own child, which the parent-death signal reaches. */
-  get isChild(): boolean {
-    return !this.#isBehind;
-  }
-
   /** As the host sees it; final once the stage has reported something. */
   get pid(): number {
     const { pid = 0 } = this.#child;
@@ -138,12 +133,15 @@ const WAIT = 'exec 6<&0 </dev/null; "$@" <&6 2>&5 5>&- 6<&- & exec 3<&- 4<&- 5<&
 
 /**
  * setns(2) back to a pid namespace that another user namespace owns is refused, so a shell stands between: unshared, the
- * stage is its child; it waits and ends with the stage's exit code.
+ * stage is its child; it waits and ends with the stage's exit code. The supervisor's death reaches the stage through it.
  */
 function spawnBehindShell(node: number, input: Input): InitProcess {
-  const program = [`/proc/self/fd/${SEALED_NODE}`, PROGRAM];
-  const args = ['--pid', '--', SHELL, '-c', WAIT, SHELL, ...program];
-  const child = spawn(findProgram('unshare') ?? 'unshare', args, {
+  const stage = [SHELL, '-c', WAIT, SHELL, `/proc/self/fd/${SEALED_NODE}`, PROGRAM];
+  const unshared = [findProgram('unshare') ?? 'unshare', '--pid', '--', ...stage];
+  const setpriv = findProgram('setpriv');
+  const mortal = setpriv === undefined ? [] : [setpriv, '--pdeathsig', 'KILL', '--'];
+  const [program = '', ...args] = [...mortal, ...unshared];
+  const child = spawn(program, args, {
     stdio: [input, 'inherit', 'ignore', 'pipe', node, STDERR],
     env: {},
     cwd: '/',
