@@ -52,6 +52,13 @@ export function isTrulyRoot(): boolean {
   );
 }
 
+/** Whether this user namespace has ids beside its maker's, so that files can be given away in it. */
+export function mapsRanges(): boolean {
+  const ranges = readFileSync('/proc/self/uid_map', 'latin1').trim().split('\n');
+  const count = ranges.reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[2]), 0);
+  return process.geteuid?.() === 0 && count > 1;
+}
+
 /**
  * Finds out which layers keep owners in an attribute.
  * @param usersToo whether attributes count that any writer of a file can set

@@ -21,6 +21,7 @@ import { viewOf } from '../../fs/union/view.js';
 import { caller } from '../user/caller.js';
 import { markCopied } from './changes.js';
 import type { ContainerRecord, Driver } from './record.js';
+import { rootOwnership } from './root-ownership.js';
 
 /** What a driver needs to know of a container. */
 export type RootRequest = Pick<
@@ -44,9 +45,15 @@ const DRIVE: Record<Driver, () => OpenRoot> = {
     const thread = startServingThread();
     return (request) => openUnion(request, thread);
   },
-  overlay: () => async (request) => openOverlay(request),
-  copy: () => async (request) => openCopy(request),
+  overlay: () => async (request) => openOverlay(withoutTranslation('overlay', request)),
+  copy: () => async (request) => openCopy(withoutTranslation('copy', request)),
 };
+
+/** Only the union translates ids. */
+function withoutTranslation(driver: Driver, request: RootRequest): RootRequest {
+  if (rootOwnership()?.uids === undefined) return request;
+  throw new UsageError(`--userns "keep-id" and the storage driver "${driver}" do not go together`);
+}
 
 /** Why /dev/fuse cannot be opened, and the fix. */
 const NO_FUSE: Readonly<Record<number, string>> = {
@@ -76,7 +83,9 @@ export const startDriver = (driver: Driver): OpenRoot => DRIVE[driver]();
 
 async function openUnion(request: RootRequest, thread: Worker): Promise<RootFilesystem> {
   const { id, init, lowers, upper, work, merged, autoRemove } = request;
+  const ownership = rootOwnership();
   const union = await mountUnion({
+    ...(ownership !== undefined && { ownership }),
     lowers: [init, ...lowers],
     upper,
     work,
