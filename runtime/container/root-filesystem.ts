@@ -9,7 +9,7 @@
  * ends. The image's layers never change: they are not watched.
  */
 import { closeSync, openSync } from 'node:fs';
-import { mount as mountUnion, UsageError } from '../../fs/index.js';
+import { mount as mountUnion, type Ownership, UsageError } from '../../fs/index.js';
 import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import { close, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
@@ -19,12 +19,16 @@ import { toBytes } from '../../fs/union/stack.js';
 import { viewOf } from '../../fs/union/view.js';
 import { caller } from '../user/caller.js';
 import type { ContainerRecord, Driver } from './record.js';
+import type { VirtualOwners } from './virtual-owners.js';
 
 /** What a driver needs to know of a container. */
 export type RootRequest = Pick<
   ContainerRecord,
   'id' | 'lowers' | 'init' | 'upper' | 'work' | 'merged' | 'autoRemove'
->;
+> & {
+  /** Owners are kept beside the files, and all files shown as the only user's. */
+  readonly owners?: VirtualOwners | undefined;
+};
 
 export interface RootFilesystem {
   /** Where the root is. */
@@ -68,7 +72,7 @@ export function openRoot(driver: Driver, request: RootRequest): Promise<RootFile
 }
 
 async function openUnion(request: RootRequest): Promise<RootFilesystem> {
-  const { id, init, lowers, upper, work, merged, autoRemove } = request;
+  const { id, init, lowers, upper, work, merged, autoRemove, owners } = request;
   const union = await mountUnion({
     lowers: [init, ...lowers],
     upper,
@@ -77,9 +81,16 @@ async function openUnion(request: RootRequest): Promise<RootFilesystem> {
     source: `tscr:${id}`,
     layerChanges: 'never',
     volatile: autoRemove, // nobody sees it after a power cut
+    ...(owners && { ownership: ownershipOf(owners), ownerAttribute: owners.attribute }),
   });
   return { path: merged, release: () => union.end() };
 }
+
+const ownershipOf = ({ mapped: { uid, gid } }: VirtualOwners): Ownership => ({
+  keep: 'user',
+  squashUid: uid,
+  squashGid: gid,
+});
 
 /** The kernel reads at most a page of options, so layers are named by descriptors and not by their long paths. */
 function openOverlay({ init, lowers, upper, work, merged, autoRemove }: RootRequest): RootFilesystem {
