@@ -222,8 +222,15 @@ const SYS_seccomp = { x64: 317, arm64: 277 } as const;
 const SECCOMP_SET_MODE_FILTER = 1;
 const SIZEOF_INSTRUCTION = 8;
 
+const SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4;
+const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8;
+
+/** seccomp(2): loads a program that asks; the descriptor to answer by. */
+export const loadSeccompListener = (program: Buffer): number =>
+  loadSeccompFilter(program, SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW);
+
 /** seccomp(2): loads a BPF program, an array of struct sock_filter, with SECCOMP_FILTER_FLAG_* bits. */
-export function loadSeccompFilter(program: Buffer, flags: number): void {
+export function loadSeccompFilter(program: Buffer, flags: number): number {
   const code = allocate(program.length);
   program.copy(code.bytes);
   const descriptor = allocate(16); // struct sock_fprog
@@ -232,7 +239,7 @@ export function loadSeccompFilter(program: Buffer, flags: number): void {
   const number = numberOf(SYS_seccomp);
   const result = native.syscallPath(number, SECCOMP_SET_MODE_FILTER, flags, descriptor.address, null, 0);
   code.bytes.fill(0); // after the call: keeps the memory referenced until here
-  check('seccomp', result);
+  return check('seccomp', result);
 }
 
 // --- the end -----------------------------------------------------------------------------------------------------

@@ -52,11 +52,18 @@ export function isTrulyRoot(): boolean {
   );
 }
 
-/** Whether this user namespace has ids beside its maker's, so that files can be given away in it. */
-export function mapsRanges(): boolean {
-  const ranges = readFileSync('/proc/self/uid_map', 'latin1').trim().split('\n');
-  const count = ranges.reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[2]), 0);
-  return process.geteuid?.() === 0 && count > 1;
+/** As many ids as a system uses. */
+const USUAL_IDS = 65536;
+
+/** Whether this process can give its files to whomever it likes: root's where the usual ids exist. */
+export function canGiveAway(): boolean {
+  if (process.geteuid?.() !== 0) return false;
+  return ['uid_map', 'gid_map'].every((map) => idsIn(`/proc/self/${map}`) >= USUAL_IDS);
+}
+
+function idsIn(map: string): number {
+  const lines = readFileSync(map, 'latin1').trim().split('\n');
+  return lines.reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[2]), 0);
 }
 
 /**

@@ -61,6 +61,11 @@ export class InitProcess {
     }
   }
 
+  /** Lets the stage go on that waits after its report. */
+  goOn(): void {
+    this.#channel.write('\n');
+  }
+
   /** kill(2); nothing if it has ended. */
   kill(signal: NodeJS.Signals): void {
     const { exitCode, signalCode } = this.#child;

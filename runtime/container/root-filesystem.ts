@@ -10,7 +10,7 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
-import { mount as mountUnion, startServingThread, UsageError } from '../../fs/index.js';
+import { mount as mountUnion, type Ownership, startServingThread, UsageError } from '../../fs/index.js';
 import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import { close, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
@@ -20,14 +20,18 @@ import { toBytes } from '../../fs/union/stack.js';
 import { viewOf } from '../../fs/union/view.js';
 import { caller } from '../user/caller.js';
 import { markCopied } from './changes.js';
+import { idTranslation } from './id-translation.js';
 import type { ContainerRecord, Driver } from './record.js';
-import { rootOwnership } from './root-ownership.js';
+import type { VirtualOwners } from './virtual-owners.js';
 
 /** What a driver needs to know of a container. */
 export type RootRequest = Pick<
   ContainerRecord,
   'id' | 'lowers' | 'init' | 'upper' | 'work' | 'merged' | 'autoRemove'
->;
+> & {
+  /** Owners are kept beside the files, and all files shown as the only user's. */
+  readonly owners?: VirtualOwners | undefined;
+};
 
 export interface RootFilesystem {
   /** Where the root is. */
@@ -51,7 +55,7 @@ const DRIVE: Record<Driver, () => OpenRoot> = {
 
 /** Only the union translates ids. */
 function withoutTranslation(driver: Driver, request: RootRequest): RootRequest {
-  if (rootOwnership()?.uids === undefined) return request;
+  if (idTranslation() === undefined) return request;
   throw new UsageError(`--userns "keep-id" and the storage driver "${driver}" do not go together`);
 }
 
@@ -82,10 +86,9 @@ export function chooseDriver(wanted: Driver | undefined, warn: (message: string)
 export const startDriver = (driver: Driver): OpenRoot => DRIVE[driver]();
 
 async function openUnion(request: RootRequest, thread: Worker): Promise<RootFilesystem> {
-  const { id, init, lowers, upper, work, merged, autoRemove } = request;
-  const ownership = rootOwnership();
+  const { id, init, lowers, upper, work, merged, autoRemove, owners } = request;
+  const translation = idTranslation();
   const union = await mountUnion({
-    ...(ownership !== undefined && { ownership }),
     lowers: [init, ...lowers],
     upper,
     work,
@@ -94,9 +97,17 @@ async function openUnion(request: RootRequest, thread: Worker): Promise<RootFile
     thread,
     layerChanges: 'never',
     volatile: autoRemove, // nobody sees it after a power cut
+    ...(translation && { ownership: translation }),
+    ...(owners && { ownership: ownershipOf(owners), ownerAttribute: owners.attribute }),
   });
   return { path: merged, release: () => union.end() };
 }
+
+const ownershipOf = ({ mapped: { uid, gid } }: VirtualOwners): Ownership => ({
+  keep: 'user',
+  squashUid: uid,
+  squashGid: gid,
+});
 
 /** The kernel reads at most a page of options, so layers are named by descriptors and not by their long paths. */
 function openOverlay({ init, lowers, upper, work, merged, autoRemove }: RootRequest): RootFilesystem {

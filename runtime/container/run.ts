@@ -32,6 +32,7 @@ import type { ContainerRecord, Driver } from './record.js';
 import { chooseDriver, type OpenRoot, startDriver } from './root-filesystem.js';
 import { defaultUser, forOwnNamespace, mappedUser } from './rootless-spec.js';
 import { readUserFiles, resolveUser } from './users.js';
+import { virtualOwners } from './virtual-owners.js';
 import { type Mount, type MountRequest, mountsOf } from './volumes.js';
 
 /** What the user asked for; undefined where the image decides. */
@@ -149,7 +150,8 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
   makeInitLayer(initLayer, upper, record.lowers);
   const hostname = options.hostname ?? shortId(record.id);
   const own = makeOwnFiles(directoryOf(root, record.id), hostname, network);
-  const rootfs = await openRoot(record);
+  const owners = virtualOwners();
+  const rootfs = await openRoot({ ...record, owners });
   try {
     const command = processOf(rootfs.path, image.config.config ?? {}, record.command, hostname, options);
     const all = [...own, ...mounts];
@@ -171,6 +173,7 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
       noPivot,
       onStarted,
       onWarning,
+      ...(owners && { owners }),
     } as const;
     return await runBundle(request, init);
   } finally {

@@ -11,7 +11,7 @@ import { S } from '../../fs/sys/constants.js';
 import { E, unless } from '../../fs/sys/errno.js';
 import type { Time } from '../../fs/sys/stat.js';
 import { fchmodat, fchownat, setxattrat, utimensat } from '../../fs/sys/syscalls.js';
-import { isTrulyRoot, mapsRanges, record } from '../../fs/union/owners.js';
+import { canGiveAway, record } from '../../fs/union/owners.js';
 import { CONTAINERS_OVERRIDE, type Override, type OverrideXattr } from '../../fs/union/ownership.js';
 import { escapeXattr } from '../../fs/union/xattr.js';
 import type { EntryType } from './tar-entry.js';
@@ -50,7 +50,7 @@ export const overrideOf = ({ type, mode, uid, gid, major, minor }: Attributes): 
 
 /** The attribute that has to keep owners in a new layer; undefined if inodes can, or the filesystem has none. */
 export function keepFor(rootFd: number): OverrideXattr | undefined {
-  if (isTrulyRoot() || mapsRanges()) return undefined;
+  if (canGiveAway()) return undefined;
   return unless([E.EOPNOTSUPP, E.EPERM], () => {
     setxattrat(rootFd, '', CONTAINERS_OVERRIDE, Buffer.from(''));
     return CONTAINERS_OVERRIDE;
