@@ -137,6 +137,7 @@ function serveData(
     flags: options.flags ?? 0,
     writeback: options.writeback ?? false,
     trace: options.trace ?? false,
+    ownerAttribute: options.ownerAttribute,
     notifications: ring.shared,
   };
 }
