@@ -5,6 +5,7 @@
  * Rule: only the command that is named is loaded, and nothing but a server's start for a mount in the background.
  */
 import type { Command } from 'commander';
+import './machine.js';
 import { startServer } from './background.js';
 import { warn } from './output.js';
 import { overlayRequest } from './overlay.js';

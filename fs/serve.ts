@@ -7,7 +7,7 @@
  */
 import { parentPort } from 'node:worker_threads';
 import { CLONE, PR, SECBIT_NO_SETUID_FIXUP } from './sys/constants.js';
-import { chdir, close, prctl, takeEventfd, unshare } from './sys/syscalls.js';
+import { chdir, close, getpagesize, prctl, takeEventfd, unshare } from './sys/syscalls.js';
 import { attributesNotifier, NotifyQueue, NotifyRing } from './transport/notify.js';
 import { Session } from './transport/session.js';
 import { Changes } from './union/changes.js';
@@ -36,7 +36,7 @@ export interface ServeData {
 /** What the serving thread tells the main thread. */
 export type ServeMessage = 'ready';
 
-/** Largest READ and WRITE: the kernel's limit of 256 pages. */
+/** Largest READ and WRITE: the kernel's limit of 256 pages of 4 KiB. */
 const MAX_WRITE = 1024 * 1024;
 
 function prepareThread(trace: boolean): void {
@@ -92,6 +92,7 @@ function serve(data: ServeData): void {
       writeback: data.writeback,
       invalidation: typeof data.settings.layerChanges === 'number' ? 'by-mtime' : 'explicit',
       maxWrite: MAX_WRITE,
+      pageSize: getpagesize(),
     },
     trace: data.trace,
     onReady: ({ flags }) => {

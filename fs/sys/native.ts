@@ -5,9 +5,10 @@
  * after a failed call, since any other call into Node clobbers it. Buffers are passed as pointers without bounds.
  */
 import koffi from 'koffi';
+import { HERE } from './machine.js';
 
 /** glibc first, then musl (Alpine), by soname. */
-const LIBC_NAMES = ['libc.so.6', `libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`];
+const LIBC_NAMES = ['libc.so.6', HERE.musl];
 
 function loadLibc(): ReturnType<typeof koffi.load> {
   for (const name of LIBC_NAMES) {
@@ -145,6 +146,7 @@ export const native = {
   unshare: bind<(flags: Int) => Int>('int unshare(int flags)'),
   chdir: bind<(path: Pointer) => Int>('int chdir(void *path)'),
   chroot: bind<(path: Pointer) => Int>('int chroot(void *path)'),
+  getpagesize: bind<() => Int>('int getpagesize()'),
   umask: bind<(mask: Int) => Int>('uint umask(uint mask)'),
   setfsuid: bind<(uid: Int) => Int>('int setfsuid(uint uid)'),
   setfsgid: bind<(gid: Int) => Int>('int setfsgid(uint gid)'),

@@ -533,6 +533,9 @@ export function setfsgid(gid: number): boolean {
   return native.setfsgid(gid) >>> 0 === gid >>> 0;
 }
 
+/** Bytes of a page of memory. */
+export const getpagesize = (): number => native.getpagesize();
+
 export const schedYield = (): void => void native.sched_yield();
 
 /** prctl(2); false when the kernel refuses. */

@@ -17,6 +17,7 @@ import { close, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
 import { flatten } from '../../fs/union/flatten.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { viewOf } from '../../fs/union/view.js';
+import { markCopied } from './changes.js';
 import type { ContainerRecord, Driver } from './record.js';
 
 /** What a driver needs to know of a container. */
@@ -87,11 +88,12 @@ function overlayRefused(code: number): string {
 }
 
 /** The copy is the container's own directory: its changes are what differs from the layers. */
-function openCopy({ init, lowers, upper }: RootRequest): RootFilesystem {
+function openCopy({ init, lowers, upper, work }: RootRequest): RootFilesystem {
   const view = viewOf({ lowers: [init, ...lowers] });
   const to = openSync(upper, 'r');
   try {
     flatten(view, to);
+    markCopied(work);
   } finally {
     closeSync(to);
     view.close();

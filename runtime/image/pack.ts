@@ -11,15 +11,17 @@
  *
  * Compare ExportChanges in moby's pkg/archive/changes.go.
  */
+import { posix } from 'node:path';
 import type { Readable } from 'node:stream';
 import { UsageError } from '../../fs/index.js';
 import { AT, O } from '../../fs/sys/constants.js';
-import { isDirectory, type Stat } from '../../fs/sys/stat.js';
+import { isDirectory, type Stat, type Time } from '../../fs/sys/stat.js';
 import { close, fstat, openat, readDirectory, statat } from '../../fs/sys/syscalls.js';
+import { compare } from '../../fs/union/compare.js';
 import type { Layer } from '../../fs/union/layer.js';
 import { find, probe } from '../../fs/union/lookup.js';
 import { DirectoryNode, type Node } from '../../fs/union/node.js';
-import { overrideAt, type Place, recordedForArchive } from '../../fs/union/owners.js';
+import { overrideAt, type Place, recorded, recordedForArchive } from '../../fs/union/owners.js';
 import type { OverrideXattr } from '../../fs/union/ownership.js';
 import { layerOf, locate } from '../../fs/union/place.js';
 import { listingOf } from '../../fs/union/readdir.js';
@@ -92,6 +94,8 @@ const sortedNames = (fd: number): string[] =>
 export interface Changes extends Pick<Stack, 'lowers'> {
   /** Absolute path of the writable layer. */
   readonly upper: string;
+  /** When upper, a plain copy of the lowers, was complete (`compare.ts`). */
+  readonly copied?: Time;
   /** Paths from the root that are left out, such as "/etc/hosts". */
   readonly omit?: readonly string[];
 }
@@ -100,10 +104,44 @@ export interface Changes extends Pick<Stack, 'lowers'> {
  * What upper changes, as the tar stream of an OCI layer. Upper must not change meanwhile.
  * @throws Errno if a layer cannot be opened; later errors end the stream: UsageError for what a layer cannot hold
  */
-export function packChanges({ lowers, upper, omit = [] }: Changes): Readable {
+export function packChanges({ lowers, upper, copied, omit = [] }: Changes): Readable {
+  if (copied !== undefined) return tarStream(copyItems(upper, lowers, copied));
   const union = viewOf({ lowers, upper });
   const omitted = new Set(omit.map((path) => toBytes(path).replace(/^\/+/, '')));
   return tarStream(new ChangePacker(union, omitted).items());
+}
+
+/** What has changed in a plain copy of the lower layers. */
+function* copyItems(copy: string, lowers: readonly string[], copied: Time): Generator<Item> {
+  const view = viewOf({ lowers });
+  const fd = openat(AT.FDCWD, toBytes(copy), O.RDONLY | O.DIRECTORY);
+  try {
+    const override = overrideAt(fd, true);
+    const packer = new Packer(override === undefined ? (attribute) => attribute : unescapeXattr);
+    const root = { dirfd: fd, name: '' };
+    const own = packer.item(root, recorded(override, root, fstat(fd)), '', override);
+    if (own !== undefined) yield own;
+    for (const { kind, path, dirfd, name, stat } of compare(fd, view, copied)) {
+      const inner = path.slice(1);
+      refuseDotName(name, inner);
+      if (kind === 'D') yield whiteout(stat, posix.dirname(path).slice(1), name);
+      const item = kind === 'D' ? undefined : packer.item({ dirfd, name }, stat, inner, override);
+      if (item !== undefined) yield item;
+    }
+  } finally {
+    close(fd);
+    view.close();
+  }
+}
+
+/** The mark that a name is gone; `stat` gives its owner and time. */
+const whiteout = (stat: Stat, directory: string, name: string): Item => ({
+  entry: plain({ ...stat, mode: 0 }, join(directory, DOT_WHITEOUT + name), 'file'),
+});
+
+function refuseDotName(name: string, path: string): void {
+  if (isDotName(name))
+    throw new UsageError(`${quote(path)} cannot be in a layer: its name would be a whiteout`);
 }
 
 /** What a layer records of an entry, given its inode's attributes. */
@@ -153,12 +191,10 @@ class ChangePacker {
       const inner = join(path, name);
       if (this.#omitted.has(inner)) continue;
       const { entry, stat } = probe(this.#union, upper, name, true);
-      if (isDotName(name))
-        throw new UsageError(`${quote(inner)} cannot be in a layer: its name would be a whiteout`);
+      refuseDotName(name, inner);
       if (entry.is === 'whiteout' && stat !== undefined) {
         const place = { dirfd: this.#union.handles.directory(upper), name };
-        const { uid, gid, mtime } = recordedIn(upper.layer, place, stat);
-        yield { entry: plain({ uid, gid, mtime, mode: 0 }, join(path, DOT_WHITEOUT + name), 'file') };
+        yield whiteout(recordedIn(upper.layer, place, stat), path, name);
         continue;
       }
       const isOpaque = entry.is === 'directory' && entry.opaque !== undefined;

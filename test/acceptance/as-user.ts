@@ -69,7 +69,7 @@ export function asUser(
 ): string {
   const programs = `
     set -euo pipefail
-    export HOME=${cwd} UNIONFS='node /mnt/project/dist/cli/unionfs.js' TSCR='node /mnt/project/dist/cli/tscr.js'
+    export HOME=${cwd} UNIONFS='node /mnt/project/dist/bin/unionfs.js' TSCR='node /mnt/project/dist/bin/tscr.js'
     cd ${cwd}
   `;
   return run('python3', [

@@ -1,0 +1,108 @@
+/**
+ * Which way each command goes on an examined host. Pure: the rungs are those of `runtime/ladder.ts`.
+ *
+ * Rule: a command that is refused names the findings that refuse it, whose fixes mend it.
+ */
+import { type Abilities, chooseWay } from '../ladder.js';
+import type { Facts } from './examine.js';
+import { deviceWorks, fuseMounts } from './fuse.js';
+import { fusermountWorks } from './fusermount.js';
+import { kernelSuffices } from './kernel.js';
+
+export interface Mode {
+  /** What the user types, e.g. "tscr run". */
+  readonly command: string;
+  /** A stable word: "root", "ranges", "one-id", "mount", "fusermount3", "exec-only", "user-namespace", "refused" ... */
+  readonly mode: string;
+  /** For commands that make a container's root. */
+  readonly storage?: string;
+  /** For the reader. */
+  readonly detail: string;
+  /** Ids of the findings that refuse it. */
+  readonly because: readonly string[];
+}
+
+export const REFUSED = 'refused';
+
+export function abilitiesOf({ identity, userNamespaces, idRanges, fuse }: Facts): Abilities {
+  const { newuidmap, newgidmap, uids, gids } = idRanges;
+  return {
+    admin: identity.admin,
+    userNamespace: userNamespaces.works,
+    ranges: uids > 0 && gids > 0 && newuidmap.privileged && newgidmap.privileged && !identity.noNewPrivileges,
+    fuse: fuseMounts(fuse),
+  };
+}
+
+export function modesOf(facts: Facts): Mode[] {
+  return [modeOfRun(facts), modeOfImages(facts), modeOfMount(facts), modeOfExec(facts)];
+}
+
+const refused = (command: string, because: readonly string[]): Mode => ({
+  command,
+  mode: REFUSED,
+  detail: 'will be refused',
+  because,
+});
+
+const RUNGS = {
+  root: 'as root',
+  ranges: 'in a user namespace with ranges of ids',
+  'one-id': 'in a user namespace with one id, other owners are virtual',
+} as const;
+const STORAGE = { unionfs: 'the union', copy: 'a copy of the layers (no FUSE)' } as const;
+
+function modeOfRun(facts: Facts): Mode {
+  const command = 'tscr run';
+  const { kernel, seccomp, store, identity } = facts;
+  const way = chooseWay(abilitiesOf(facts));
+  const because = [
+    ...(kernelSuffices(kernel) ? [] : ['kernel.release']),
+    ...(seccomp.inKernel ? [] : ['seccomp.kernel']),
+    ...(seccomp.library ? [] : ['seccomp.library']),
+    ...storeRefuses(store.trial),
+    ...(way !== undefined ? [] : identity.uid === 0 ? ['identity.admin'] : ['userns.create']),
+  ];
+  if (way === undefined || because.length > 0) return refused(command, because);
+  const { rung, storage } = way;
+  return { command, mode: rung, storage, detail: `${RUNGS[rung]}, on ${STORAGE[storage]}`, because };
+}
+
+function storeRefuses(trial: Facts['store']['trial']): string[] {
+  if (trial === undefined) return ['store.writable'];
+  return trial.symlinks ? [] : ['store.symlinks'];
+}
+
+function modeOfImages({ store, identity }: Facts): Mode {
+  const command = 'tscr load, save, images, history ...';
+  const because = storeRefuses(store.trial);
+  if (because.length > 0) return refused(command, because);
+  const owners = identity.uid === 0 ? 'owners as in the image' : 'no privilege needed';
+  return { command, mode: 'direct', detail: owners, because };
+}
+
+function modeOfMount(facts: Facts): Mode {
+  const command = 'unionfs mount';
+  const { identity, fuse, fusermount } = facts;
+  if (!deviceWorks(fuse)) return refused(command, ['fuse.device']);
+  if (identity.admin) {
+    if (fuseMounts(fuse)) return { command, mode: 'mount', detail: 'by mount(2)', because: [] };
+    return refused(command, ['fuse.features']);
+  }
+  if (fusermountWorks(fusermount, identity)) {
+    return { command, mode: 'fusermount3', detail: 'by fusermount3', because: [] };
+  }
+  const because = fusermount.program.privileged ? ['identity.privileges'] : ['fusermount.program'];
+  if (!fuseMounts(fuse)) return refused(command, because);
+  return { command, mode: 'exec-only', detail: 'use "unionfs exec": no visible mounts', because };
+}
+
+function modeOfExec({ identity, fuse, userNamespaces }: Facts): Mode {
+  const command = 'unionfs exec';
+  if (!deviceWorks(fuse)) return refused(command, ['fuse.device']);
+  if (fuseMounts(fuse)) {
+    const where = identity.admin ? 'in a mount namespace' : 'in a user namespace';
+    return { command, mode: identity.admin ? 'mount' : 'user-namespace', detail: where, because: [] };
+  }
+  return refused(command, [userNamespaces.works ? 'fuse.features' : 'userns.create']);
+}
