@@ -3,6 +3,7 @@
  *
  * Rule: a refusal is one line that says what to do about it.
  */
+import { accessSync, constants } from 'node:fs';
 import type { MountOptions } from './index.js';
 import { MS } from './sys/constants.js';
 import { E, Errno } from './sys/errno.js';
@@ -11,8 +12,16 @@ import { attach, attachByHelper, openDevice, type Place } from './transport/devi
 import type { Refusal } from './transport/fusermount.js';
 import { joinLayers, type Stack, toBytes, UsageError } from './union/stack.js';
 
-/** Opens the device, or says what to do; undefined where only fusermount3 may open it. */
-export function openFuse(): number | undefined {
+const ROOT = 0;
+
+/** Opens the device for a mount on `mountpoint`, or says what to do. */
+export function openFuse(mountpoint: string): number {
+  const user = process.geteuid?.();
+  try {
+    if (user !== ROOT) accessSync(mountpoint, constants.W_OK);
+  } catch {
+    throw new UsageError(`"${mountpoint}" is not writable by uid ${user}; mount on a directory that is`);
+  }
   try {
     return openDevice();
   } catch (error) {
@@ -20,25 +29,22 @@ export function openFuse(): number | undefined {
     if ([E.ENOENT, E.ENODEV, E.ENXIO].includes(error.code)) {
       throw new UsageError('/dev/fuse is missing; load its module with "modprobe fuse"');
     }
-    if ([E.EACCES, E.EPERM].includes(error.code)) return undefined;
+    if ([E.EACCES, E.EPERM].includes(error.code)) {
+      throw new UsageError(`/dev/fuse is closed to uid ${user}; open it with "chmod 666 /dev/fuse"`);
+    }
     throw error;
   }
 }
 
 /** Mounts the device of `openFuse`, which is not the caller's any more; the descriptor to serve. */
-export function attachFuse(
-  device: number | undefined,
-  options: MountOptions,
-  stack: Stack,
-  mountpoint: string,
-): number {
+export function attachFuse(device: number, options: MountOptions, stack: Stack, mountpoint: string): number {
   const flags = (options.flags ?? 0) | (stack.upper === undefined ? MS.RDONLY : 0);
   const place = {
     mountpoint: toBytes(mountpoint),
     source: toBytes(options.source ?? describe(stack)),
     flags,
   };
-  if (device !== undefined && attachOrClose(device, place)) return device;
+  if (attachOrClose(device, place)) return device;
   const attached = attachByHelper(place, options.allowOther ?? false);
   if (typeof attached === 'number') return attached;
   throw new UsageError(explain(attached, mountpoint));
@@ -63,8 +69,8 @@ function explain(refusal: Refusal, mountpoint: string): string {
   if (said.includes('user_allow_other')) {
     return 'fusermount3 refuses "-o allow_other"; add the line "user_allow_other" to /etc/fuse.conf';
   }
-  if (/open \/dev\/fuse: (Permission denied|Operation not permitted)/.test(said)) {
-    return `/dev/fuse is closed to ${user}; open it with "chmod 666 /dev/fuse"`;
+  if (said === 'could not determine username') {
+    return `fusermount3 serves named users only; add ${user} to /etc/passwd, or mount in a user namespace`;
   }
   return `fusermount3 refuses ${user} the mount on "${mountpoint}": ${said}`;
 }

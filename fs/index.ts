@@ -75,8 +75,8 @@ export interface Mount {
  */
 export async function mount(options: MountOptions): Promise<Mount> {
   const { stack, mountpoint } = prepare(options);
-  const device = openFuse();
-  const undo: (() => void)[] = [() => device !== undefined && close(device)];
+  const device = openFuse(mountpoint);
+  const undo: (() => void)[] = [() => close(device)];
   try {
     const locks: number[] = [];
     undo.push(() => locks.forEach(close));

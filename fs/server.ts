@@ -44,7 +44,7 @@ export class Server {
 
   /** Mounts the device, which is the server's from here on (see `attachFuse`), and waits until the mount is usable. */
   static async start(
-    device: number | undefined,
+    device: number,
     options: MountOptions,
     stack: Stack,
     mountpoint: string,
