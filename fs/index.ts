@@ -26,6 +26,9 @@ import { recordStack, type Stack } from './union/stack.js';
 export { startServingThread } from './server.js';
 export { type Stack, UsageError } from './union/stack.js';
 
+export const TRANSPORTS = ['kernel', 'fuse-native'] as const;
+export type Transport = (typeof TRANSPORTS)[number];
+
 export interface MountOptions {
   /** Lower layers, the top one first; at least one. */
   readonly lowers: readonly string[];
@@ -44,6 +47,8 @@ export interface MountOptions {
   readonly writeback?: boolean;
   /** How changes to layers behind the mount's back are noticed: inotify, a time-out in seconds, or not at all. */
   readonly layerChanges?: 'watch' | 'never' | number;
+  /** How requests arrive: the kernel's own protocol, or libfuse by way of the optional package fuse-native. */
+  readonly transport?: Transport;
   /** A line per request on standard error. */
   readonly trace?: boolean;
   /** What `startServingThread` gave, for this mount alone; a new one by default. */
@@ -65,8 +70,8 @@ export interface Mount {
  */
 export async function mount(options: MountOptions): Promise<Mount> {
   const { stack, mountpoint } = prepare(options);
-  const fd = openFuse();
-  const undo: (() => void)[] = [() => close(fd)];
+  const start = options.transport === 'fuse-native' ? await portable(options) : kernel();
+  const undo: (() => void)[] = [start.cancel];
   try {
     const locks: number[] = [];
     undo.push(() => locks.forEach(close));
@@ -77,7 +82,7 @@ export async function mount(options: MountOptions): Promise<Mount> {
     if (work !== undefined) locks.push(await lockDirectory(work));
     checkIndex(stack);
     undo.shift(); // from here on the server closes the device
-    const server = await Server.start(fd, options, stack, mountpoint);
+    const server = await start.serve(options, stack, mountpoint);
     if (work !== undefined) recordStack({ ...stack, work });
     const ended = server.ended.finally(() => locks.forEach(close));
     ended.catch(() => {}); // the caller's to handle; never an unhandled rejection
@@ -86,4 +91,30 @@ export async function mount(options: MountOptions): Promise<Mount> {
     for (const step of undo.reverse()) step();
     throw error;
   }
+}
+
+interface Serving {
+  readonly ended: Promise<void>;
+  end(): Promise<void>;
+}
+
+/** A transport that is ready to serve; `cancel` lets go of it before that. */
+interface Start {
+  serve(options: MountOptions, stack: Stack, mountpoint: string): Promise<Serving>;
+  cancel(): void;
+}
+
+function kernel(): Start {
+  const fd = openFuse();
+  return {
+    serve: (options, stack, mountpoint) => Server.start(fd, options, stack, mountpoint),
+    cancel: () => close(fd),
+  };
+}
+
+/** Loaded when it is asked for. Throws `UsageError` for what it cannot do. */
+async function portable(options: MountOptions): Promise<Start> {
+  const { checkPortable, startPortable } = await import('./portable.js');
+  checkPortable(options);
+  return { serve: startPortable, cancel: () => {} };
 }

@@ -47,7 +47,11 @@ function prepareThread(trace: boolean): void {
   prctl(PR.SET_IO_FLUSHER, 1); // needs CAP_SYS_RESOURCE; best effort
 }
 
-function buildUnion({ stack: { upper, lowers, work }, settings, flags }: ServeData): Union {
+export function buildUnion({
+  stack: { upper, lowers, work },
+  settings,
+  flags,
+}: Pick<ServeData, 'stack' | 'settings' | 'flags'>): Union {
   if (upper === undefined || work === undefined) {
     return new Union(openLowers(lowers, 0), undefined, settings);
   }
@@ -61,24 +65,31 @@ function buildUnion({ stack: { upper, lowers, work }, settings, flags }: ServeDa
   return union;
 }
 
+/** What a mount tells about itself. @param requests how often each operation was asked for */
+export const describeUnion = (
+  { stack, settings }: Pick<ServeData, 'stack' | 'settings'>,
+  union: Union,
+  requests: Readonly<Record<string, number>>,
+): unknown => ({
+  pid: process.pid,
+  ...stack,
+  settings,
+  whiteoutXattrs: union.work?.xattrPrefix,
+  counters: {
+    ...union.counters,
+    nodes: union.nodeCount,
+    watches: union.changes?.watchCount ?? 0,
+    requests,
+  },
+});
+
 function serve(data: ServeData): void {
   prepareThread(data.trace);
   const union = buildUnion(data);
   union.modeChanged = attributesNotifier(data.fd);
   const queue = new NotifyQueue(new NotifyRing(data.notifications));
   if (data.settings.layerChanges === 'watch') union.changes = new Changes(union, queue);
-  const describe = () => ({
-    pid: process.pid,
-    ...data.stack,
-    settings: data.settings,
-    whiteoutXattrs: union.work?.xattrPrefix,
-    counters: {
-      ...union.counters,
-      nodes: union.nodeCount,
-      watches: union.changes?.watchCount ?? 0,
-      requests: session.counts,
-    },
-  });
+  const describe = (): unknown => describeUnion(data, union, session.counts);
   const session: Session = new Session(data.fd, new UnionFilesystem(union, describe), {
     wishes: {
       writeback: data.writeback,

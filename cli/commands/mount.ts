@@ -10,14 +10,23 @@ import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { Command, Option } from 'commander';
-import { type Mount, type MountOptions, mount, UsageError } from '../../fs/index.js';
+import {
+  type Mount,
+  type MountOptions,
+  mount,
+  TRANSPORTS,
+  type Transport,
+  UsageError,
+} from '../../fs/index.js';
 import { O } from '../../fs/sys/constants.js';
 import { Errno } from '../../fs/sys/errno.js';
 import { close, closeOnExec, dup2, openat } from '../../fs/sys/syscalls.js';
 import { MOUNT_FLAGS } from '../../fs/transport/device.js';
+import { FUSE_NATIVE_LIMITS } from '../../fs/transport/fuse-native.js';
 import { openApart } from '../../fs/union/layer.js';
 import { LOG, splitLayers, toBytes } from '../../fs/union/stack.js';
 import { suggestion } from '../../runtime/nearest.js';
+import { warn } from '../output.js';
 
 interface Options {
   readonly lower?: string;
@@ -26,6 +35,7 @@ interface Options {
   readonly work?: string;
   readonly option: readonly string[];
   readonly layerChanges?: string;
+  readonly transport: Transport;
   readonly foreground?: true;
   readonly trace?: true;
   readonly readyFd?: string;
@@ -42,6 +52,11 @@ export function mountCommand(): Command {
     .addOption(new Option('--work <dir>').hideHelp())
     .option('-o, --option <list>', `mount options: ${knownOptions().join(', ')}`, collect, [])
     .option('--layer-changes <how>', 'notice changes to lower layers: watch, ttl=SECONDS or never')
+    .addOption(
+      new Option('--transport <how>', 'speak to the kernel directly, or through the package fuse-native')
+        .choices(TRANSPORTS)
+        .default('kernel'),
+    )
     .option('-f, --foreground', 'serve in this process until unmounted')
     .option('--trace', 'write every request to standard error; implies --foreground')
     .addOption(new Option('--ready-fd <fd>').hideHelp())
@@ -50,9 +65,14 @@ export function mountCommand(): Command {
 
 async function run(mountpoint: string, options: Options): Promise<void> {
   const settings = mountOptions(mountpoint, options);
+  if (options.transport === 'fuse-native' && options.readyFd === undefined) warnOfLimits();
   if (options.readyFd !== undefined) await serve(settings, Number(options.readyFd));
   else if (options.foreground === true || options.trace === true) await serve(settings);
   else await background();
+}
+
+function warnOfLimits(): void {
+  for (const limit of FUSE_NATIVE_LIMITS) warn(`mount: fuse-native: ${limit}`);
 }
 
 // --- options
@@ -103,6 +123,7 @@ function mountOptions(mountpoint: string, options: Options): MountOptions {
     flags,
     volatile: given.has('volatile'),
     writeback: given.has('writeback'),
+    transport: options.transport,
     trace: options.trace === true,
   };
 }
