@@ -18,12 +18,15 @@
  */
 import { rmSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
+import { openFuse } from './attach.js';
 import { checkIndex, lockDirectory, makeWork, prepare } from './prepare.js';
-import { openFuse, Server } from './server.js';
+import { Server } from './server.js';
 import { close } from './sys/syscalls.js';
+import type { Ownership } from './union/ownership.js';
 import { recordStack, type Stack } from './union/stack.js';
 
 export { startServingThread } from './server.js';
+export type { IdRange, Ownership } from './union/ownership.js';
 export { type Stack, UsageError } from './union/stack.js';
 
 export const TRANSPORTS = ['kernel', 'fuse-native'] as const;
@@ -41,6 +44,8 @@ export interface MountOptions {
   readonly source?: string;
   /** Flags of mount(2) beside the read-only one, which a missing upper implies. */
   readonly flags?: number;
+  /** Others than the user may use the mount. Always so for who may call mount(2); fusermount3 has to allow it. */
+  readonly allowOther?: boolean;
   /** No fsync anywhere: fast, and lost after a power cut. */
   readonly volatile?: boolean;
   /** Keep written data in the kernel's cache: faster small writes, more attribute requests. */
@@ -49,6 +54,8 @@ export interface MountOptions {
   readonly layerChanges?: 'watch' | 'never' | number;
   /** How requests arrive: the kernel's own protocol, or libfuse by way of the optional package fuse-native. */
   readonly transport?: Transport;
+  /** Whose files are shown as whose, and where owners are kept; by default inodes have them. */
+  readonly ownership?: Ownership;
   /** A line per request on standard error. */
   readonly trace?: boolean;
   /** What `startServingThread` gave, for this mount alone; a new one by default. */
@@ -105,10 +112,10 @@ interface Start {
 }
 
 function kernel(): Start {
-  const fd = openFuse();
+  const device = openFuse();
   return {
-    serve: (options, stack, mountpoint) => Server.start(fd, options, stack, mountpoint),
-    cancel: () => close(fd),
+    serve: (options, stack, mountpoint) => Server.start(device, options, stack, mountpoint),
+    cancel: () => device !== undefined && close(device),
   };
 }
 

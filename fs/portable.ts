@@ -9,13 +9,14 @@ import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
 import { buildUnion, describeUnion } from './serve.js';
 import { unionSettings } from './server.js';
-import { detach, FUSE_TYPE, MOUNT_FLAGS } from './transport/device.js';
+import { detach, FUSE_TYPE } from './transport/device.js';
 import {
   FUSE_NATIVE_OPTIONS,
   loadFuseNative,
   PortableMount,
   type PortableOptions,
 } from './transport/fuse-native.js';
+import { MOUNT_FLAGS } from './transport/mount-flags.js';
 import { PathOperations } from './transport/path-operations.js';
 import { UnionFilesystem } from './union/filesystem.js';
 import { type Stack, toBytes, UsageError } from './union/stack.js';

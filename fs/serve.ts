@@ -2,7 +2,7 @@
  * The serving thread: builds the union and answers requests until the mount ends.
  *
  * Rules: it owns everything of the mount and never returns to its event loop. Its filesystem ids and umask are its
- * own, so that it creates files as the caller; its capabilities stay. It must not wait for memory that only its own
+ * own, so that it creates files as the caller; its capabilities stay. Who has none serves himself only. It must not wait for memory that only its own
  * answers can free (PR_SET_IO_FLUSHER).
  */
 import { parentPort } from 'node:worker_threads';
@@ -14,6 +14,7 @@ import { Changes } from './union/changes.js';
 import { UnionFilesystem } from './union/filesystem.js';
 import { openLowers, openUpper } from './union/layer.js';
 import { LinkIndex } from './union/link-index.js';
+import { findOverrides, isTrulyRoot, keepOverrides } from './union/owners.js';
 import type { Stack } from './union/stack.js';
 import { Union, type UnionSettings } from './union/state.js';
 import { Work } from './union/work.js';
@@ -41,11 +42,14 @@ const MAX_WRITE = 1024 * 1024;
 function prepareThread(trace: boolean): void {
   if (!trace) Error.stackTraceLimit = 0; // an errno is thrown for every expected failure
   unshare(CLONE.FS);
-  if (!prctl(PR.SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)) {
+  if (!prctl(PR.SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) && process.geteuid?.() === 0) {
     throw new Error('the capability CAP_SETPCAP is missing; files could not be created as their owners');
   }
   prctl(PR.SET_IO_FLUSHER, 1); // needs CAP_SYS_RESOURCE; best effort
 }
+
+/** Whether layers may say who owns a file by an attribute that any writer of the file can set. */
+const trustsUsers = ({ ownership }: UnionSettings): boolean => ownership?.keep === 'user' || !isTrulyRoot();
 
 export function buildUnion({
   stack: { upper, lowers, work },
@@ -53,10 +57,14 @@ export function buildUnion({
   flags,
 }: Pick<ServeData, 'stack' | 'settings' | 'flags'>): Union {
   if (upper === undefined || work === undefined) {
-    return new Union(openLowers(lowers, 0), undefined, settings);
+    const layers = openLowers(lowers, 0);
+    findOverrides(layers, trustsUsers(settings));
+    return new Union(layers, undefined, settings);
   }
   const { layer, workFd } = openUpper(upper, work, flags);
   const layers = [layer, ...openLowers(lowers, 1)];
+  findOverrides(layers, trustsUsers(settings));
+  keepOverrides(layer, layers.slice(1), settings.ownership?.keep);
   const staging = new Work(workFd);
   const union = new Union(layers, staging, settings);
   union.index = LinkIndex.open(workFd, layers, staging);

@@ -24,6 +24,7 @@ need python3 python3
 need sqlite3 sqlite3
 need tar tar
 need zstd zstd
+need fuse-overlayfs fuse-overlayfs
 need skopeo skopeo
 need umoci umoci
 need podman podman

@@ -172,7 +172,7 @@ export const native = {
 } as const;
 
 /**
- * What only the start of a container needs: bound at the first call, so that other programs do not pay for it.
+ * What only the start of a container or a mount needs: bound at the first call, so that other programs do not pay for it.
  */
 export const processNative = once(() => ({
   setns: bind<(fd: Int, type: Int) => Int>('int setns(int fd, int type)'),
@@ -194,6 +194,12 @@ export const processNative = once(() => ({
   ),
   socket: bind<(domain: Int, type: Int, protocol: Int) => Int>(
     'int socket(int domain, int type, int protocol)',
+  ),
+  socketpair: bind<(domain: Int, type: Int, protocol: Int, pair: Pointer) => Int>(
+    'int socketpair(int domain, int type, int protocol, void *pair)',
+  ),
+  recvmsg: bind<(socket: Int, message: Pointer, flags: Int) => Int64>(
+    'int64_t recvmsg(int socket, void *message, int flags)',
   ),
   memfd_create: bind<(name: Pointer, flags: Int) => Int>('int memfd_create(void *name, uint flags)'),
   execve: bind<(path: Pointer, argv: Pointer, envp: Pointer) => Int>(

@@ -94,6 +94,14 @@ export function isWritable(fd: number): boolean {
   return (check('fcntl', native.fcntl(fd, F_GETFL, 0)) & O_ACCMODE) === O.RDWR;
 }
 
+const F_SETFL = 4;
+
+/** fcntl(2): reads of the open file do not wait, for all who share it. */
+export function setNonBlocking(fd: number): void {
+  const flags = check('fcntl', native.fcntl(fd, F_GETFL, 0));
+  check('fcntl', native.fcntl(fd, F_SETFL, flags | O.NONBLOCK));
+}
+
 const STATX_MNT_ID = 0x1000;
 const MNT_ID_WORD = 36;
 
