@@ -12,13 +12,13 @@ export interface HelperProgram {
   readonly privileged: boolean;
 }
 
-/** Where Debian keeps programs, for a PATH without them. */
-const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
+/** Beside those of the session, distributions keep such programs here. */
+const SYSTEM_PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin';
 const SET_USER_ID = 0o4000;
 const ANY_EXECUTE = 0o111;
 
 export function probeHelper(host: Host, name: string): HelperProgram {
-  for (const directory of (host.environment['PATH'] ?? DEFAULT_PATH).split(':')) {
+  for (const directory of `${host.environment['PATH'] ?? ''}:${SYSTEM_PATH}`.split(':')) {
     const path = `${directory}/${name}`;
     const file = directory === '' ? undefined : host.stat(path);
     if (file?.kind !== 'file' || (file.mode & ANY_EXECUTE) === 0) continue;
