@@ -33,13 +33,14 @@ const MOUNTPOINT_FIELD = 4;
 const SUBTYPE = FUSE_TYPE.replace(/^fuse\./, '');
 
 /** Refuses what this transport cannot do, and a package that cannot be loaded. Throws `UsageError`. */
-export function checkPortable({ flags = 0, writeback, layerChanges }: MountOptions): void {
+export function checkPortable({ flags = 0, allowOther, writeback, layerChanges }: MountOptions): void {
   const refuse = (what: string): never => {
     throw new UsageError(`${what} is not possible with --transport fuse-native`);
   };
   for (const [name, flag] of Object.entries(MOUNT_FLAGS)) {
     if ((flags & flag) !== 0 && !FUSE_NATIVE_OPTIONS.includes(name)) refuse(`"-o ${name}"`);
   }
+  if (allowOther === true) refuse('"-o allow_other"');
   if (writeback === true) refuse('"-o writeback"');
   if (layerChanges === 'watch') refuse('"--layer-changes watch"');
   try {
@@ -104,7 +105,6 @@ function portableOptions({ flags = 0, trace = false }: MountOptions, { upper }: 
     source: 'unionfs',
     subtype: SUBTYPE,
     words: [...new Set([...words, ...(upper === undefined ? ['ro'] : []), ...(isRoot ? allowed : [])])],
-    allowOther: isRoot,
     trace,
   };
 }

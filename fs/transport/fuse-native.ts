@@ -2,7 +2,8 @@
  * The portable transport: libfuse 2.9 by way of the npm package fuse-native, for hosts where the kernel's own protocol
  * cannot be spoken. Its callbacks arrive on the main thread.
  *
- * Rules: the package is loaded when it is first asked for, and may be absent. What it does wrong is repaired here and
+ * Rules: others than the user who mounts are kept out, since what they make would be his, set-user-id files too. The
+ * package is loaded when it is first asked for, and may be absent. What it does wrong is repaired here and
  * nowhere else: it loses the second time of utimens, answers getxattr with more than there is room for, and hands over
  * empty values without memory. What it cannot do is listed in `FUSE_NATIVE_LIMITS`. Compare its index.js and fuse-native.c, version 2.2.6.
  */
@@ -14,9 +15,9 @@ import type { PathOperations } from './path-operations.js';
 
 /** What users of this transport have to do without. */
 export const FUSE_NATIVE_LIMITS: readonly string[] = [
-  'new files belong to the user who mounts, whoever makes them',
+  'only the user who mounts can use the mount, since it is not told who asks',
   'names that are not UTF-8 cannot be seen or made',
-  'times are whole milliseconds since 1970; one changed without the other stays as it was',
+  'times are whole milliseconds since 1970; one set without the other, as tar does, stays as it was',
   'inode numbers do not last, and hard links do not share one',
   'no renameat2 flags, fallocate, SEEK_HOLE, O_TMPFILE, ACLs or inode flags',
   'a file removed while open stays as ".fuse_hidden..." until it is closed',
@@ -129,8 +130,6 @@ export interface PortableOptions {
   readonly subtype: string;
   /** Of `FUSE_NATIVE_OPTIONS`. */
   readonly words: readonly string[];
-  /** Others than the user may use the mount. */
-  readonly allowOther: boolean;
   /** A line per operation on standard error. */
   readonly trace: boolean;
 }
@@ -240,7 +239,7 @@ function mendUtimens(handlers: Handler[]): void {
   };
 }
 
-function optionsOf({ source, subtype, words, allowOther }: PortableOptions): string {
+function optionsOf({ source, subtype, words }: PortableOptions): string {
   const own = ['default_permissions', 'big_writes', `fsname=${source}`, `subtype=${subtype}`];
-  return `-o${[...own, ...(allowOther ? ['allow_other'] : []), ...words].join(',')}`;
+  return `-o${[...own, ...words].join(',')}`;
 }

@@ -199,6 +199,11 @@ describe(SUITE, () => {
     rmSync(name);
   });
 
+  it('keeps out everybody else: what they made would be the mounting user’s, set-user-id files too', () => {
+    const user = ['--reuid=65534', '--regid=65534', '--clear-groups', 'ls', union.mountpoint];
+    assert.match(place.outcome('setpriv', user).stderr, /Permission denied/);
+  });
+
   it('tells the space of the upper filesystem', () => {
     const [ours, upper] = [statfsSync(union.mountpoint), statfsSync(union.upper)];
     assert.equal(ours.blocks * ours.bsize, upper.blocks * upper.bsize);
@@ -246,6 +251,7 @@ describe(SUITE, () => {
   });
 
   const REFUSED: readonly [args: readonly string[], says: string][] = [
+    [['-o', 'allow_other'], '"-o allow_other" is not possible with --transport fuse-native'],
     [['-o', 'writeback'], '"-o writeback" is not possible with --transport fuse-native'],
     [['-o', 'nodiratime'], '"-o nodiratime" is not possible with --transport fuse-native'],
     [['--layer-changes', 'watch'], '"--layer-changes watch" is not possible with --transport fuse-native'],
