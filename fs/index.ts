@@ -26,6 +26,7 @@ import type { Ownership } from './union/ownership.js';
 import { recordStack, type Stack } from './union/stack.js';
 
 export { startServingThread } from './server.js';
+export { newOwnerAttribute } from './union/owner-attribute.js';
 export type { IdRange, Ownership } from './union/ownership.js';
 export { type Stack, UsageError } from './union/stack.js';
 
@@ -56,6 +57,8 @@ export interface MountOptions {
   readonly transport?: Transport;
   /** Whose files are shown as whose, and where owners are kept; by default inodes have them. */
   readonly ownership?: Ownership;
+  /** An attribute by which owners are recorded that the kernel refuses (`newOwnerAttribute`); a secret. */
+  readonly ownerAttribute?: string;
   /** A line per request on standard error. */
   readonly trace?: boolean;
   /** What `startServingThread` gave, for this mount alone; a new one by default. */

@@ -30,6 +30,8 @@ export interface ServeData {
   readonly flags: number;
   readonly writeback: boolean;
   readonly trace: boolean;
+  /** See `Union.ownerAttribute`. */
+  readonly ownerAttribute: string | undefined;
   readonly notifications: SharedArrayBuffer;
 }
 
@@ -95,6 +97,7 @@ function serve(data: ServeData): void {
   prepareThread(data.trace);
   const union = buildUnion(data);
   union.modeChanged = attributesNotifier(data.fd);
+  union.ownerAttribute = data.ownerAttribute;
   const queue = new NotifyQueue(new NotifyRing(data.notifications));
   if (data.settings.layerChanges === 'watch') union.changes = new Changes(union, queue);
   const describe = (): unknown => describeUnion(data, union, session.counts);

@@ -133,6 +133,7 @@ function serveData(
     flags: options.flags ?? 0,
     writeback: options.writeback ?? false,
     trace: options.trace ?? false,
+    ownerAttribute: options.ownerAttribute,
     notifications: ring.shared,
   };
 }

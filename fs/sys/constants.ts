@@ -48,6 +48,7 @@ export const AT = {
 export const RENAME = { NOREPLACE: 1, EXCHANGE: 2, WHITEOUT: 4 } as const;
 export const SEEK = { SET: 0, CUR: 1, END: 2, DATA: 3, HOLE: 4 } as const;
 export const POLLIN = 1;
+export const POLLHUP = 0x10;
 
 /** mount(2) and umount2(2). */
 export const MS = {

@@ -49,6 +49,8 @@ export class Union {
   readonly originsAreUnique: boolean;
   /** Some layer keeps types, too, in an attribute. */
   readonly keepsTypes: boolean;
+  /** The attribute by which owners are given past the kernel, if there is such a way; a secret. */
+  ownerAttribute: string | undefined;
   /** Reports changes of lower directories; undefined unless `layerChanges` is "watch". */
   changes: Changes | undefined;
   /** Tells the kernel, before the reply, that the mode of the request's node has changed as a side effect. */

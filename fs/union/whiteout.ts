@@ -23,7 +23,8 @@ import type { Kind, LayerEntry, OpaqueForm } from './rules.js';
 export const DOT_WHITEOUT = '.wh.';
 export const DOT_OPAQUE = '.wh..wh..opq';
 
-const OVERLAY_PREFIXES = ['trusted.overlay.', 'user.overlay.'] as const;
+/** With privilege, and without. */
+export const OVERLAY_PREFIXES = ['trusted.overlay.', 'user.overlay.'] as const;
 export type OverlayPrefix = (typeof OVERLAY_PREFIXES)[number];
 const OPAQUE_XATTRS = [...OVERLAY_PREFIXES.map((prefix) => `${prefix}opaque`), 'user.fuseoverlayfs.opaque'];
 const WHITEOUT_XATTRS = OVERLAY_PREFIXES.map((prefix) => `${prefix}whiteout`);

@@ -18,6 +18,7 @@ import { UsageError } from '../../fs/index.js';
 import { directoryAt } from '../../fs/union/stack.js';
 import type { ExecutionConfig, StoredImage } from '../image/oci.js';
 import type { Store } from '../image/store.js';
+import { enterForContainers, type UserNamespace } from '../user/ladder.js';
 import { type InitProcess, runBundle, startInit } from './bundle.js';
 import { commandOf } from './command.js';
 import { containerSpec, type ProcessRequest } from './container-spec.js';
@@ -28,8 +29,10 @@ import { makeInitLayer, makeOwnFiles } from './init-layer.js';
 import { enterMountNamespace } from './namespaces.js';
 import { thisNode } from './node.js';
 import type { ContainerRecord, Driver } from './record.js';
-import { type OpenRoot, startDriver } from './root-filesystem.js';
+import { chooseDriver, type OpenRoot, startDriver } from './root-filesystem.js';
+import { defaultUser, forOwnNamespace, mappedUser } from './rootless-spec.js';
 import { readUserFiles, resolveUser } from './users.js';
+import { virtualOwners } from './virtual-owners.js';
 import { type Mount, type MountRequest, mountsOf } from './volumes.js';
 
 /** What the user asked for; undefined where the image decides. */
@@ -48,7 +51,9 @@ export interface RunOptions extends MountRequest {
   readonly autoRemove: boolean;
   readonly interactive: boolean;
   readonly noPivot: boolean;
-  readonly driver: Driver;
+  /** What makes the root; chosen by what this machine has if it is left out. */
+  readonly driver?: Driver;
+  readonly userns: UserNamespace;
   /** Told what is done differently from what was asked, and why a command could not be executed. */
   readonly onWarning: (message: string) => void;
 }
@@ -63,19 +68,20 @@ const RUNTIME_ERROR = 125;
  * Throws `UsageError` for what the user can mend; the container is gone then, or has ended with 125.
  */
 export async function runImage(store: Store, reference: string, options: RunOptions): Promise<number> {
-  requireRoot();
+  enterForContainers(options.userns);
   const mounts = mountsOf(options);
+  const driver = chooseDriver(options.driver, options.onWarning);
   clearLeftovers(store.root);
   enterMountNamespace('slave');
   const id = randomBytes(ID_BYTES).toString('hex');
   const hold = Hold.take(store.root, id);
   if (hold === undefined) throw new Error('a fresh id is taken');
-  const openRoot = startDriver(options.driver); // its thread and the init stage load meanwhile
+  const openRoot = startDriver(driver); // its thread and the init stage load meanwhile
   const init = startInit(stdinOf(options));
   try {
     const { image, record } = await store.hold(() => {
       const found = store.find(reference);
-      const made = recordOf(store, found, reference, id, options);
+      const made = recordOf(store, found, reference, id, { ...options, driver });
       createContainer(store.root, made);
       return { image: found, record: made };
     });
@@ -94,18 +100,12 @@ export async function runImage(store: Store, reference: string, options: RunOpti
 
 const stdinOf = ({ interactive }: RunOptions) => (interactive ? 'inherit' : 'ignore');
 
-/** Namespaces and mounts of containers need it; without root they come later. */
-function requireRoot(): void {
-  const uid = process.geteuid?.() ?? 0;
-  if (uid !== 0) throw new UsageError(`uid ${uid} may not run containers yet; run as root`);
-}
-
 function recordOf(
   store: Store,
   image: StoredImage,
   reference: string,
   id: string,
-  options: RunOptions,
+  options: RunOptions & { readonly driver: Driver },
 ): ContainerRecord {
   const at = (name: string): string => join(directoryOf(store.root, id), name);
   return {
@@ -150,18 +150,21 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
   makeInitLayer(initLayer, upper, record.lowers);
   const hostname = options.hostname ?? shortId(record.id);
   const own = makeOwnFiles(directoryOf(root, record.id), hostname, network);
-  const rootfs = await openRoot(record);
+  const owners = virtualOwners();
+  const rootfs = await openRoot({ ...record, owners });
   try {
     const command = processOf(rootfs.path, image.config.config ?? {}, record.command, hostname, options);
     const all = [...own, ...mounts];
-    const spec = containerSpec({
-      process: command,
-      hostname,
-      mounts: all,
-      readOnly,
-      network,
-      rootPath: rootfs.path,
-    });
+    const spec = forOwnNamespace(
+      containerSpec({
+        process: command,
+        hostname,
+        mounts: all,
+        readOnly,
+        network,
+        rootPath: rootfs.path,
+      }),
+    );
     const onStarted = (pid: number): void => hold.started(pid);
     const request = {
       spec,
@@ -170,6 +173,7 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
       noPivot,
       onStarted,
       onWarning,
+      ...(owners && { owners }),
     } as const;
     return await runBundle(request, init);
   } finally {
@@ -185,7 +189,13 @@ function processOf(
   hostname: string,
   options: RunOptions,
 ): ProcessRequest {
-  const user = resolveUser(options.user ?? config.User ?? '', readUserFiles(root), options.groups);
+  const user = mappedUser(
+    resolveUser(
+      options.user ?? defaultUser(config.User, options.userns),
+      readUserFiles(root),
+      options.groups,
+    ),
+  );
   const env = environmentOf({
     image: config.Env ?? [],
     files: options.envFiles,
@@ -199,7 +209,7 @@ function processOf(
 
 /** Runs a command in a directory as it is: no image, no layers, and what it writes stays. */
 export async function runDirectory(path: string, options: RunOptions): Promise<number> {
-  requireRoot();
+  enterForContainers(options.userns);
   const root = directoryAt(path);
   const mounts = mountsOf(options);
   const { entrypoint, command, hostname = osHostname(), readOnly, network } = options;
@@ -207,7 +217,9 @@ export async function runDirectory(path: string, options: RunOptions): Promise<n
   if (args.length === 0) throw new UsageError('name a command');
   enterMountNamespace('slave');
   const own = processOf(root, {}, args, hostname, options);
-  const spec = containerSpec({ process: own, hostname, mounts, readOnly, network, rootPath: root });
+  const spec = forOwnNamespace(
+    containerSpec({ process: own, hostname, mounts, readOnly, network, rootPath: root }),
+  );
   const { noPivot, onWarning } = options;
   return runBundle({ spec, root, stdin: stdinOf(options), noPivot, onWarning });
 }
