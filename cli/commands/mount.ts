@@ -18,7 +18,7 @@ interface Options {
   readonly work?: string;
   readonly option: readonly string[];
   readonly layerChanges?: string;
-  readonly transport: Transport;
+  readonly transport?: Transport;
   readonly foreground?: true;
   readonly trace?: true;
   readonly inBackground?: true;
@@ -102,7 +102,7 @@ export function mountOptions(mountpoint: string, options: Options): MountOptions
     allowOther: given.has('allow_other'),
     volatile: given.has('volatile'),
     writeback: given.has('writeback'),
-    transport: options.transport,
+    ...(options.transport !== undefined && { transport: options.transport }),
     trace: options.trace === true,
   };
 }

@@ -1,14 +1,15 @@
 /**
- * Which way each command goes on an examined host. Pure: the rungs are those of `runtime/ladder.ts`.
+ * Which way each command goes on an examined host. Pure: the rungs are those of `way.ts`.
  *
  * Rule: a command that is refused names the findings that refuse it, whose fixes mend it.
  */
-import { type Abilities, chooseWay } from '../ladder.js';
+
 import type { Facts } from './examine.js';
 import { deviceWorks, fuseMounts } from './fuse.js';
 import { fusermountWorks } from './fusermount.js';
 import type { Identity } from './identity.js';
 import { kernelSuffices } from './kernel.js';
+import { type Abilities, chooseWay } from './way.js';
 
 export interface Mode {
   /** What the user types, e.g. "tscr run". */

@@ -2,6 +2,7 @@
  * Programs that do for users what only root may: found in PATH, and privileged by their set-user-id bit or by file
  * capabilities (newuidmap(1), fusermount3(1)).
  */
+import { SYSTEM_PATH } from '../user/namespace.js';
 import { asRoot, type Finding, missing, ok } from './finding.js';
 import type { Host } from './host.js';
 
@@ -12,8 +13,6 @@ export interface HelperProgram {
   readonly privileged: boolean;
 }
 
-/** Beside those of the session, distributions keep such programs here. */
-const SYSTEM_PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin';
 const SET_USER_ID = 0o4000;
 const ANY_EXECUTE = 0o111;
 

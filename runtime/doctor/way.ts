@@ -8,7 +8,8 @@
  *
  * and beside it the storage: our union, else a copy of the layers where /dev/fuse cannot be opened.
  *
- * Rule: pure. Who runs a container and who examines a host decide alike.
+ * Rule: pure. Who runs a container decides alike (`user/ladder.ts`, `chooseDriver`); test/doctor/command.test.ts holds
+ * what is foretold against what happens.
  */
 
 export type Rung = 'root' | 'ranges' | 'one-id';
