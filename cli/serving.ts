@@ -29,7 +29,8 @@ export async function serveInBackground(options: MountOptions): Promise<void> {
 
 async function start(options: MountOptions): Promise<Mount> {
   process.umask(0);
-  const mounted = await mount({ ...options, thread: startServingThread() });
+  const thread = options.transport === 'fuse-native' ? undefined : startServingThread();
+  const mounted = await mount({ ...options, ...(thread && { thread }) });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => void end(mounted));
   return mounted;
 }

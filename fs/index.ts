@@ -30,6 +30,9 @@ export { newOwnerAttribute } from './union/owner-attribute.js';
 export type { IdRange, Ownership } from './union/ownership.js';
 export { type Stack, UsageError } from './union/stack.js';
 
+export const TRANSPORTS = ['kernel', 'fuse-native'] as const;
+export type Transport = (typeof TRANSPORTS)[number];
+
 export interface MountOptions {
   /** Lower layers, the top one first; at least one. */
   readonly lowers: readonly string[];
@@ -50,6 +53,8 @@ export interface MountOptions {
   readonly writeback?: boolean;
   /** How changes to layers behind the mount's back are noticed: inotify, a time-out in seconds, or not at all. */
   readonly layerChanges?: 'watch' | 'never' | number;
+  /** How requests arrive: the kernel's own protocol, or libfuse by way of the optional package fuse-native. */
+  readonly transport?: Transport;
   /** Whose files are shown as whose, and where owners are kept; by default inodes have them. */
   readonly ownership?: Ownership;
   /** An attribute by which owners are recorded that the kernel refuses (`newOwnerAttribute`); a secret. */
@@ -75,8 +80,8 @@ export interface Mount {
  */
 export async function mount(options: MountOptions): Promise<Mount> {
   const { stack, mountpoint } = prepare(options);
-  const device = openFuse(mountpoint);
-  const undo: (() => void)[] = [() => close(device)];
+  const start = options.transport === 'fuse-native' ? await portable(options) : kernel(mountpoint);
+  const undo: (() => void)[] = [start.cancel];
   try {
     const locks: number[] = [];
     undo.push(() => locks.forEach(close));
@@ -87,7 +92,7 @@ export async function mount(options: MountOptions): Promise<Mount> {
     if (work !== undefined) locks.push(await lockDirectory(work));
     checkIndex(stack);
     undo.shift(); // from here on the server closes the device
-    const server = await Server.start(device, options, stack, mountpoint);
+    const server = await start.serve(options, stack, mountpoint);
     if (work !== undefined) recordStack({ ...stack, work });
     const ended = server.ended.finally(() => locks.forEach(close));
     ended.catch(() => {}); // the caller's to handle; never an unhandled rejection
@@ -96,4 +101,30 @@ export async function mount(options: MountOptions): Promise<Mount> {
     for (const step of undo.reverse()) step();
     throw error;
   }
+}
+
+interface Serving {
+  readonly ended: Promise<void>;
+  end(): Promise<void>;
+}
+
+/** A transport that is ready to serve; `cancel` lets go of it before that. */
+interface Start {
+  serve(options: MountOptions, stack: Stack, mountpoint: string): Promise<Serving>;
+  cancel(): void;
+}
+
+function kernel(mountpoint: string): Start {
+  const device = openFuse(mountpoint);
+  return {
+    serve: (options, stack) => Server.start(device, options, stack, mountpoint),
+    cancel: () => close(device),
+  };
+}
+
+/** Loaded when it is asked for. Throws `UsageError` for what it cannot do. */
+async function portable(options: MountOptions): Promise<Start> {
+  const { checkPortable, startPortable } = await import('./portable.js');
+  checkPortable(options);
+  return { serve: startPortable, cancel: () => {} };
 }

@@ -16,6 +16,7 @@ import type { NotifierData } from './transport/notifier.js';
 import { NotifyRing } from './transport/notify.js';
 import { changesAreSeen } from './union/changes.js';
 import { type Stack, toBytes } from './union/stack.js';
+import type { UnionSettings } from './union/state.js';
 
 /** How long processes inside a detached mount may go on. */
 const DETACH_GRACE_MS = 1000;
@@ -128,17 +129,25 @@ function serveData(
     fd,
     stop,
     stack,
-    settings: {
-      volatile: options.volatile ?? false,
-      descriptors: descriptorLimit(),
-      layerChanges: options.layerChanges ?? (seen ? 'watch' : UNWATCHABLE_TTL),
-      ...(options.ownership !== undefined && { ownership: options.ownership }),
-    },
+    settings: unionSettings(options, seen ? 'watch' : UNWATCHABLE_TTL),
     flags: options.flags ?? 0,
     writeback: options.writeback ?? false,
     trace: options.trace ?? false,
     ownerAttribute: options.ownerAttribute,
     notifications: ring.shared,
+  };
+}
+
+/** @param layerChanges how they are noticed if the options do not say */
+export function unionSettings(
+  options: MountOptions,
+  layerChanges: UnionSettings['layerChanges'],
+): UnionSettings {
+  return {
+    volatile: options.volatile ?? false,
+    descriptors: descriptorLimit(),
+    layerChanges: options.layerChanges ?? layerChanges,
+    ...(options.ownership !== undefined && { ownership: options.ownership }),
   };
 }
 

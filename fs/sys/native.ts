@@ -241,6 +241,11 @@ export const seccompNative = once(() => {
   };
 });
 
+/** Loads a library for addons that need it by its soname. Throws if it cannot be loaded. */
+export function keepLibrary(path: string): void {
+  koffi.load(path);
+}
+
 /** errno of the last failed call on this thread. */
 export const errno: () => number = koffi.errno;
 
