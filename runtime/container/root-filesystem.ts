@@ -18,8 +18,8 @@ import { flatten } from '../../fs/union/flatten.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { viewOf } from '../../fs/union/view.js';
 import { caller } from '../user/caller.js';
+import type { VirtualOwners } from './owners/service.js';
 import type { ContainerRecord, Driver } from './record.js';
-import type { VirtualOwners } from './virtual-owners.js';
 
 /** What a driver needs to know of a container. */
 export type RootRequest = Pick<
