@@ -8,7 +8,7 @@ import { type Command, run } from './command.js';
 import type { PeerName } from './samples.js';
 
 /** Our program as built beside this harness, whichever directory both were built into. */
-const UNIONFS = fileURLToPath(new URL('../cli/unionfs.js', import.meta.url));
+const UNIONFS = fileURLToPath(new URL('../bin/unionfs.js', import.meta.url));
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 
 export interface Stack {

@@ -8,15 +8,15 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { E, Errno } from '../fs/sys/errno.js';
 import { umount2 } from '../fs/sys/syscalls.js';
 import { bindMount, enterMountNamespace, mountTmpfs } from '../runtime/container/namespaces.js';
+import { packageFile } from '../runtime/package.js';
 import { print, warn } from './output.js';
 
 const PROGRAMS: Readonly<Record<string, string>> = {
-  unionfs: fileURLToPath(new URL('./unionfs.js', import.meta.url)),
-  tscr: fileURLToPath(new URL('./tscr.js', import.meta.url)),
+  unionfs: packageFile('dist/bin/unionfs.js'),
+  tscr: packageFile('dist/bin/tscr.js'),
 };
 
 class Demo {

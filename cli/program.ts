@@ -9,13 +9,13 @@ import { Command, CommanderError } from 'commander';
 import { UsageError } from '../fs/index.js';
 import { Errno } from '../fs/sys/errno.js';
 import { suggestion } from '../runtime/nearest.js';
+import { packageFile } from '../runtime/package.js';
 import { settle } from '../runtime/user/namespace.js';
 import { warn } from './output.js';
 
-/** The package's version, from dist/cli/. */
+/** The package's version. */
 export function version(): string {
-  const path = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+  return (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version;
 }
 
 export function newProgram(name: string, description: string): Command {

@@ -17,12 +17,14 @@
  * (`serve.ts`); the one that writes notifications (`transport/notifier.ts`).
  */
 import { rmSync } from 'node:fs';
+import type { Worker } from 'node:worker_threads';
 import { checkIndex, lockDirectory, makeWork, prepare } from './prepare.js';
 import { openFuse, Server } from './server.js';
 import { close } from './sys/syscalls.js';
 import type { Ownership } from './union/ownership.js';
 import { recordStack, type Stack } from './union/stack.js';
 
+export { startServingThread } from './server.js';
 export { newOwnerAttribute } from './union/owner-attribute.js';
 export type { IdRange, Ownership } from './union/ownership.js';
 export { type Stack, UsageError } from './union/stack.js';
@@ -51,6 +53,8 @@ export interface MountOptions {
   readonly ownerAttribute?: string;
   /** A line per request on standard error. */
   readonly trace?: boolean;
+  /** What `startServingThread` gave, for this mount alone; a new one by default. */
+  readonly thread?: Worker;
 }
 
 export interface Mount {

@@ -5,7 +5,7 @@
  * own, so that it creates files as the caller; its capabilities stay. It must not wait for memory that only its own
  * answers can free (PR_SET_IO_FLUSHER).
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { CLONE, PR, SECBIT_NO_SETUID_FIXUP } from './sys/constants.js';
 import { chdir, close, prctl, takeEventfd, unshare } from './sys/syscalls.js';
 import { attributesNotifier, NotifyQueue, NotifyRing } from './transport/notify.js';
@@ -119,4 +119,4 @@ function tell(message: ServeMessage): void {
   parentPort?.postMessage(message);
 }
 
-serve(workerData as ServeData);
+parentPort?.once('message', serve);

@@ -26,6 +26,16 @@ const MIN_DESCRIPTORS = 64;
 /** Some systems allow a thousand million; the cache reserves room for each. */
 const MAX_DESCRIPTORS = 32_768;
 
+/**
+ * Starts to load the serving thread of a mount that is about to come, in the calling thread's mount namespace; it does
+ * not keep the process alive before that.
+ */
+export function startServingThread(): Worker {
+  const thread = new Worker(new URL('./serve.js', import.meta.url));
+  thread.unref();
+  return thread;
+}
+
 export class Server {
   /** Settles when the serving thread has ended; rejects if it failed. */
   readonly ended: Promise<void>;
@@ -51,10 +61,14 @@ export class Server {
     this.#stop = eventfd();
     const ring = new NotifyRing();
     const data = serveData(fd, this.#stop, ring, options, stack);
-    const serving = start('./serve.js', data);
+    const serving = options.thread ?? startServingThread();
+    serving.ref();
+    serving.postMessage(data);
     const notifierData: NotifierData = { fd, shared: ring.shared };
     const hasNews = data.settings.layerChanges === 'watch';
-    const notifier = hasNews ? start('./transport/notifier.js', notifierData) : undefined;
+    const notifier = hasNews
+      ? new Worker(new URL('./transport/notifier.js', import.meta.url), { workerData: notifierData })
+      : undefined;
     this.ended = exitOf(serving)
       .finally(() => {
         ring.stop();
@@ -89,10 +103,6 @@ export class Server {
     }
     await this.ended;
   }
-}
-
-function start(module: string, workerData: unknown): Worker {
-  return new Worker(new URL(module, import.meta.url), { workerData });
 }
 
 function exitOf(worker: Worker): Promise<void> {

@@ -76,7 +76,7 @@ function splitOptions(lists: readonly string[]): [name: string, value: string | 
   });
 }
 
-function mountOptions(mountpoint: string, options: Options): MountOptions {
+export function mountOptions(mountpoint: string, options: Options): MountOptions {
   const given = new Map<string, string | undefined>();
   let flags = 0;
   for (const [name, value] of splitOptions(options.option)) {

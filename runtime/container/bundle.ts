@@ -58,7 +58,7 @@ export async function runBundle(request: RunRequest, init?: InitProcess): Promis
   try {
     const failure = await start(stage, request, owners);
     if (failure !== undefined) return failure;
-    const guardian = new Guardian(stage.pid, stage.isChild);
+    const guardian = new Guardian(stage.pid);
     receive = (signal) => stage.kill(signal);
     for (const signal of early) stage.kill(signal);
     request.onStarted?.(stage.pid);

@@ -20,9 +20,9 @@ export class Guardian {
   #child: ChildProcess | undefined;
   #ended: Promise<void> = Promise.resolve();
 
-  /** Watches over the process `pid`, which is or is not the supervisor's child, until `dismiss`. */
-  constructor(pid: number, isChild: boolean) {
-    this.#timer = setTimeout(() => this.#start(pid), isChild ? DELAY : 0);
+  /** Watches over the process `pid` until `dismiss`. */
+  constructor(pid: number) {
+    this.#timer = setTimeout(() => this.#start(pid), DELAY);
   }
 
   #start(pid: number): void {

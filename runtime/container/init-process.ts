@@ -10,19 +10,19 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { AT, CLONE, MOUNT_ATTR } from '../../fs/sys/constants.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import { changeMount, cloneTree } from '../../fs/sys/mount-api.js';
 import { setns } from '../../fs/sys/process.js';
 import { close, unshare } from '../../fs/sys/syscalls.js';
 import { UsageError } from '../../fs/union/stack.js';
+import { packageFile } from '../package.js';
 import { caller } from '../user/caller.js';
 import { findProgram } from '../user/namespace.js';
 import { CHANNEL, type Job, type Report } from './init/job.js';
 
-/** init/main.ts and what it imports as one file (`npm run bundle`): it loads in half the time of thirty modules. */
-const PROGRAM = fileURLToPath(new URL('./init.cjs', import.meta.url));
+/** init/main.ts and what it imports, as one file. */
+const PROGRAM = packageFile('dist/bin/init.cjs');
 
 /** Where standard input comes from. */
 export type Input = 'inherit' | 'ignore';
@@ -42,11 +42,6 @@ export class InitProcess {
     this.#channel = child.stdio[CHANNEL] as Socket;
     this.#channel.on('error', () => {}); // the stage is gone: `ended` says so
     this.ended = ended;
-  }
-
-  /** Whether it is this process's own child, which the parent-death signal reaches. */
-  get isChild(): boolean {
-    return !this.#isBehind;
   }
 
   /** As the host sees it; final once the stage has reported something. */
@@ -143,12 +138,15 @@ const WAIT = 'exec 6<&0 </dev/null; "$@" <&6 2>&5 5>&- 6<&- & exec 3<&- 4<&- 5<&
 
 /**
  * setns(2) back to a pid namespace that another user namespace owns is refused, so a shell stands between: unshared, the
- * stage is its child; it waits and ends with the stage's exit code.
+ * stage is its child; it waits and ends with the stage's exit code. The supervisor's death reaches the stage through it.
  */
 function spawnBehindShell(node: number, input: Input): InitProcess {
-  const program = [`/proc/self/fd/${SEALED_NODE}`, PROGRAM];
-  const args = ['--pid', '--', SHELL, '-c', WAIT, SHELL, ...program];
-  const child = spawn(findProgram('unshare') ?? 'unshare', args, {
+  const stage = [SHELL, '-c', WAIT, SHELL, `/proc/self/fd/${SEALED_NODE}`, PROGRAM];
+  const unshared = [findProgram('unshare') ?? 'unshare', '--pid', '--', ...stage];
+  const setpriv = findProgram('setpriv');
+  const mortal = setpriv === undefined ? [] : [setpriv, '--pdeathsig', 'KILL', '--'];
+  const [program = '', ...args] = [...mortal, ...unshared];
+  const child = spawn(program, args, {
     stdio: [input, 'inherit', 'ignore', 'pipe', node, STDERR],
     env: {},
     cwd: '/',

@@ -9,7 +9,8 @@
  * ends. The image's layers never change: they are not watched.
  */
 import { closeSync, openSync } from 'node:fs';
-import { mount as mountUnion, type Ownership, UsageError } from '../../fs/index.js';
+import type { Worker } from 'node:worker_threads';
+import { mount as mountUnion, type Ownership, startServingThread, UsageError } from '../../fs/index.js';
 import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import { close, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
@@ -18,6 +19,8 @@ import { flatten } from '../../fs/union/flatten.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { viewOf } from '../../fs/union/view.js';
 import { caller } from '../user/caller.js';
+import { markCopied } from './changes.js';
+import { idTranslation } from './id-translation.js';
 import type { VirtualOwners } from './owners/service.js';
 import type { ContainerRecord, Driver } from './record.js';
 
@@ -37,11 +40,24 @@ export interface RootFilesystem {
   release(): Promise<void>;
 }
 
-const OPEN: Record<Driver, (request: RootRequest) => Promise<RootFilesystem>> = {
-  unionfs: openUnion,
-  overlay: async (request) => openOverlay(request),
-  copy: async (request) => openCopy(request),
+/** Makes a container's root usable. Throws `UsageError` where the driver cannot work. */
+export type OpenRoot = (request: RootRequest) => Promise<RootFilesystem>;
+
+/** Each begins with what takes long and needs no container yet. */
+const DRIVE: Record<Driver, () => OpenRoot> = {
+  unionfs: () => {
+    const thread = startServingThread();
+    return (request) => openUnion(request, thread);
+  },
+  overlay: () => async (request) => openOverlay(withoutTranslation('overlay', request)),
+  copy: () => async (request) => openCopy(withoutTranslation('copy', request)),
 };
+
+/** Only the union translates ids. */
+function withoutTranslation(driver: Driver, request: RootRequest): RootRequest {
+  if (idTranslation() === undefined) return request;
+  throw new UsageError(`--userns "keep-id" and the storage driver "${driver}" do not go together`);
+}
 
 /** Why /dev/fuse cannot be opened, and the fix. */
 const NO_FUSE: Readonly<Record<number, string>> = {
@@ -66,21 +82,22 @@ export function chooseDriver(wanted: Driver | undefined, warn: (message: string)
   }
 }
 
-/** Makes a container's root usable. Throws `UsageError` where the driver cannot work. */
-export function openRoot(driver: Driver, request: RootRequest): Promise<RootFilesystem> {
-  return OPEN[driver](request);
-}
+/** Chooses what makes the root, in the mount namespace that the root will lie in. */
+export const startDriver = (driver: Driver): OpenRoot => DRIVE[driver]();
 
-async function openUnion(request: RootRequest): Promise<RootFilesystem> {
+async function openUnion(request: RootRequest, thread: Worker): Promise<RootFilesystem> {
   const { id, init, lowers, upper, work, merged, autoRemove, owners } = request;
+  const translation = idTranslation();
   const union = await mountUnion({
     lowers: [init, ...lowers],
     upper,
     work,
     mountpoint: merged,
     source: `tscr:${id}`,
+    thread,
     layerChanges: 'never',
     volatile: autoRemove, // nobody sees it after a power cut
+    ...(translation && { ownership: translation }),
     ...(owners && { ownership: ownershipOf(owners), ownerAttribute: owners.attribute }),
   });
   return { path: merged, release: () => union.end() };
@@ -120,11 +137,12 @@ function overlayRefused(code: number): string {
 }
 
 /** The copy is the container's own directory: its changes are what differs from the layers. */
-function openCopy({ init, lowers, upper }: RootRequest): RootFilesystem {
+function openCopy({ init, lowers, upper, work }: RootRequest): RootFilesystem {
   const view = viewOf({ lowers: [init, ...lowers] });
   const to = openSync(upper, 'r');
   try {
     flatten(view, to);
+    markCopied(work);
   } finally {
     closeSync(to);
     view.close();

@@ -30,7 +30,7 @@ import { enterMountNamespace } from './namespaces.js';
 import { thisNode } from './node.js';
 import { virtualOwners } from './owners/service.js';
 import type { ContainerRecord, Driver } from './record.js';
-import { chooseDriver, openRoot } from './root-filesystem.js';
+import { chooseDriver, type OpenRoot, startDriver } from './root-filesystem.js';
 import { defaultUser, forOwnNamespace, mappedUser } from './rootless-spec.js';
 import { readUserFiles, resolveUser } from './users.js';
 import { type Mount, type MountRequest, mountsOf } from './volumes.js';
@@ -76,7 +76,8 @@ export async function runImage(store: Store, reference: string, options: RunOpti
   const id = randomBytes(ID_BYTES).toString('hex');
   const hold = Hold.take(store.root, id);
   if (hold === undefined) throw new Error('a fresh id is taken');
-  const init = startInit(stdinOf(options)); // it starts while the root is being made
+  const openRoot = startDriver(driver); // its thread and the init stage load meanwhile
+  const init = startInit(stdinOf(options));
   try {
     const { image, record } = await store.hold(() => {
       const found = store.find(reference);
@@ -86,7 +87,7 @@ export async function runImage(store: Store, reference: string, options: RunOpti
     });
     let exitCode = RUNTIME_ERROR;
     try {
-      exitCode = await supervise(store.root, { image, record, options, mounts, hold, init });
+      exitCode = await supervise(store.root, { image, record, options, mounts, hold, init, openRoot });
     } finally {
       endContainer(store.root, record, exitCode);
     }
@@ -137,11 +138,12 @@ interface Supervised {
   readonly mounts: readonly Mount[];
   readonly hold: Hold;
   readonly init: InitProcess;
+  readonly openRoot: OpenRoot;
 }
 
 /** Makes the container's files and its root, and runs it to its end. */
 async function supervise(root: string, supervised: Supervised): Promise<number> {
-  const { image, record, options, mounts, hold, init } = supervised;
+  const { image, record, options, mounts, hold, init, openRoot } = supervised;
   const { readOnly, network, noPivot, onWarning } = options;
   const { upper, work, merged, init: initLayer } = record;
   for (const path of [upper, work, merged, initLayer]) mkdirSync(path, { mode: PRIVATE });
@@ -149,7 +151,7 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
   const hostname = options.hostname ?? shortId(record.id);
   const own = makeOwnFiles(directoryOf(root, record.id), hostname, network);
   const owners = virtualOwners();
-  const rootfs = await openRoot(record.driver, { ...record, owners });
+  const rootfs = await openRoot({ ...record, owners });
   try {
     const command = processOf(rootfs.path, image.config.config ?? {}, record.command, hostname, options);
     const all = [...own, ...mounts];

@@ -7,6 +7,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
+import { packageFile } from '../package.js';
 import type { SeccompRule, SeccompSpec } from './runtime-spec.js';
 
 interface Condition {
@@ -38,8 +39,7 @@ const ARCHITECTURES: Readonly<Record<string, { readonly go: string; readonly scm
   arm64: { go: 'arm64', scmp: 'SCMP_ARCH_AARCH64' },
 };
 
-/** From dist/runtime/container/. */
-const PROFILE = new URL('../../../runtime/container/seccomp-default.json', import.meta.url);
+const PROFILE = packageFile('runtime/container/seccomp-default.json');
 
 function kernelIsAtLeast(version: string): boolean {
   const numbers = (text: string): number[] => text.split(/[.-]/).map(Number);

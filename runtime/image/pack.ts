@@ -11,11 +11,13 @@
  *
  * Compare ExportChanges in moby's pkg/archive/changes.go.
  */
+import { posix } from 'node:path';
 import type { Readable } from 'node:stream';
 import { UsageError } from '../../fs/index.js';
 import { AT, O } from '../../fs/sys/constants.js';
-import { isDirectory, type Stat } from '../../fs/sys/stat.js';
+import { isDirectory, type Stat, type Time } from '../../fs/sys/stat.js';
 import { close, fstat, openat, readDirectory, statat } from '../../fs/sys/syscalls.js';
+import { compare } from '../../fs/union/compare.js';
 import type { Layer } from '../../fs/union/layer.js';
 import { find, probe } from '../../fs/union/lookup.js';
 import { DirectoryNode, type Node } from '../../fs/union/node.js';
@@ -92,6 +94,8 @@ const sortedNames = (fd: number): string[] =>
 export interface Changes extends Pick<Stack, 'lowers'> {
   /** Absolute path of the writable layer. */
   readonly upper: string;
+  /** When upper, a plain copy of the lowers, was complete (`compare.ts`). */
+  readonly copied?: Time;
   /** Paths from the root that are left out, such as "/etc/hosts". */
   readonly omit?: readonly string[];
 }
@@ -100,7 +104,8 @@ export interface Changes extends Pick<Stack, 'lowers'> {
  * What upper changes, as the tar stream of an OCI layer. Upper must not change meanwhile.
  * @throws Errno if a layer cannot be opened; later errors end the stream: UsageError for what a layer cannot hold
  */
-export function packChanges({ lowers, upper, omit = [] }: Changes): Readable {
+export function packChanges({ lowers, upper, copied, omit = [] }: Changes): Readable {
+  if (copied !== undefined) return tarStream(copyItems(upper, lowers, copied));
   const union = viewOf({ lowers, upper });
   const omitted = new Set(omit.map((path) => toBytes(path).replace(/^\/+/, '')));
   return tarStream(new ChangePacker(union, omitted).items());
@@ -114,6 +119,37 @@ function recordedIn({ override, rootFd }: Layer, place: Place, inode: Stat): Sta
 function recordedRoot({ root, handles }: Union): Stat {
   const dirfd = handles.directory(root.top);
   return recordedIn(root.top.layer, { dirfd, name: '' }, fstat(dirfd));
+}
+
+/** What has changed in a plain copy of the lower layers. */
+function* copyItems(copy: string, lowers: readonly string[], copied: Time): Generator<Item> {
+  const packer = new Packer((attribute) => attribute);
+  const view = viewOf({ lowers });
+  const fd = openat(AT.FDCWD, toBytes(copy), O.RDONLY | O.DIRECTORY);
+  try {
+    const root = packer.item({ dirfd: fd, name: '' }, fstat(fd), '');
+    if (root !== undefined) yield root;
+    for (const { kind, path, dirfd, name, stat } of compare(fd, view, copied)) {
+      const inner = path.slice(1);
+      refuseDotName(name, inner);
+      if (kind === 'D') yield whiteout(stat, posix.dirname(path).slice(1), name);
+      const item = kind === 'D' ? undefined : packer.item({ dirfd, name }, stat, inner);
+      if (item !== undefined) yield item;
+    }
+  } finally {
+    close(fd);
+    view.close();
+  }
+}
+
+/** The mark that a name is gone; `stat` gives its owner and time. */
+const whiteout = (stat: Stat, directory: string, name: string): Item => ({
+  entry: plain({ ...stat, mode: 0 }, join(directory, DOT_WHITEOUT + name), 'file'),
+});
+
+function refuseDotName(name: string, path: string): void {
+  if (isDotName(name))
+    throw new UsageError(`${quote(path)} cannot be in a layer: its name would be a whiteout`);
 }
 
 class ChangePacker {
@@ -153,12 +189,10 @@ class ChangePacker {
       const inner = join(path, name);
       if (this.#omitted.has(inner)) continue;
       const { entry, stat } = probe(this.#union, upper, name, true);
-      if (isDotName(name))
-        throw new UsageError(`${quote(inner)} cannot be in a layer: its name would be a whiteout`);
+      refuseDotName(name, inner);
       if (entry.is === 'whiteout' && stat !== undefined) {
         const place = { dirfd: this.#union.handles.directory(upper), name };
-        const { uid, gid, mtime } = recordedIn(upper.layer, place, stat);
-        yield { entry: plain({ uid, gid, mtime, mode: 0 }, join(path, DOT_WHITEOUT + name), 'file') };
+        yield whiteout(recordedIn(upper.layer, place, stat), path, name);
         continue;
       }
       const isOpaque = entry.is === 'directory' && entry.opaque !== undefined;

@@ -4,7 +4,7 @@
  * Rules: in this order, because chown(2) clears set-id bits and capabilities, and everything else changes no mtime.
  * Names that the union uses itself are stored escaped, so that an image cannot plant marks and one that contains layers
  * keeps them. What the process may not set (trusted attributes, when it is not root) or the filesystem cannot hold is
- * left out and counted. Who may not give files away keeps owners, modes and types in an attribute, if that can be set
+ * left out and counted. Who has one id alone keeps owners, modes and types in an attribute, if that can be set
  * (`fs/union/ownership.ts`). Compare createTarFile in moby's pkg/archive and ForceMask in containers/storage.
  */
 import { S } from '../../fs/sys/constants.js';

@@ -47,12 +47,14 @@ export function singleMaps({ uid, gid }: Caller, place: Place): IdMaps {
   return { uids: alone(uid), gids: alone(gid) };
 }
 
-/** The caller as root, and its subordinate ids; undefined if it has none of either kind. */
-export function rangeMaps(who: Caller, files: SubordinateFiles): IdMaps | undefined {
+/** The caller in its place, and its subordinate ids; undefined if it has none of either kind. */
+export function rangeMaps(who: Caller, files: SubordinateFiles, place: Place): IdMaps | undefined {
   const uids = rangesOf(who, files.uids);
   const gids = rangesOf(who, files.gids);
   if (uids.length === 0 || gids.length === 0) return undefined;
-  return { uids: rootAnd(who.uid, uids), gids: rootAnd(who.gid, gids) };
+  const maps = { uids: rootAnd(who.uid, uids), gids: rootAnd(who.gid, gids) };
+  if (place === 'root') return maps;
+  return { uids: keepingOwn(maps.uids, who.uid), gids: keepingOwn(maps.gids, who.gid) };
 }
 
 type Range = Omit<IdRange, 'inside'>;
@@ -84,7 +86,7 @@ function rootAnd(id: number, ranges: readonly Range[]): IdRange[] {
  * The same ids outside, shown so that the caller is itself inside: what had its id before takes those from 0 on, in
  * their order. Compare podman's `--userns=keep-id`.
  */
-export function keepingOwn(maps: readonly IdRange[], own: number): IdRange[] {
+function keepingOwn(maps: readonly IdRange[], own: number): IdRange[] {
   const [self, ...others] = maps;
   if (self === undefined || own === 0) return [...maps];
   const moved = others.flatMap(({ inside, outside, count }): IdRange[] => {

@@ -12,7 +12,7 @@
 import { readFileSync } from 'node:fs';
 import { UsageError } from '../../fs/index.js';
 import { caller } from './caller.js';
-import { rangeMaps, readSubordinateFiles, singleMaps } from './id-maps.js';
+import { type Place, rangeMaps, readSubordinateFiles, singleMaps } from './id-maps.js';
 import { enterUserNamespace, findProgram, type Mappers, namespaceRefusal } from './namespace.js';
 
 /** `--userns`: chosen by itself, only the caller's id as root, the caller's own id inside, none. */
@@ -22,7 +22,7 @@ export type UserNamespace = (typeof USER_NAMESPACES)[number];
 /** Goes on where layers can be changed; the program starts anew there, once. Does nothing for root. */
 export function enterForLayers(): void {
   const { uid, namespace } = caller();
-  if (uid !== 0 && namespace === undefined && namespaceRefusal() === undefined) enterWithRanges();
+  if (uid !== 0 && namespace === undefined && namespaceRefusal() === undefined) enterWithRanges('root');
 }
 
 /** Goes on where containers can be made; the program starts anew there, once. Throws `UsageError`. */
@@ -32,19 +32,26 @@ export function enterForContainers(wanted: UserNamespace): void {
   const isRoot = who.uid === 0;
   if (wanted === 'keep-id') {
     if (isRoot) throw new UsageError('--userns "keep-id" is for ordinary users; root is root inside');
+    enterWithRanges('own');
     enterUserNamespace(singleMaps(who, 'own'));
   }
   if (wanted === 'single') enterUserNamespace(singleMaps(who, 'root'));
   if (isRoot) return;
   if (wanted === 'host')
     throw new UsageError(`uid ${who.uid} may not run containers in the host's user namespace; run as root`);
-  enterWithRanges();
+  enterWithRanges('root');
   enterUserNamespace(singleMaps(who, 'root'));
 }
 
+/** Goes on where an ordinary user can mount, with its own ids; the program starts anew there, once. */
+export function enterForMounts(): void {
+  const who = caller();
+  if (who.uid !== 0 && who.namespace === undefined) enterUserNamespace(singleMaps(who, 'own'));
+}
+
 /** Does not return if the caller has subordinate ids and they can be mapped. */
-function enterWithRanges(): void {
-  const maps = rangeMaps(caller(), readSubordinateFiles());
+function enterWithRanges(place: Place): void {
+  const maps = rangeMaps(caller(), readSubordinateFiles(), place);
   const mappers = findMappers();
   if (maps !== undefined && mappers !== undefined && mayGainPrivileges()) enterUserNamespace(maps, mappers);
 }

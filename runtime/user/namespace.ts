@@ -125,7 +125,7 @@ export function settle(warn: (message: string) => void): void {
   const refusal = mapper === undefined ? mapByItself(maps) : mapBy(mapper);
   if (refusal !== undefined) {
     warn(`ids cannot be mapped, but your own: ${refusal}`);
-    mapByItself(singleMaps(who, 'root'));
+    mapByItself(singleMaps(who, maps.uids[0]?.inside === 0 ? 'root' : 'own'));
   }
   const namespace: Mapping = mapper !== undefined && refusal === undefined ? 'ranges' : 'single';
   setCaller({ ...who, namespace });

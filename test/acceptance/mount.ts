@@ -27,7 +27,7 @@ export interface MountEntry {
 const PEERS = ['unionfs', 'overlay', 'fuse-overlayfs'] as const;
 export type Peer = (typeof PEERS)[number];
 
-const CLI = fileURLToPath(new URL('../../cli/unionfs.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../../bin/unionfs.js', import.meta.url));
 const OVERLAY_FEATURES = ['index=on', 'redirect_dir=on', 'xino=off'];
 const MOUNT_TIMEOUT_MS = 60_000;
 const DAEMON_EXIT_TIMEOUT_MS = 10_000;

@@ -9,7 +9,7 @@ import { checkSpec } from '../../runtime/container/check-spec.js';
 import { defaultSpec } from '../../runtime/container/default-spec.js';
 import { outcome, shell, useBundles } from './bundles.js';
 
-const CLI = fileURLToPath(new URL('../../cli/tscr.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../../bin/tscr.js', import.meta.url));
 
 type Json = Record<string, unknown>;
 

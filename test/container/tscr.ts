@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
 import type { Outcome } from '../mount/place.js';
 
-const CLI = fileURLToPath(new URL('../../cli/tscr.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../../bin/tscr.js', import.meta.url));
 const TIMEOUT_MS = 60_000;
 const OUTPUT_MAX = 64 * 1024 * 1024;
 

@@ -13,7 +13,7 @@ import { run } from '../acceptance/run.js';
 
 /** The repository, from dist/test/image/. */
 const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url));
-const PROGRAM = fileURLToPath(new URL('../../cli/tscr.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../bin/tscr.js', import.meta.url));
 const TIMEOUT_MS = 60_000;
 const MAX_OUTPUT = 64 * 1024 * 1024;
 

@@ -18,7 +18,7 @@ import { isRunning, processesNaming, waitUntil } from './processes.js';
 import { type Tree, writeTree } from './tree.js';
 import { Watchdog } from './watchdog.js';
 
-export const CLI = fileURLToPath(new URL('../../cli/unionfs.js', import.meta.url));
+export const CLI = fileURLToPath(new URL('../../bin/unionfs.js', import.meta.url));
 const COMMAND_TIMEOUT_MS = 30_000;
 const TOOLS = ['python3', 'getfattr', 'setpriv'];
 const READABLE = 0o755;
