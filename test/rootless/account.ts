@@ -5,7 +5,15 @@
  * their permissions are here, and in which parts of the host can be missing. Nothing of it is seen outside.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { appendFileSync, chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  appendFileSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -81,13 +89,26 @@ export class Account {
   #words(command: readonly string[], host: Host): string[] {
     const { without = [], refusesFuse, prepared = '', setpriv = [], env = {}, uid, cwd = this.home } = host;
     const hidden = without.map((name) => `mount --bind /dev/null "$(command -v ${name})"`);
-    const variables = Object.entries({ PATH, HOME: this.home, ...env }).map(([name, value]) => `${name}=${value}`);
-    const ids = uid === undefined ? ['--reuid', this.name, '--regid', this.name, '--init-groups'] : [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'];
+    const variables = Object.entries({ PATH, HOME: this.home, ...env }).map(
+      ([name, value]) => `${name}=${value}`,
+    );
+    const ids =
+      uid === undefined
+        ? ['--reuid', this.name, '--regid', this.name, '--init-groups']
+        : [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'];
     const more = [...hidden, prepared, `cd ${cwd}`].join('\n');
     return [
       ...['--mount', '--propagation', 'private', 'sh', '-euc', SETTING, 'sh'],
       ...[PROJECT, refusesFuse ? '600' : '666', more],
-      ...['setpriv', ...ids, ...setpriv, 'env', '-i', ...variables.filter((text) => !text.endsWith('=')), ...command],
+      ...[
+        'setpriv',
+        ...ids,
+        ...setpriv,
+        'env',
+        '-i',
+        ...variables.filter((text) => !text.endsWith('=')),
+        ...command,
+      ],
     ];
   }
 
@@ -129,7 +150,8 @@ export class Account {
       .filter((name) => /^\d+$/.test(name))
       .flatMap((pid) => {
         const environ = contentOf(`/proc/${pid}/environ`);
-        const isOurs = environ.includes(`HOME=${this.home}\0`) || contentOf(`/proc/${pid}/mounts`).includes(this.home);
+        const isOurs =
+          environ.includes(`HOME=${this.home}\0`) || contentOf(`/proc/${pid}/mounts`).includes(this.home);
         return isOurs ? [`${pid}: ${contentOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ')}`] : [];
       });
   }

@@ -11,7 +11,11 @@ describe('id maps', () => {
   for (const [what, file, expected] of [
     ['a line of the name', 'ada:100000:65536\n', '0 1000 1\n1 100000 65536\n'],
     ['a line of the uid', '1000:100000:65536\n', '0 1000 1\n1 100000 65536\n'],
-    ['several lines follow each other', 'ada:5000:10\nbob:1:1\nada:9000:5\n', '0 1000 1\n1 5000 10\n11 9000 5\n'],
+    [
+      'several lines follow each other',
+      'ada:5000:10\nbob:1:1\nada:9000:5\n',
+      '0 1000 1\n1 5000 10\n11 9000 5\n',
+    ],
     ['what is no line is skipped', '# ada:1:1\n\nada\nada:x:1\nada:1:0\nada:7:7', '0 1000 1\n1 7 7\n'],
     ['a range beyond the last id is skipped', 'ada:4294967290:10\nada:7:7\n', '0 1000 1\n1 7 7\n'],
   ] as const) {
