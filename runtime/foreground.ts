@@ -5,8 +5,10 @@
  * code is the command's, or a shell's for what could not be run. Compare sudo's exec_nopty.
  */
 import { type SpawnOptions, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { PR } from '../fs/sys/constants.js';
+import { prctl } from '../fs/sys/process.js';
 import { catchSignals } from './container/signals.js';
 
 export interface Outcome {
@@ -49,6 +51,47 @@ export function runForeground(
       resolve({ exitCode: code ?? SIGNAL_BASE + (signal === null ? 0 : constants.signals[signal]) });
     });
   });
+}
+
+/** Makes this process the parent of whatever its children leave behind (PR_SET_CHILD_SUBREAPER). */
+export function becomeReaper(): void {
+  prctl(PR.SET_CHILD_SUBREAPER, 1);
+}
+
+/** Kills all children, and theirs as they become this process's. */
+export function killChildren(): void {
+  for (let living = children(); living.length > 0; living = children()) {
+    for (const pid of living) killIfThere(pid);
+  }
+}
+
+/** Children that run; those that have ended wait for this process's own end. */
+function children(): number[] {
+  return readdirSync('/proc/self/task').flatMap((thread) =>
+    contentOf(`/proc/self/task/${thread}/children`)
+      .split(' ')
+      .filter((pid) => pid !== '' && !ENDED.test(contentOf(`/proc/${pid}/stat`)))
+      .map(Number),
+  );
+}
+
+/** A zombie's line, or none. */
+const ENDED = /^$|\) [ZX] [^)]*$/;
+
+function contentOf(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 /** Whether this process's group has the terminal (proc_pid_stat(5)). */

@@ -3,18 +3,19 @@
  *
  * Rules: the mount lies in a mount namespace of its own, for an ordinary user in a user namespace too; neither
  * fusermount3 nor any privilege is needed, and nothing is left afterwards. The command keeps the caller's ids, gets
- * nothing that the caller has not, and gives its exit code. Compare unshare(1), bwrap(1).
+ * nothing that the caller has not, and gives its exit code; processes that it leaves behind end with it, as the union
+ * does. Compare unshare(1), bwrap(1).
  */
 import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { mount, type Ownership } from '../../fs/index.js';
-import { clearAmbientCapabilities } from '../../fs/sys/process.js';
+import { keepCapabilitiesFromChildren } from '../../fs/sys/process.js';
 import { directoryAt } from '../../fs/union/stack.js';
 import { Guardian } from '../../runtime/container/guardian.js';
 import { enterMountNamespace } from '../../runtime/container/namespaces.js';
-import { type Outcome, runForeground } from '../../runtime/foreground.js';
+import { becomeReaper, killChildren, type Outcome, runForeground } from '../../runtime/foreground.js';
 import { caller } from '../../runtime/user/caller.js';
 import { enterForMounts } from '../../runtime/user/ladder.js';
 import { collect, warn } from '../output.js';
@@ -82,12 +83,14 @@ async function inUnion(
   const union = await mount({ ...settings, ...(ownership !== undefined && { ownership }) });
   let guardian: Guardian | undefined;
   try {
-    clearAmbientCapabilities(); // children have none
+    keepCapabilitiesFromChildren();
+    becomeReaper();
     return await use((pid) => {
       guardian = new Guardian(pid);
     });
   } finally {
     await guardian?.dismiss();
+    killChildren();
     await union.end();
   }
 }

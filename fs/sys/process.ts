@@ -4,6 +4,7 @@
  * Rules: everything happens on the calling thread, which must be the main one: execve(2) ends the others. Failures
  * throw `Errno`. Nothing here allocates memory that a failed execve(2) would leave behind: the process ends then.
  */
+import { readFileSync } from 'node:fs';
 import { O, PATH_MAX, PR, PR_CAP_AMBIENT } from './constants.js';
 import { E, Errno } from './errno.js';
 import { HERE } from './machine.js';
@@ -98,6 +99,19 @@ export interface CapabilitySets {
   readonly effective: bigint;
   readonly permitted: bigint;
   readonly inheritable: bigint;
+}
+
+/** Leaves nothing to children that execve(2) programs: neither ambient nor inheritable capabilities. */
+export function keepCapabilitiesFromChildren(): void {
+  clearAmbientCapabilities();
+  const [effective, permitted] = [capabilitySet('CapEff'), capabilitySet('CapPrm')];
+  capset({ effective, permitted, inheritable: 0n });
+}
+
+/** proc_pid_status(5): one of this process's sets, such as "CapEff". */
+function capabilitySet(name: string): bigint {
+  const status = readFileSync('/proc/self/status', 'latin1');
+  return BigInt(`0x${new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0'}`);
 }
 
 const CAPABILITY_VERSION_3 = 0x20080522;

@@ -4,10 +4,10 @@
  * Rules: what a target's memory holds is read as long as the target waits, and counts only if it still waits afterwards
  * (`isWaiting`): its pid may be another process's by then. Failures throw `Errno`.
  */
-import { O } from './constants.js';
-import { E, Errno } from './errno.js';
+import { AT, O } from './constants.js';
+import { E, Errno, unless } from './errno.js';
 import { allocate, errno, native } from './native.js';
-import { close, openat, pread } from './syscalls.js';
+import { close, openat, pread, pwrite } from './syscalls.js';
 
 // The same numbers on every architecture (syscalls(2)).
 const SYS_pidfd_open = 434;
@@ -42,6 +42,10 @@ export interface Notification {
   readonly call: number;
   readonly args: readonly bigint[];
 }
+
+/** An argument as the word of 32 bits that most are. */
+export const word = ({ args }: Notification, index: number): number =>
+  Number((args[index] ?? 0n) & 0xffffffffn);
 
 /** The other end of a filter that asks. */
 export class SeccompListener {
@@ -79,15 +83,22 @@ export class SeccompListener {
     return native.ioctlPointer(this.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, this.#id.address) === 0;
   }
 
-  /** Ends the call: with success, or an errno. Who is gone needs no answer. */
-  answer({ id }: Notification, code: number): void {
+  /** Ends the call. Who is gone needs no answer. */
+  answer({ id }: Notification, answer: Answer): void {
     const { bytes, address } = this.#response;
     bytes.fill(0);
     bytes.writeBigUInt64LE(id, 0);
-    bytes.writeInt32LE(-code, 16);
+    if (answer === 'continue') bytes.writeUInt32LE(SECCOMP_USER_NOTIF_FLAG_CONTINUE, 20);
+    else if ('error' in answer) bytes.writeInt32LE(-answer.error, 16);
+    else bytes.writeBigInt64LE(BigInt(answer.result), 8);
     native.ioctlPointer(this.fd, SECCOMP_IOCTL_NOTIF_SEND, address);
   }
 }
+
+/** What a call gives: a result, an errno, or what the kernel gives. The last is no check: arguments may have changed. */
+export type Answer = { readonly result: number } | { readonly error: number } | 'continue';
+
+const SECCOMP_USER_NOTIF_FLAG_CONTINUE = 1;
 
 const PAGE = 4096n;
 
@@ -97,7 +108,7 @@ const PAGE = 4096n;
  * @throws Errno EFAULT, ENAMETOOLONG
  */
 export function stringAt(tid: number, address: bigint, limit: number): string {
-  const fd = openat(AT_FDCWD, `/proc/${tid}/mem`, O.RDONLY);
+  const fd = openat(AT.FDCWD, `/proc/${tid}/mem`, O.RDONLY);
   try {
     let text = '';
     for (let at = address; text.length < limit; ) {
@@ -114,7 +125,34 @@ export function stringAt(tid: number, address: bigint, limit: number): string {
   }
 }
 
-const AT_FDCWD = -100;
+/** Reads 32-bit words of a process's memory. Throws Errno EFAULT. */
+export function wordsAt(tid: number, address: bigint, count: number): number[] {
+  const bytes = Buffer.alloc(count * SIZEOF_WORD);
+  if (count === 0) return [];
+  const fd = openat(AT.FDCWD, `/proc/${tid}/mem`, O.RDONLY);
+  try {
+    if (readAt(fd, bytes, address) !== bytes.length) throw new Errno(E.EFAULT);
+  } finally {
+    close(fd);
+  }
+  return Array.from({ length: count }, (_, index) => bytes.readUInt32LE(index * SIZEOF_WORD));
+}
+
+/** Writes 32-bit words to a process's memory. Throws Errno EFAULT. */
+export function writeWordsAt(tid: number, address: bigint, words: readonly number[]): void {
+  if (words.length === 0) return;
+  if (address >= USER_SPACE_END) throw new Errno(E.EFAULT);
+  const bytes = Buffer.from(Uint32Array.from(words).buffer);
+  const fd = openat(AT.FDCWD, `/proc/${tid}/mem`, O.WRONLY);
+  try {
+    const written = unless([E.EIO, E.EFAULT], () => pwrite(fd, bytes, bytes.length, Number(address)));
+    if (written !== bytes.length) throw new Errno(E.EFAULT);
+  } finally {
+    close(fd);
+  }
+}
+
+const SIZEOF_WORD = 4;
 /** Where user space ends on every 64-bit architecture, and doubles are still exact enough not to matter. */
 const USER_SPACE_END = 2n ** 53n;
 

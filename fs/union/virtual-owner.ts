@@ -1,6 +1,6 @@
 /**
  * Giving files away past the kernel: in a user namespace with one id, chown(2) to any other is refused before a
- * filesystem sees it. Who answers it in the kernel's place (`runtime/container/owner-worker.ts`) sets an attribute of
+ * filesystem sees it. Who answers it in the kernel's place (`runtime/container/owners/owner-worker.ts`) sets an attribute of
  * the file through the mount instead.
  *
  * Rules: the attribute's name is a secret of the process that mounts; to all others there is none of that name. What is

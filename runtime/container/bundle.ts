@@ -18,10 +18,10 @@ import { fileLimits } from './file-limits.js';
 import { Guardian } from './guardian.js';
 import { EXIT, type Job } from './init/job.js';
 import { type InitProcess, type Input, startInit } from './init-process.js';
+import { OwnerService, type VirtualOwners } from './owners/service.js';
 import type { RuntimeSpec } from './runtime-spec.js';
 import { compileSeccomp } from './seccomp.js';
 import { catchSignals } from './signals.js';
-import { OwnerService, type VirtualOwners } from './virtual-owners.js';
 
 export { type InitProcess, startInit } from './init-process.js';
 

@@ -21,8 +21,8 @@ import { viewOf } from '../../fs/union/view.js';
 import { caller } from '../user/caller.js';
 import { markCopied } from './changes.js';
 import { idTranslation } from './id-translation.js';
+import type { VirtualOwners } from './owners/service.js';
 import type { ContainerRecord, Driver } from './record.js';
-import type { VirtualOwners } from './virtual-owners.js';
 
 /** What a driver needs to know of a container. */
 export type RootRequest = Pick<

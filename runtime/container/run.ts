@@ -28,11 +28,11 @@ import { Hold } from './hold.js';
 import { makeInitLayer, makeOwnFiles } from './init-layer.js';
 import { enterMountNamespace } from './namespaces.js';
 import { thisNode } from './node.js';
+import { virtualOwners } from './owners/service.js';
 import type { ContainerRecord, Driver } from './record.js';
 import { chooseDriver, type OpenRoot, startDriver } from './root-filesystem.js';
 import { defaultUser, forOwnNamespace, mappedUser } from './rootless-spec.js';
 import { readUserFiles, resolveUser } from './users.js';
-import { virtualOwners } from './virtual-owners.js';
 import { type Mount, type MountRequest, mountsOf } from './volumes.js';
 
 /** What the user asked for; undefined where the image decides. */

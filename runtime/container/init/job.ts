@@ -29,7 +29,7 @@ export interface Job {
   readonly setsGroups: boolean;
   /** The filter's program in base64 and its flags. */
   readonly seccomp?: { readonly program: string; readonly flags: number };
-  /** The program that asks about calls with ids that are not mapped, in base64 (`virtual-owners.ts`). */
+  /** The program that asks about calls with ids that are not mapped, in base64 (`owners/service.ts`). */
   readonly ownerFilter?: string;
   /** RLIMIT_NOFILE for a specification that sets none. */
   readonly openFiles: { readonly soft: number; readonly hard: number };

@@ -10,13 +10,13 @@
  * Rule: the filter stays with the container's processes as long as they live; so does the thread.
  */
 import { Worker } from 'node:worker_threads';
-import { newOwnerAttribute } from '../../fs/index.js';
-import { descriptorOf } from '../../fs/sys/seccomp-notify.js';
-import { close, eventfd, signalEventfd } from '../../fs/sys/syscalls.js';
-import { caller } from '../user/caller.js';
-import { currentMaps } from '../user/id-maps.js';
-import type { Architecture } from './bpf.js';
-import { type MappedIds, ownerFilter } from './owner-filter.js';
+import { newOwnerAttribute } from '../../../fs/index.js';
+import { descriptorOf } from '../../../fs/sys/seccomp-notify.js';
+import { close, eventfd, signalEventfd } from '../../../fs/sys/syscalls.js';
+import { caller } from '../../user/caller.js';
+import { currentMaps } from '../../user/id-maps.js';
+import type { Architecture } from '../bpf.js';
+import { type MappedIds, ownerFilter } from './filter.js';
 import type { OwnerWorkerData } from './owner-worker.js';
 
 /** What a container with virtual owners is started with. */
@@ -37,14 +37,14 @@ export function virtualOwners(): VirtualOwners | undefined {
 
 /** Answers for one container. */
 export class OwnerService {
-  readonly #attribute: string;
+  readonly #owners: VirtualOwners;
   /** The program that the init stage loads with `loadSeccompListener`. */
   readonly filter: Buffer;
   #thread: { readonly listener: number; readonly stop: number; readonly ended: Promise<void> } | undefined;
 
-  constructor({ mapped, attribute }: VirtualOwners) {
-    this.#attribute = attribute;
-    this.filter = ownerFilter(mapped, process.arch as Architecture);
+  constructor(owners: VirtualOwners) {
+    this.#owners = owners;
+    this.filter = ownerFilter(owners.mapped, process.arch as Architecture);
   }
 
   /**
@@ -54,7 +54,7 @@ export class OwnerService {
   serve(pid: number, fd: number): void {
     const listener = descriptorOf(pid, fd);
     const stop = eventfd();
-    const data: OwnerWorkerData = { listener, stop, attribute: this.#attribute };
+    const data: OwnerWorkerData = { listener, stop, ...this.#owners };
     const worker = new Worker(new URL('./owner-worker.js', import.meta.url), { workerData: data });
     const ended = new Promise<void>((resolve, reject) => {
       worker.on('error', reject);

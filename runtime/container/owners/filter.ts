@@ -1,11 +1,11 @@
 /**
- * The filter that asks about `owner-calls.ts` and lets everything else pass.
+ * The filter that asks about `calls.ts` and lets everything else pass.
  *
  * Rule: it stands beside the container's own filter; of the two answers the kernel takes the stricter one, and "asks"
  * is weaker than an error: what the profile refuses is not asked about (seccomp(2), "Filter return values").
  */
-import { type Architecture, AUDIT_ARCH, BPF, DATA, encode, type Instruction, VERDICT } from './bpf.js';
-import { OWNER_CALLS, type OwnerCall } from './owner-calls.js';
+import { type Architecture, AUDIT_ARCH, BPF, DATA, encode, type Instruction, VERDICT } from '../bpf.js';
+import { OWNER_CALLS, type OwnerCall } from './calls.js';
 
 /** The ids that exist in the namespace. */
 export interface MappedIds {
@@ -35,14 +35,15 @@ export function ownerFilter(mapped: MappedIds, architecture: Architecture): Buff
   ]);
 }
 
-/** Asks if any id of the call is neither the mapped one nor "keep"; other calls fall through. */
-function oneCall(number: number, { ids }: OwnerCall, mapped: MappedIds): Instruction[] {
-  const checks = ids.flatMap(({ index, kind }): Instruction[] => [
+/** Asks about a call; about chown(2), only if an id is neither the mapped one nor "keep". Other calls fall through. */
+function oneCall(number: number, { chown }: OwnerCall, { uid, gid }: MappedIds): Instruction[] {
+  const check = (index: number, mapped: number): Instruction[] => [
     [BPF.LOAD, 0, 0, DATA.argument(index)],
-    [BPF.JEQ, 2, 0, mapped[kind]],
+    [BPF.JEQ, 2, 0, mapped],
     [BPF.JEQ, 1, 0, KEEP],
     ASK,
-  ]);
-  const body = [...checks, ids.length === 0 ? ASK : ALLOW];
+  ];
+  const body =
+    chown === undefined ? [ASK] : [...check(chown.owner, uid), ...check(chown.owner + 1, gid), ALLOW];
   return [[BPF.JEQ, 0, body.length, number], ...body];
 }
