@@ -64,7 +64,7 @@ function buildUnion({ stack: { upper, lowers, work }, settings, flags }: ServeDa
 function serve(data: ServeData): void {
   prepareThread(data.trace);
   const union = buildUnion(data);
-  union.modeChanged = attributesNotifier(data.fd);
+  union.attributesChanged = attributesNotifier(data.fd);
   const queue = new NotifyQueue(new NotifyRing(data.notifications));
   if (data.settings.layerChanges === 'watch') union.changes = new Changes(union, queue);
   const describe = () => ({

@@ -46,8 +46,8 @@ export class Union {
   readonly originsAreUnique: boolean;
   /** Reports changes of lower directories; undefined unless `layerChanges` is "watch". */
   changes: Changes | undefined;
-  /** Tells the kernel, before the reply, that the mode of the request's node has changed as a side effect. */
-  modeChanged: (node: NodeId) => void = () => {};
+  /** Tells the kernel, before the reply, that attributes of the request's node have changed as a side effect. */
+  attributesChanged: (node: NodeId) => void = () => {};
   readonly counters = { copiedUpFiles: 0, copiedUpBytes: 0 };
 
   readonly #nodes = new Map<NodeId, Node>();
