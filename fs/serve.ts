@@ -33,7 +33,7 @@ export interface ServeData {
 }
 
 /** What the serving thread tells the main thread. */
-export type ServeMessage = 'ready';
+export type ServeMessage = 'ready' | 'released';
 
 /** Largest READ and WRITE: the kernel's limit of 256 pages. */
 const MAX_WRITE = 1024 * 1024;
@@ -102,6 +102,8 @@ function serve(data: ServeData): void {
   });
   session.run();
   union.close();
+  tell('released');
+  union.changes?.close(); // last: the kernel takes its time (fsnotify_destroy_group), and it holds no layer
 }
 
 function tell(message: ServeMessage): void {

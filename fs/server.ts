@@ -29,6 +29,8 @@ const MAX_DESCRIPTORS = 32_768;
 export class Server {
   /** Settles when the serving thread has ended; rejects if it failed. */
   readonly ended: Promise<void>;
+  /** Settles as soon as the serving thread has closed the layers' descriptors; never, if it failed. */
+  readonly released: Promise<void>;
   readonly #mountpoint: string;
   readonly #stop: number;
   readonly #ready: Promise<void>;
@@ -71,10 +73,8 @@ export class Server {
     const early = this.ended.then(() => {
       throw new Error('the mount ended before it was usable');
     });
-    const announced = new Promise<void>((resolve) => {
-      serving.on('message', (message: ServeMessage) => message === 'ready' && resolve());
-    });
-    this.#ready = Promise.race([announced, early]);
+    this.#ready = Promise.race([told(serving, 'ready'), early]);
+    this.released = told(serving, 'released');
     early.catch(() => {}); // after the announcement the end is no error
   }
 
@@ -93,6 +93,12 @@ export class Server {
 
 function start(module: string, workerData: unknown): Worker {
   return new Worker(new URL(module, import.meta.url), { workerData });
+}
+
+function told(worker: Worker, what: ServeMessage): Promise<void> {
+  return new Promise((resolve) => {
+    worker.on('message', (message: ServeMessage) => message === what && resolve());
+  });
 }
 
 function exitOf(worker: Worker): Promise<void> {

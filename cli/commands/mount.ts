@@ -5,7 +5,7 @@
  * session, at "/", with none of the caller's streams: it tells how it went through a pipe of its own.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, readdirSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -160,15 +160,20 @@ const READY = 'ready';
 const READY_FD = 3;
 const STDERR = 2;
 
-/** Lets go of the caller's directory; what the server logs goes beside its scratch files. */
-function withdraw({ stack }: Mount): void {
+/** Lets go of the caller's directory; what the server logs goes beside its scratch files, as long as it holds them. */
+function withdraw({ stack, released }: Mount): void {
   process.chdir('/');
   if (stack.work === undefined) return;
   const work = openApart(toBytes(stack.work));
-  const log = openat(work, LOG, O.WRONLY | O.APPEND | O.CREAT, 0o600);
-  dup2(log, STDERR);
-  close(log);
+  redirectErrors(openat(work, LOG, O.WRONLY | O.APPEND | O.CREAT, 0o600));
   close(work);
+  const silence = (): void => redirectErrors(openSync('/dev/null', 'w'));
+  released.then(silence, () => {}); // a failure is still to be logged
+}
+
+function redirectErrors(fd: number): void {
+  dup2(fd, STDERR);
+  close(fd);
 }
 
 function explain(error: unknown): string {

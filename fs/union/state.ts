@@ -168,7 +168,7 @@ export class Union {
     if (parent.lookups <= 0 && parent !== this.root) this.drop(parent);
   }
 
-  /** Closes every descriptor. */
+  /** Closes every descriptor of a layer. */
   close(): void {
     for (const node of this.#nodes.values()) {
       if (node instanceof FileNode && node.pinned >= 0) this.handles.unpin(node);
@@ -178,7 +178,6 @@ export class Union {
     this.work?.close();
     if (this.index !== undefined) close(this.index.fd);
     for (const { rootFd } of this.layers) close(rootFd);
-    this.changes?.close(); // last: the kernel takes its time (fsnotify_destroy_group), and it holds no layer
   }
 
   // --- layers
