@@ -60,7 +60,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 export function asUser(script: string, cwd: string, namespace: keyof typeof NAMESPACES): string {
   const programs = `
     set -euo pipefail
-    export HOME=${cwd} UNIONFS='node /mnt/project/dist/cli/unionfs.js' TSCR='node /mnt/project/dist/cli/tscr.js'
+    export HOME=${cwd} UNIONFS='node /mnt/project/dist/bin/unionfs.js' TSCR='node /mnt/project/dist/bin/tscr.js'
     cd ${cwd}
   `;
   return run('python3', [

@@ -6,11 +6,12 @@
  * still waits afterwards: its tid may mean another thread by then. The thread must have its root and working directory
  * to itself (CLONE_FS).
  */
+import { readFileSync } from 'node:fs';
 import { AT, O, PATH_MAX } from '../../../fs/sys/constants.js';
-import { E, Errno } from '../../../fs/sys/errno.js';
+import { E, Errno, unless } from '../../../fs/sys/errno.js';
 import { fchdir } from '../../../fs/sys/process.js';
 import { type Notification, type SeccompListener, stringAt, word } from '../../../fs/sys/seccomp-notify.js';
-import { chroot, close, openat } from '../../../fs/sys/syscalls.js';
+import { chroot, close, openat, readlinkat, tryOpenat } from '../../../fs/sys/syscalls.js';
 import type { ChownForm } from './calls.js';
 
 const CHOWN_FLAGS = AT.SYMLINK_NOFOLLOW | AT.EMPTY_PATH;
@@ -63,16 +64,35 @@ export class CallerFiles {
     const root = openat(AT.FDCWD, `/proc/${notification.tid}/root`, O.PATH | O.DIRECTORY);
     try {
       this.#stillWaits(notification);
+      const own = nameInside(notification.tid);
       fchdir(root);
       chroot('.');
       if (!path.startsWith('/')) fchdir(start);
-      return openat(AT.FDCWD, path, flags);
+      return openAs(own, path, flags);
     } finally {
       close(root);
       fchdir(this.#root);
       chroot('.');
     }
   }
+}
+
+/** The pid that the caller has in its own namespace (NSpid of proc_pid_status(5)). */
+function nameInside(tid: number): string {
+  const status = readFileSync(`/proc/${tid}/status`, 'latin1');
+  return /^NStgid:.*\b(\d+)$/m.exec(status)?.[1] ?? '';
+}
+
+const SELF = /^\/proc\/(?:thread-)?self\//;
+
+/** In the caller's /proc, "self" is not this thread; /dev/stdout leads there. */
+function openAs(pid: string, path: string, flags: number): number {
+  const named = (text: string): string => text.replace(SELF, `/proc/${pid}/`);
+  const found = tryOpenat(AT.FDCWD, named(path), flags);
+  if (found >= 0) return found;
+  const target = unless([E.EINVAL, E.ENOENT], () => readlinkat(AT.FDCWD, path));
+  if (target === undefined || !SELF.test(target)) throw new Errno(-found, 'openat');
+  return openat(AT.FDCWD, named(target), flags);
 }
 
 /** What a caller's descriptor, or AT_FDCWD, is. */

@@ -2,8 +2,9 @@
  * Who a process is taken for, in a user namespace where it can be nobody else: credentials(7) as setuid(2) and its
  * relatives change them.
  *
- * Rule: a process with the capability may become anybody; without, it may only take on ids that it has already. Nothing
- * here does I/O. Compare __sys_setresuid and its relatives in kernel/sys.c.
+ * Rules: a process with the capability may become anybody; without, it may only take on ids that it has already. Really
+ * no process loses its capabilities by becoming somebody, so who is not root any more may become anybody but root: daemons
+ * make sure that they cannot go back. Nothing here does I/O. Compare __sys_setresuid and its relatives in kernel/sys.c.
  */
 import { E, Errno } from '../../../fs/sys/errno.js';
 
@@ -23,7 +24,7 @@ export type IdKind = 'uid' | 'gid';
 const KEEP = 0xffffffff;
 const MAX_GROUPS = 65536;
 
-/** Where setresuid(2), setreuid(2) and setuid(2) lead. @param mayBeAnybody has CAP_SETUID or CAP_SETGID, and is root */
+/** Where setresuid(2), setreuid(2) and setuid(2) lead. */
 type Change = (ids: Ids, args: readonly number[], mayBeAnybody: boolean) => Ids;
 
 const or = (id: number | undefined, old: number): number => (id === undefined || id === KEEP ? old : id);
@@ -55,14 +56,19 @@ const setOne: Change = ([real, effective, saved], [id], mayBeAnybody) => {
   return [real, effective === id ? effective : id, saved];
 };
 
-const CHANGES: Readonly<Record<string, readonly [kind: IdKind, change: Change]>> = {
-  setuid: ['uid', setOne],
-  setgid: ['gid', setOne],
-  setreuid: ['uid', setre],
-  setregid: ['gid', setre],
-  setresuid: ['uid', setres],
-  setresgid: ['gid', setres],
+const CHANGES: Readonly<Record<string, readonly [kind: IdKind, count: number, change: Change]>> = {
+  setuid: ['uid', 1, setOne],
+  setgid: ['gid', 1, setOne],
+  setreuid: ['uid', 2, setre],
+  setregid: ['gid', 2, setre],
+  setresuid: ['uid', 3, setres],
+  setresgid: ['gid', 3, setres],
 };
+
+const ROOT = 0;
+
+const mayBecome = ({ uid: [, effective] }: Identity, ids: readonly number[]): boolean =>
+  effective === ROOT || !ids.includes(ROOT);
 
 /**
  * The identity after a call that changes ids; undefined if the call is none of those.
@@ -75,15 +81,15 @@ export function changed(
   args: readonly number[],
   capable: boolean,
 ): Identity | undefined {
-  const [kind, change] = CHANGES[call] ?? [];
+  const [kind, count, change] = CHANGES[call] ?? [];
   if (kind === undefined || change === undefined) return undefined;
-  const isRoot = identity.uid[1] === 0;
-  return { ...identity, [kind]: change(identity[kind], args, capable && isRoot) };
+  const ids = args.slice(0, count);
+  return { ...identity, [kind]: change(identity[kind], ids, capable && mayBecome(identity, ids)) };
 }
 
 /** After setgroups(2). Throws Errno EPERM, EINVAL. */
 export function withGroups(identity: Identity, groups: readonly number[], capable: boolean): Identity {
-  if (!capable || identity.uid[1] !== 0) throw new Errno(E.EPERM);
+  if (!capable || !mayBecome(identity, groups)) throw new Errno(E.EPERM);
   if (groups.length > MAX_GROUPS) throw new Errno(E.EINVAL);
   return { ...identity, groups };
 }
