@@ -70,7 +70,7 @@ const RUNTIME_ERROR = 125;
 export async function runImage(store: Store, reference: string, options: RunOptions): Promise<number> {
   enterForContainers(options.userns);
   const mounts = mountsOf(options);
-  const driver = chooseDriver(options.driver, options.onWarning);
+  const driver = chooseDriver(options.driver, store.root, options.onWarning);
   clearLeftovers(store.root);
   enterMountNamespace('slave');
   const id = randomBytes(ID_BYTES).toString('hex');

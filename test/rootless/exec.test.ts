@@ -88,6 +88,18 @@ describe(SUITE, function () {
     assert.deepEqual(readdirSync(user.home).sort(), ['at', 'lower', 'upper']);
   });
 
+  it('an upper without extended attributes is refused, and nothing is left in it', () => {
+    const prepared = 'mkdir /mnt/fs; mount -t ramfs none /mnt/fs; mkdir -m 777 /mnt/fs/d /mnt/fs/d/upper';
+    const script =
+      'node /mnt/project/dist/bin/unionfs.js exec --lower lower --upper /mnt/fs/d/upper -- true; ls -A /mnt/fs/d';
+    const { stdout, stderr } = user.run(['sh', '-c', script], { prepared });
+    assert.equal(stdout, 'upper\n');
+    assert.match(
+      stderr,
+      /^exec: upper "\/mnt\/fs\/d\/upper" is on a filesystem without extended attributes; .*\n$/,
+    );
+  });
+
   it('the command has the ids of the caller and no capabilities', () => {
     const seen = output(
       'id -u; id -g; grep -c "^Cap[IPEA].*[^0\\t:]$" /proc/self/status || :; cat /proc/self/uid_map',

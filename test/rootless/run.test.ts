@@ -164,6 +164,35 @@ describe(SUITE, function () {
     });
   });
 
+  describe('stores', () => {
+    const TSCR = 'node /mnt/project/dist/bin/tscr.js';
+    const SCRIPT = `${TSCR} image from-host ${PROGRAMS} -t host:1 >/dev/null; exec ${TSCR} run --rm`;
+    const STORES: readonly [string, string, string, RegExp][] = [
+      [
+        'without extended attributes holds copies, and that is said',
+        'ramfs',
+        'host:1 true',
+        /^run: "\/mnt\/fs\/store" is on a filesystem without extended attributes, so the root is a full copy of the image\n$/,
+      ],
+      ['mounted noexec is no hindrance', 'tmpfs -o noexec', 'host:1 true', /^$/],
+      [
+        'mounted noexec cannot hold a copy, and that is said',
+        'tmpfs -o noexec',
+        '--storage-driver copy host:1 true',
+        /^run: "\/mnt\/fs\/store\/.*" is mounted noexec, .*--root\n$/,
+      ],
+    ];
+    for (const [what, type, words, message] of STORES) {
+      it(`one ${what}`, () => {
+        const prepared = `mkdir /mnt/fs; mount -t ${type} none /mnt/fs; chmod 777 /mnt/fs`;
+        const host: Host = { prepared, env: { TSCR_ROOT: '/mnt/fs/store' } };
+        const { status, stderr } = account('single').run(['sh', '-euc', `${SCRIPT} ${words}`], host);
+        assert.match(stderr, message);
+        assert.equal(status, what.includes('cannot') ? 125 : 0);
+      });
+    }
+  });
+
   describe('the ladder', () => {
     const ONE_ID: readonly [string, Host][] = [
       ['newuidmap is not there', { without: ['newuidmap'] }],

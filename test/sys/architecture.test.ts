@@ -30,7 +30,7 @@ import {
 import { STATX_SIZE } from '../../fs/sys/stat.js';
 import { getpagesize } from '../../fs/sys/syscalls.js';
 import { AUDIT_ARCH } from '../../runtime/container/bpf.js';
-import { OWNER_CALLS } from '../../runtime/container/owner-calls.js';
+import { OWNER_CALLS } from '../../runtime/container/owners/calls.js';
 
 /** A C expression and the value that the code takes it to have. */
 type Claim = readonly [expression: string, value: number];
