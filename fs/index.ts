@@ -19,7 +19,7 @@
 import { rmSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { openFuse } from './attach.js';
-import { checkIndex, lockDirectory, makeWork, prepare } from './prepare.js';
+import { checkIndex, checkMarks, lockDirectory, makeWork, prepare } from './prepare.js';
 import { Server } from './server.js';
 import { close } from './sys/syscalls.js';
 import type { Ownership } from './union/ownership.js';
@@ -92,6 +92,7 @@ export async function mount(options: MountOptions): Promise<Mount> {
     if (makeWork(stack) && work !== undefined)
       undo.push(() => rmSync(work, { recursive: true, force: true }));
     if (work !== undefined) locks.push(await lockDirectory(work));
+    checkMarks(stack);
     checkIndex(stack);
     undo.shift(); // from here on the server closes the device
     const server = await start.serve(options, stack, mountpoint);

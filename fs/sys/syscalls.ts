@@ -346,6 +346,15 @@ export function fstatfs(fd: number): FilesystemStat {
   };
 }
 
+const FLAGS_WORD = 10;
+const ST_NOEXEC = 8n;
+
+/** fstatfs(2): whether what lies on the mount of `fd` may not be executed. */
+export function isNoexec(fd: number): boolean {
+  check('fstatfs', native.fstatfs(fd, statfsBuffer));
+  return (statfsBuffer.readBigUInt64LE(FLAGS_WORD * 8) & ST_NOEXEC) !== 0n;
+}
+
 // --- extended attributes ---------------------------------------------------------------------------------------
 
 /**

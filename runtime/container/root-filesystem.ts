@@ -8,16 +8,17 @@
  * Rules: mounts are made in the caller's own mount namespace (`namespaces.ts`), so that they end with it, however it
  * ends. The image's layers never change: they are not watched.
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { mount as mountUnion, type Ownership, startServingThread, UsageError } from '../../fs/index.js';
 import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
-import { close, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
+import { close, isNoexec, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
 import { openDevice } from '../../fs/transport/device.js';
 import { flatten } from '../../fs/union/flatten.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { viewOf } from '../../fs/union/view.js';
+import { keepsMarks } from '../../fs/union/whiteout.js';
 import { caller } from '../user/caller.js';
 import { markCopied } from './changes.js';
 import { idTranslation } from './id-translation.js';
@@ -68,17 +69,40 @@ const NO_FUSE: Readonly<Record<number, string>> = {
   [E.EPERM]: '/dev/fuse may not be opened in this sandbox',
 };
 
-/** The driver that was asked for, or the best that can work here; a copy is worth a warning. */
-export function chooseDriver(wanted: Driver | undefined, warn: (message: string) => void): Driver {
+/**
+ * The driver that was asked for, or the best that can work here; a copy is worth a warning.
+ * @param store where containers' files lie
+ */
+export function chooseDriver(
+  wanted: Driver | undefined,
+  store: string,
+  warn: (message: string) => void,
+): Driver {
   if (wanted !== undefined) return wanted;
+  const why = noDevice() ?? noMarks(store);
+  if (why === undefined) return 'unionfs';
+  warn(`${why}, so the root is a full copy of the image`);
+  return 'copy';
+}
+
+function noDevice(): string | undefined {
   try {
     close(openDevice());
-    return 'unionfs';
+    return undefined;
   } catch (error) {
     const why = error instanceof Errno ? NO_FUSE[error.code] : undefined;
     if (why === undefined) throw error;
-    warn(`${why}, so the root is a full copy of the image`);
-    return 'copy';
+    return why;
+  }
+}
+
+function noMarks(store: string): string | undefined {
+  if (!existsSync(store)) return undefined; // there is no image either
+  const fd = openSync(store, 'r');
+  try {
+    return keepsMarks(fd) ? undefined : `"${store}" is on a filesystem without extended attributes`;
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -141,6 +165,10 @@ function openCopy({ init, lowers, upper, work }: RootRequest): RootFilesystem {
   const view = viewOf({ lowers: [init, ...lowers] });
   const to = openSync(upper, 'r');
   try {
+    if (isNoexec(to))
+      throw new UsageError(
+        `"${upper}" is mounted noexec, and so would be a copy; name another store with --root`,
+      );
     flatten(view, to);
     markCopied(work);
   } finally {

@@ -10,6 +10,7 @@ import { currentMaps, type IdMaps, isMapped } from '../user/id-maps.js';
 import type { UserNamespace } from '../user/ladder.js';
 import type { MountSpec, RuntimeSpec } from './runtime-spec.js';
 import type { ContainerUser } from './users.js';
+import type { Mount } from './volumes.js';
 
 const HOST_SYS: MountSpec = {
   destination: '/sys',
@@ -57,4 +58,15 @@ export function mappedUser(user: ContainerUser): ContainerUser {
   throw new UsageError(
     `there is no user ${uid}:${gid} inside, only ${ids}; name that with --user, or ${fix}`,
   );
+}
+
+/** The caller, if it keeps its id and sees its home directory, is at home there. */
+export function withOwnHome(user: ContainerUser, mounts: readonly Mount[]): ContainerUser {
+  const { uid, home, namespace } = caller();
+  const isShown = mounts.some(
+    ({ destination }) => home === destination || home?.startsWith(`${destination}/`),
+  );
+  return namespace !== undefined && user.uid === uid && home !== undefined && isShown
+    ? { ...user, home }
+    : user;
 }

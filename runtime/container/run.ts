@@ -31,7 +31,7 @@ import { thisNode } from './node.js';
 import { virtualOwners } from './owners/service.js';
 import type { ContainerRecord, Driver } from './record.js';
 import { chooseDriver, type OpenRoot, startDriver } from './root-filesystem.js';
-import { defaultUser, forOwnNamespace, mappedUser } from './rootless-spec.js';
+import { defaultUser, forOwnNamespace, mappedUser, withOwnHome } from './rootless-spec.js';
 import { readUserFiles, resolveUser } from './users.js';
 import { type Mount, type MountRequest, mountsOf } from './volumes.js';
 
@@ -70,7 +70,7 @@ const RUNTIME_ERROR = 125;
 export async function runImage(store: Store, reference: string, options: RunOptions): Promise<number> {
   enterForContainers(options.userns);
   const mounts = mountsOf(options);
-  const driver = chooseDriver(options.driver, options.onWarning);
+  const driver = chooseDriver(options.driver, store.root, options.onWarning);
   clearLeftovers(store.root);
   enterMountNamespace('slave');
   const id = randomBytes(ID_BYTES).toString('hex');
@@ -153,7 +153,14 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
   const owners = virtualOwners();
   const rootfs = await openRoot({ ...record, owners });
   try {
-    const command = processOf(rootfs.path, image.config.config ?? {}, record.command, hostname, options);
+    const command = processOf(
+      rootfs.path,
+      image.config.config ?? {},
+      record.command,
+      hostname,
+      options,
+      mounts,
+    );
     const all = [...own, ...mounts];
     const spec = forOwnNamespace(
       containerSpec({
@@ -188,6 +195,7 @@ function processOf(
   args: readonly string[],
   hostname: string,
   options: RunOptions,
+  mounts: readonly Mount[],
 ): ProcessRequest {
   const user = mappedUser(
     resolveUser(
@@ -204,7 +212,12 @@ function processOf(
     caller: process.env,
   });
   const workdir = options.workdir ?? config.WorkingDir;
-  return { args, env, user, cwd: workdir === undefined || workdir === '' ? '/' : workdir };
+  return {
+    args,
+    env,
+    user: withOwnHome(user, mounts),
+    cwd: workdir === undefined || workdir === '' ? '/' : workdir,
+  };
 }
 
 /** Runs a command in a directory as it is: no image, no layers, and what it writes stays. */
@@ -216,7 +229,7 @@ export async function runDirectory(path: string, options: RunOptions): Promise<n
   const args = [...(entrypoint === undefined || entrypoint === '' ? [] : [entrypoint]), ...command];
   if (args.length === 0) throw new UsageError('name a command');
   enterMountNamespace('slave');
-  const own = processOf(root, {}, args, hostname, options);
+  const own = processOf(root, {}, args, hostname, options, mounts);
   const spec = forOwnNamespace(
     containerSpec({ process: own, hostname, mounts, readOnly, network, rootPath: root }),
   );

@@ -77,6 +77,8 @@ export class Account {
   }
 
   remove(): void {
+    for (const line of this.processes()) process.kill(Number.parseInt(line, 10), 'SIGKILL');
+    run('sh', ['-c', `timeout 10 sh -c 'while pgrep -u ${this.uid} >/dev/null; do sleep 0.1; done'`]);
     run('userdel', [this.name]);
     for (const file of ['/etc/subuid', '/etc/subgid']) run('sed', ['-i', `/^${this.name}:/d`, file]);
     rmSync(join(this.home, '..'), { recursive: true, force: true });

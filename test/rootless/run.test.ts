@@ -60,7 +60,7 @@ describe(SUITE, function () {
         who.succeed(['commit', 'work', 'mine:1']);
         who.succeed(['rm', 'work']);
         const seen = who.succeed(['run', '--rm', 'mine:1', 'stat', '-c', '%u:%g:%a', '/d/f', '/d']);
-        assert.equal(seen, '5:6:4755\n7:0:755\n');
+        assert.equal(seen, kind === 'ranges' ? '5:6:4755\n7:0:755\n' : '0:0:4755\n0:0:755\n');
         who.succeed(['save', '-o', who.path('mine.tar'), 'mine:1']);
         const root = new Tscr(place.path(`store-${kind}`), place.path('run'));
         root.succeed(['load', '-q', '-i', who.path('mine.tar')]);
@@ -136,7 +136,7 @@ describe(SUITE, function () {
         const container = who.start('tscr', ['run', '--name', 'busy', ...as, 'host:1', 'sh', '-c', script]);
         const ended = endOf(container);
         await saying(container, 'ready');
-        assert.match(who.succeed(['top', 'busy']), /^PID.*\n.*sleep 60\n$/);
+        assert.match(who.succeed(['top', 'busy']), /^PID.*\n[^k]*sleep 60\n$/);
         who.succeed(['rm', '-f', 'busy']);
         assert.include([137, 'SIGKILL'], await ended);
         assert.notMatch(who.succeed(['ps', '-a']), /busy/);
@@ -162,6 +162,35 @@ describe(SUITE, function () {
         'run: /dev/fuse may not be opened (as root: chmod 666 /dev/fuse), so the root is a full copy of the image\n',
       );
     });
+  });
+
+  describe('stores', () => {
+    const TSCR = 'node /mnt/project/dist/bin/tscr.js';
+    const SCRIPT = `${TSCR} image from-host ${PROGRAMS} -t host:1 >/dev/null; exec ${TSCR} run --rm`;
+    const STORES: readonly [string, string, string, RegExp][] = [
+      [
+        'without extended attributes holds copies, and that is said',
+        'ramfs',
+        'host:1 true',
+        /^run: "\/mnt\/fs\/store" is on a filesystem without extended attributes, so the root is a full copy of the image\n$/,
+      ],
+      ['mounted noexec is no hindrance', 'tmpfs -o noexec', 'host:1 true', /^$/],
+      [
+        'mounted noexec cannot hold a copy, and that is said',
+        'tmpfs -o noexec',
+        '--storage-driver copy host:1 true',
+        /^run: "\/mnt\/fs\/store\/.*" is mounted noexec, .*--root\n$/,
+      ],
+    ];
+    for (const [what, type, words, message] of STORES) {
+      it(`one ${what}`, () => {
+        const prepared = `mkdir /mnt/fs; mount -t ${type} none /mnt/fs; chmod 777 /mnt/fs`;
+        const host: Host = { prepared, env: { TSCR_ROOT: '/mnt/fs/store' } };
+        const { status, stderr } = account('single').run(['sh', '-euc', `${SCRIPT} ${words}`], host);
+        assert.match(stderr, message);
+        assert.equal(status, what.includes('cannot') ? 125 : 0);
+      });
+    }
   });
 
   describe('the ladder', () => {
@@ -265,12 +294,14 @@ describe(SUITE, function () {
     });
   });
 
-  it('with the images gone, nothing is left of the layers', () => {
-    for (const kind of ['ranges', 'single'] as const) {
-      const who = account(kind);
-      who.succeed(['system', 'prune', '-af']);
-      assert.deepEqual(readdirSync(who.path('.local/share/tscr/layers')), []);
-      assert.notInclude(readFileSync('/proc/self/mounts', 'latin1'), who.home);
-    }
+  describe('in the end', () => {
+    it('with the images gone, nothing is left of the layers', () => {
+      for (const kind of ['ranges', 'single'] as const) {
+        const who = account(kind);
+        who.succeed(['system', 'prune', '-af']);
+        assert.deepEqual(readdirSync(who.path('.local/share/tscr/layers')), []);
+        assert.notInclude(readFileSync('/proc/self/mounts', 'latin1'), who.home);
+      }
+    });
   });
 });
