@@ -5,7 +5,7 @@
  * and /dev/fuse, whatever their permissions here are.
  */
 import { fileURLToPath } from 'node:url';
-import { run } from './run.js';
+import { type RunOptions, run } from './run.js';
 
 /** The ordinary user's uid and gid. */
 export const USER = 61_234;
@@ -57,20 +57,17 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 `;
 
 /** Runs a bash script as the user; $UNIONFS and $TSCR are the programs. Its standard output. */
-export function asUser(script: string, cwd: string, namespace: keyof typeof NAMESPACES): string {
+export function asUser(
+  script: string,
+  cwd: string,
+  namespace: keyof typeof NAMESPACES,
+  options: Pick<RunOptions, 'timeoutMs'> = {},
+): string {
   const programs = `
     set -euo pipefail
     export HOME=${cwd} UNIONFS='node /mnt/project/dist/bin/unionfs.js' TSCR='node /mnt/project/dist/bin/tscr.js'
     cd ${cwd}
   `;
-  return run('python3', [
-    '-c',
-    ENTER,
-    String(USER),
-    PROJECT,
-    NAMESPACES[namespace],
-    'bash',
-    '-c',
-    programs + script,
-  ]);
+  const args = ['-c', ENTER, String(USER), PROJECT, NAMESPACES[namespace], 'bash', '-c', programs + script];
+  return run('python3', args, options);
 }
