@@ -1,15 +1,7 @@
 /** The mount options that say whose files are shown as whose, as fuse-overlayfs(1) defines them. */
 import { type Ownership, UsageError } from '../fs/index.js';
 import { parseIdRanges } from '../fs/union/ownership.js';
-
-export const OWNERSHIP_VALUED = [
-  'uidmapping',
-  'gidmapping',
-  'squash_to_uid',
-  'squash_to_gid',
-  'xattr_permissions',
-] as const;
-export const OWNERSHIP_SWITCHES = ['squash_to_root'] as const;
+import { OWNERSHIP_SWITCHES, OWNERSHIP_VALUED } from './mount-words.js';
 
 /** What `xattr_permissions=` means. */
 const KEEP = new Map<string, Ownership['keep']>([

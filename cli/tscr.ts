@@ -4,6 +4,7 @@
  *
  * Rule: only the command that is named is loaded, so that a container starts without what builds images.
  */
+import './machine.js';
 import type { Command } from 'commander';
 import { enterForLayers } from '../runtime/user/ladder.js';
 import { newProgram, runProgram } from './program.js';
@@ -32,6 +33,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   spec: async () => (await import('./commands/spec.js')).specCommand(),
   system: async () => (await import('./commands/system.js')).systemCommand(),
   info: async () => (await import('./commands/info.js')).infoCommand(),
+  doctor: async () => (await import('./commands/doctor.js')).doctorCommand(),
   unshare: async () => (await import('./commands/unshare.js')).unshareCommand(),
 };
 

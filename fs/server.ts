@@ -7,16 +7,16 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { attachFuse } from './attach.js';
 import type { MountOptions } from './index.js';
 import type { ServeData, ServeMessage } from './serve.js';
-import { MS } from './sys/constants.js';
-import { E, Errno } from './sys/errno.js';
 import { close, eventfd, signalEventfd } from './sys/syscalls.js';
-import { attach, detach, openDevice } from './transport/device.js';
+import { detach } from './transport/device.js';
 import type { NotifierData } from './transport/notifier.js';
 import { NotifyRing } from './transport/notify.js';
 import { changesAreSeen } from './union/changes.js';
-import { joinLayers, type Stack, toBytes, UsageError } from './union/stack.js';
+import { type Stack, toBytes } from './union/stack.js';
+import type { UnionSettings } from './union/state.js';
 
 /** How long processes inside a detached mount may go on. */
 const DETACH_GRACE_MS = 1000;
@@ -39,13 +39,20 @@ export function startServingThread(): Worker {
 export class Server {
   /** Settles when the serving thread has ended; rejects if it failed. */
   readonly ended: Promise<void>;
+  /** Settles as soon as the serving thread has closed the layers' descriptors; never, if it failed. */
+  readonly released: Promise<void>;
   readonly #mountpoint: string;
   readonly #stop: number;
   readonly #ready: Promise<void>;
 
-  /** Mounts the device `fd`, which is the server's from here on, and waits until the mount is usable. */
-  static async start(fd: number, options: MountOptions, stack: Stack, mountpoint: string): Promise<Server> {
-    attachFuse(fd, options, stack, mountpoint);
+  /** Mounts the device, which is the server's from here on (see `attachFuse`), and waits until the mount is usable. */
+  static async start(
+    device: number,
+    options: MountOptions,
+    stack: Stack,
+    mountpoint: string,
+  ): Promise<Server> {
+    const fd = attachFuse(device, options, stack, mountpoint);
     const server = new Server(fd, options, stack, mountpoint);
     try {
       await server.#ready;
@@ -85,10 +92,8 @@ export class Server {
     const early = this.ended.then(() => {
       throw new Error('the mount ended before it was usable');
     });
-    const announced = new Promise<void>((resolve) => {
-      serving.on('message', (message: ServeMessage) => message === 'ready' && resolve());
-    });
-    this.#ready = Promise.race([announced, early]);
+    this.#ready = Promise.race([told(serving, 'ready'), early]);
+    this.released = told(serving, 'released');
     early.catch(() => {}); // after the announcement the end is no error
   }
 
@@ -103,6 +108,12 @@ export class Server {
     }
     await this.ended;
   }
+}
+
+function told(worker: Worker, what: ServeMessage): Promise<void> {
+  return new Promise((resolve) => {
+    worker.on('message', (message: ServeMessage) => message === what && resolve());
+  });
 }
 
 function exitOf(worker: Worker): Promise<void> {
@@ -124,12 +135,7 @@ function serveData(
     fd,
     stop,
     stack,
-    settings: {
-      volatile: options.volatile ?? false,
-      descriptors: descriptorLimit(),
-      layerChanges: options.layerChanges ?? (seen ? 'watch' : UNWATCHABLE_TTL),
-      ...(options.ownership !== undefined && { ownership: options.ownership }),
-    },
+    settings: unionSettings(options, seen ? 'watch' : UNWATCHABLE_TTL),
     flags: options.flags ?? 0,
     writeback: options.writeback ?? false,
     trace: options.trace ?? false,
@@ -138,46 +144,22 @@ function serveData(
   };
 }
 
+/** @param layerChanges how they are noticed if the options do not say */
+export function unionSettings(
+  options: MountOptions,
+  layerChanges: UnionSettings['layerChanges'],
+): UnionSettings {
+  return {
+    volatile: options.volatile ?? false,
+    descriptors: descriptorLimit(),
+    layerChanges: options.layerChanges ?? layerChanges,
+    ...(options.ownership !== undefined && { ownership: options.ownership }),
+  };
+}
+
 /** Half of what the process may open; the rest is for the program around the mount. */
 function descriptorLimit(): number {
   const limits = readFileSync('/proc/self/limits', 'utf8');
   const soft = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? MAX_DESCRIPTORS);
   return Math.min(Math.max(Math.floor(soft / 2), MIN_DESCRIPTORS), MAX_DESCRIPTORS);
-}
-
-/** Opens the device, or says what to do. */
-export function openFuse(): number {
-  try {
-    return openDevice();
-  } catch (error) {
-    if (!(error instanceof Errno)) throw error;
-    if ([E.ENOENT, E.ENODEV, E.ENXIO].includes(error.code)) {
-      throw new UsageError('/dev/fuse is missing; load its module with "modprobe fuse"');
-    }
-    if ([E.EACCES, E.EPERM].includes(error.code)) {
-      throw new UsageError(`/dev/fuse is not readable by uid ${process.getuid?.()}; run as root`);
-    }
-    throw error;
-  }
-}
-
-function attachFuse(fd: number, options: MountOptions, stack: Stack, mountpoint: string): void {
-  const flags = (options.flags ?? 0) | (stack.upper === undefined ? MS.RDONLY : 0);
-  try {
-    attach(fd, toBytes(mountpoint), toBytes(options.source ?? describe(stack)), flags);
-  } catch (error) {
-    close(fd);
-    if (error instanceof Errno && error.code === E.EPERM) {
-      throw new UsageError(`uid ${process.getuid?.()} may not mount on "${mountpoint}"; run as root`);
-    }
-    throw error;
-  }
-}
-
-/** What /proc/mounts shows as source. */
-function describe({ lowers, upper, work }: Stack): string {
-  const layers = `lowerdir=${joinLayers(lowers)}`;
-  return upper === undefined || work === undefined
-    ? layers
-    : `${layers},upperdir=${joinLayers([upper])},workdir=${joinLayers([work])}`;
 }

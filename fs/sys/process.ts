@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { O, PATH_MAX, PR, PR_CAP_AMBIENT } from './constants.js';
 import { E, Errno } from './errno.js';
+import { HERE } from './machine.js';
 import { allocate, errno, type Memory, native, processNative } from './native.js';
 
 function check(call: string, result: number): number {
@@ -152,16 +153,11 @@ export function raiseAmbientCapability(capability: number): boolean {
   throw new Errno(code, 'prctl');
 }
 
-const SYS_keyctl = { x64: 250, arm64: 219 } as const;
 const KEYCTL_JOIN_SESSION_KEYRING = 1;
-
-function numberOf(table: { readonly x64: number; readonly arm64: number }): number {
-  return process.arch === 'arm64' ? table.arm64 : table.x64;
-}
 
 /** keyctl(2): a new, anonymous session keyring; nothing where the kernel has no keyrings. */
 export function joinSessionKeyring(): void {
-  const result = native.syscallPath(numberOf(SYS_keyctl), KEYCTL_JOIN_SESSION_KEYRING, null, 0, null, 0);
+  const result = native.syscallPath(HERE.SYS.keyctl, KEYCTL_JOIN_SESSION_KEYRING, null, 0, null, 0);
   if (result >= 0) return;
   const code = errno();
   if (code !== E.ENOSYS && code !== E.EPERM) throw new Errno(code, 'keyctl');
@@ -232,7 +228,6 @@ export function pipe(): Pipe {
 
 // --- seccomp -----------------------------------------------------------------------------------------------------
 
-const SYS_seccomp = { x64: 317, arm64: 277 } as const;
 const SECCOMP_SET_MODE_FILTER = 1;
 const SIZEOF_INSTRUCTION = 8;
 
@@ -250,8 +245,14 @@ export function loadSeccompFilter(program: Buffer, flags: number): number {
   const descriptor = allocate(16); // struct sock_fprog
   descriptor.bytes.writeUInt16LE(program.length / SIZEOF_INSTRUCTION, 0);
   descriptor.bytes.writeBigUInt64LE(BigInt(code.address), 8);
-  const number = numberOf(SYS_seccomp);
-  const result = native.syscallPath(number, SECCOMP_SET_MODE_FILTER, flags, descriptor.address, null, 0);
+  const result = native.syscallPath(
+    HERE.SYS.seccomp,
+    SECCOMP_SET_MODE_FILTER,
+    flags,
+    descriptor.address,
+    null,
+    0,
+  );
   code.bytes.fill(0); // after the call: keeps the memory referenced until here
   return check('seccomp', result);
 }

@@ -94,6 +94,14 @@ export function isWritable(fd: number): boolean {
   return (check('fcntl', native.fcntl(fd, F_GETFL, 0)) & O_ACCMODE) === O.RDWR;
 }
 
+const F_SETFL = 4;
+
+/** fcntl(2): reads of the open file do not wait, for all who share it. */
+export function setNonBlocking(fd: number): void {
+  const flags = check('fcntl', native.fcntl(fd, F_GETFL, 0));
+  check('fcntl', native.fcntl(fd, F_SETFL, flags | O.NONBLOCK));
+}
+
 const STATX_MNT_ID = 0x1000;
 const MNT_ID_WORD = 36;
 
@@ -524,6 +532,9 @@ export function setfsgid(gid: number): boolean {
   native.setfsgid(gid);
   return native.setfsgid(gid) >>> 0 === gid >>> 0;
 }
+
+/** Bytes of a page of memory. */
+export const getpagesize = (): number => native.getpagesize();
 
 export const schedYield = (): void => void native.sched_yield();
 

@@ -15,14 +15,15 @@ import {
   openat,
   pread,
   readDirectory,
-  readlinkat,
   statat,
 } from '../sys/syscalls.js';
 import type { Change } from './diff.js';
 import { openData } from './layer.js';
 import { find } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
-import { locate } from './place.js';
+import { linkTarget, overrideAt, type Place, recorded } from './owners.js';
+import type { OverrideXattr } from './ownership.js';
+import { layerOf, locate, recordedOf } from './place.js';
 import { listingOf } from './readdir.js';
 import type { Union } from './state.js';
 import { unescapeXattr } from './xattr.js';
@@ -31,6 +32,7 @@ import { unescapeXattr } from './xattr.js';
 export interface Difference extends Change {
   readonly dirfd: number;
   readonly name: string;
+  /** As the copy records it (`owners.ts`). */
   readonly stat: Stat;
 }
 
@@ -43,26 +45,31 @@ const CHUNK = 256 * 1024;
  * @param copied the inode change time that the filesystem gave when the copy was complete
  */
 export function compare(copy: number, lower: Union, copied: Time): Generator<Difference> {
-  return new Comparison(lower, copied).directory(copy, lower.root, '');
+  return new Comparison(lower, copied, overrideAt(copy, true)).directory(copy, lower.root, '');
 }
 
 class Comparison {
   readonly #lower: Union;
   readonly #copied: Time;
+  /** How the copy keeps owners. */
+  readonly #override: OverrideXattr | undefined;
   readonly #ours = Buffer.alloc(CHUNK);
   readonly #theirs = Buffer.alloc(CHUNK);
 
-  constructor(lower: Union, copied: Time) {
+  constructor(lower: Union, copied: Time, override: OverrideXattr | undefined) {
     this.#lower = lower;
     this.#copied = copied;
+    this.#override = override;
   }
 
   *directory(dirfd: number, under: DirectoryNode | undefined, path: string): Generator<Difference> {
     for (const name of this.#names(dirfd, under)) {
-      const stat = statat(dirfd, name);
+      const inode = statat(dirfd, name);
       const where = `${path}/${name}`;
-      if (stat !== undefined) yield* this.#entry(dirfd, name, stat, under, where);
-      else if (this.#find(under, name) !== undefined)
+      if (inode !== undefined) {
+        const stat = recorded(this.#override, { dirfd, name }, inode);
+        yield* this.#entry(dirfd, name, stat, under, where);
+      } else if (this.#find(under, name) !== undefined)
         yield { kind: 'D', path: where, dirfd, name, stat: fstat(dirfd) };
     }
   }
@@ -108,16 +115,28 @@ class Comparison {
     }
   }
 
-  #differs(dirfd: number, name: string, stat: Stat, node: Node, was: Stat): boolean {
+  #differs(dirfd: number, name: string, stat: Stat, node: Node, inode: Stat): boolean {
     if (isBefore(stat.ctime, this.#copied)) return false;
+    const was = recordedOf(this.#lower, node, inode);
     if (stat.mode !== was.mode || stat.uid !== was.uid || stat.gid !== was.gid) return true;
     if (!isSame(stat.mtime, was.mtime)) return true;
     const place = locate(this.#lower, node);
-    if (!sameXattrs({ dirfd, name }, place)) return true;
+    if (!this.#sameXattrs({ dirfd, name }, place, layerOf(node).override)) return true;
     if (isDirectory(stat.mode)) return false;
-    if (isSymlink(stat.mode)) return readlinkat(dirfd, name) !== readlinkat(place.dirfd, place.name);
+    if (isSymlink(stat.mode)) return linkTarget({ dirfd, name }) !== linkTarget(place);
     if (isRegular(stat.mode)) return stat.size !== was.size || !this.#sameData(dirfd, name, node);
     return stat.rdevMajor !== was.rdevMajor || stat.rdevMinor !== was.rdevMinor;
+  }
+
+  #sameXattrs(copy: Place, layer: Place, override: OverrideXattr | undefined): boolean {
+    const held = shownXattrs(copy, (attribute) =>
+      this.#override === undefined ? attribute : unescapeXattr(attribute, this.#override),
+    );
+    const wanted = shownXattrs(layer, (attribute) => unescapeXattr(attribute, override));
+    return (
+      held.size === wanted.size &&
+      [...held].every(([attribute, value]) => wanted.get(attribute)?.equals(value) === true)
+    );
   }
 
   #sameData(dirfd: number, name: string, node: Node): boolean {
@@ -150,25 +169,16 @@ const isSame = (a: Time, b: Time): boolean => a.seconds === b.seconds && a.nanos
 const isBefore = (a: Time, b: Time): boolean =>
   a.seconds < b.seconds || (a.seconds === b.seconds && a.nanoseconds < b.nanoseconds);
 
-interface Place {
-  readonly dirfd: number;
-  readonly name: string;
-}
-
-/** The copy has a layer's attributes under the names that the union shows them by. */
-function sameXattrs(copy: Place, layer: Place): boolean {
-  const wanted = new Map<string, string>();
-  for (const attribute of listxattrat(layer.dirfd, layer.name)) {
-    const shown = unescapeXattr(attribute);
-    if (shown !== undefined) wanted.set(shown, attribute);
+/** Attributes by the names that users see. */
+function shownXattrs(
+  { dirfd, name }: Place,
+  shown: (attribute: string) => string | undefined,
+): Map<string, Buffer> {
+  const found = new Map<string, Buffer>();
+  for (const attribute of listxattrat(dirfd, name)) {
+    const seen = shown(attribute);
+    const value = seen === undefined ? undefined : getxattrat(dirfd, name, attribute);
+    if (seen !== undefined && value !== undefined) found.set(seen, Buffer.from(value));
   }
-  const held = listxattrat(copy.dirfd, copy.name);
-  return (
-    held.length === wanted.size &&
-    held.every((attribute) => {
-      const stored = wanted.get(attribute);
-      const theirs = stored === undefined ? undefined : getxattrat(layer.dirfd, layer.name, stored);
-      return theirs !== undefined && getxattrat(copy.dirfd, copy.name, attribute)?.equals(theirs);
-    })
-  );
+  return found;
 }

@@ -85,13 +85,22 @@ interface CallRange {
 const X86_64 = AUDIT_ARCH.x64;
 const X32 = 0x4000003e;
 const X32_CALL = 0x40000000;
+/** 32-bit Arm has calls of its own (breakpoint, cacheflush ...) far above all others: none of them is newer. */
+const ARM = 0x40000028;
+const ARM_OWN_CALLS = 0x0f0000;
 const ALL_CALLS = 0xffffffff;
 
 function callRange(filter: SeccompFilter, token: number, names: readonly string[]): CallRange {
+  const end = endOfCalls(token);
   const numbers = names.map((name) => filter.resolve(token, name) ?? 0);
-  const last = Math.max(0, ...numbers);
+  const last = Math.max(0, ...numbers.filter((number) => number <= end));
   if (token === X32) return { audit: X86_64, first: X32_CALL, end: ALL_CALLS, last: (last | X32_CALL) >>> 0 };
-  return { audit: token, first: 0, end: token === X86_64 ? X32_CALL - 1 : ALL_CALLS, last };
+  return { audit: token, first: 0, end, last };
+}
+
+function endOfCalls(token: number): number {
+  if (token === X86_64) return X32_CALL - 1;
+  return token === ARM ? ARM_OWN_CALLS - 1 : ALL_CALLS;
 }
 
 /** ENOSYS for calls in the range that lie above its last one; everything else falls through. */

@@ -21,7 +21,7 @@ import { compare } from '../../fs/union/compare.js';
 import type { Layer } from '../../fs/union/layer.js';
 import { find, probe } from '../../fs/union/lookup.js';
 import { DirectoryNode, type Node } from '../../fs/union/node.js';
-import { overrideAt, type Place, recordedForArchive } from '../../fs/union/owners.js';
+import { overrideAt, type Place, recorded, recordedForArchive } from '../../fs/union/owners.js';
 import type { OverrideXattr } from '../../fs/union/ownership.js';
 import { layerOf, locate } from '../../fs/union/place.js';
 import { listingOf } from '../../fs/union/readdir.js';
@@ -111,29 +111,21 @@ export function packChanges({ lowers, upper, copied, omit = [] }: Changes): Read
   return tarStream(new ChangePacker(union, omitted).items());
 }
 
-/** What a layer records of an entry, given its inode's attributes. */
-function recordedIn({ override, rootFd }: Layer, place: Place, inode: Stat): Stat {
-  return override === undefined ? inode : recordedForArchive(override, place, inode, fstat(rootFd));
-}
-
-function recordedRoot({ root, handles }: Union): Stat {
-  const dirfd = handles.directory(root.top);
-  return recordedIn(root.top.layer, { dirfd, name: '' }, fstat(dirfd));
-}
-
 /** What has changed in a plain copy of the lower layers. */
 function* copyItems(copy: string, lowers: readonly string[], copied: Time): Generator<Item> {
-  const packer = new Packer((attribute) => attribute);
   const view = viewOf({ lowers });
   const fd = openat(AT.FDCWD, toBytes(copy), O.RDONLY | O.DIRECTORY);
   try {
-    const root = packer.item({ dirfd: fd, name: '' }, fstat(fd), '');
-    if (root !== undefined) yield root;
+    const override = overrideAt(fd, true);
+    const packer = new Packer(override === undefined ? (attribute) => attribute : unescapeXattr);
+    const root = { dirfd: fd, name: '' };
+    const own = packer.item(root, recorded(override, root, fstat(fd)), '', override);
+    if (own !== undefined) yield own;
     for (const { kind, path, dirfd, name, stat } of compare(fd, view, copied)) {
       const inner = path.slice(1);
       refuseDotName(name, inner);
       if (kind === 'D') yield whiteout(stat, posix.dirname(path).slice(1), name);
-      const item = kind === 'D' ? undefined : packer.item({ dirfd, name }, stat, inner);
+      const item = kind === 'D' ? undefined : packer.item({ dirfd, name }, stat, inner, override);
       if (item !== undefined) yield item;
     }
   } finally {
@@ -150,6 +142,16 @@ const whiteout = (stat: Stat, directory: string, name: string): Item => ({
 function refuseDotName(name: string, path: string): void {
   if (isDotName(name))
     throw new UsageError(`${quote(path)} cannot be in a layer: its name would be a whiteout`);
+}
+
+/** What a layer records of an entry, given its inode's attributes. */
+function recordedIn({ override, rootFd }: Layer, place: Place, inode: Stat): Stat {
+  return override === undefined ? inode : recordedForArchive(override, place, inode, fstat(rootFd));
+}
+
+function recordedRoot({ root, handles }: Union): Stat {
+  const dirfd = handles.directory(root.top);
+  return recordedIn(root.top.layer, { dirfd, name: '' }, fstat(dirfd));
 }
 
 class ChangePacker {

@@ -57,13 +57,13 @@ export function rangeMaps(who: Caller, files: SubordinateFiles, place: Place): I
   return { uids: keepingOwn(maps.uids, who.uid), gids: keepingOwn(maps.gids, who.gid) };
 }
 
-type Range = Omit<IdRange, 'inside'>;
+export type Range = Omit<IdRange, 'inside'>;
 
 /** (uid_t) -1 is no id. */
 const MAX_ID = 2 ** 32 - 2;
 
 /** The lines of subuid(5) that are the caller's; what is no line is skipped. */
-function rangesOf({ uid, name }: Caller, file: string): Range[] {
+export function rangesOf({ uid, name }: Pick<Caller, 'uid' | 'name'>, file: string): Range[] {
   return file.split('\n').flatMap((line) => {
     const [, owner, startText, countText] = /^([^:#]+):(\d+):(\d+)\s*$/.exec(line) ?? [];
     const [outside, count] = [Number(startText), Number(countText)];

@@ -40,7 +40,7 @@ interface Order {
 const VARIABLE = 'UNIONFS_USER_NAMESPACE';
 const SHELL = '/bin/sh';
 /** Beside those of the session, distributions keep such programs here. */
-const SYSTEM_PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin';
+export const SYSTEM_PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin';
 /** $1 newgidmap, $2 newuidmap, $3 process, $4 $5 their maps. A line means that the process is inside. */
 const MAPPER = '( read -r line <&3 && "$1" "$3" $4 && "$2" "$3" $5 ) &';
 const UNSHARE = ['--user', '--keep-caps'];

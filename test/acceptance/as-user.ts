@@ -24,8 +24,8 @@ const PROJECT = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** The parent writes the maps, as newuidmap(1) would; the child goes on when they are there. */
 const ENTER = `
-import ctypes, os, subprocess, sys, tempfile
-user, project, ids, command = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
+import ctypes, json, os, subprocess, sys, tempfile
+user, project, ids, over, command = int(sys.argv[1]), sys.argv[2], sys.argv[3], json.loads(sys.argv[4]), sys.argv[5:]
 CLONE_NEWNS, CLONE_NEWUSER, MS_PRIVATE, MS_REC, MS_BIND = 0x20000, 0x10000000, 1 << 18, 1 << 14, 1 << 12
 libc = ctypes.CDLL(None, use_errno=True)
 def check(result):
@@ -37,6 +37,7 @@ os.mkdir('/mnt/project')
 check(libc.mount(project.encode(), b'/mnt/project', None, MS_BIND, None))
 os.mknod('/mnt/fuse', 0o020666, os.makedev(10, 229)); os.chmod('/mnt/fuse', 0o666)
 check(libc.mount(b'/mnt/fuse', b'/dev/fuse', None, MS_BIND, None))
+for source, target in over: check(libc.mount(source.encode(), target.encode(), None, MS_BIND, None))
 def become():
     os.setgroups([]); os.setresgid(user, user, user); os.setresuid(user, user, user)
 ready, go = os.pipe(), os.pipe()
@@ -56,18 +57,24 @@ if ids:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 `;
 
+export interface UserOptions extends Pick<RunOptions, 'timeoutMs'> {
+  /** Files that lie over others while the script runs. */
+  readonly over?: readonly (readonly [source: string, target: string])[];
+}
+
 /** Runs a bash script as the user; $UNIONFS and $TSCR are the programs. Its standard output. */
 export function asUser(
   script: string,
   cwd: string,
   namespace: keyof typeof NAMESPACES,
-  options: Pick<RunOptions, 'timeoutMs'> = {},
+  { over = [], ...options }: UserOptions = {},
 ): string {
   const programs = `
     set -euo pipefail
     export HOME=${cwd} UNIONFS='node /mnt/project/dist/bin/unionfs.js' TSCR='node /mnt/project/dist/bin/tscr.js'
     cd ${cwd}
   `;
-  const args = ['-c', ENTER, String(USER), PROJECT, NAMESPACES[namespace], 'bash', '-c', programs + script];
+  const command = ['bash', '-c', programs + script];
+  const args = ['-c', ENTER, String(USER), PROJECT, NAMESPACES[namespace], JSON.stringify(over), ...command];
   return run('python3', args, options);
 }

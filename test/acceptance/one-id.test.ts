@@ -7,7 +7,7 @@
  */
 import { assert } from 'chai';
 import { Tscr } from '../container/tscr.js';
-import { usePlace } from '../mount/place.js';
+import { useScratch } from '../image/scratch.js';
 import { aptEnvironment } from './apt.js';
 import { asUser, USER } from './as-user.js';
 import { missingForFull, missingForMounts, requireConditions } from './conditions.js';
@@ -34,7 +34,7 @@ find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path 
 
 describe(SUITE, function () {
   this.timeout(HALF_HOUR_MS);
-  const place = usePlace(SUITE, TOOLS);
+  const scratch = useScratch();
 
   before(function () {
     requireConditions(this, SUITE, [...missingForFull(), ...missingForMounts(TOOLS)]);
@@ -43,8 +43,11 @@ describe(SUITE, function () {
   it('apt-get installs, and root sees the owners that an installation by root has', () => {
     const { dockerArchive } = debianImage();
     const variables = Object.entries(aptEnvironment()).flatMap(([name, value]) => ['-e', `${name}=${value}`]);
-    const home = place.path('home');
-    run('bash', ['-euc', `mkdir ${home}; cp ${dockerArchive} ${home}/image.tar; chown -R ${USER} ${home}`]);
+    const home = scratch.fresh('home');
+    run('bash', [
+      '-euc',
+      `chmod 711 ${scratch.path()}; cp ${dockerArchive} ${home}/image.tar; chown -R ${USER} ${home}`,
+    ]);
     const printed = asUser(
       `
       export TSCR_ROOT=$HOME/store TSCR_RUN=$HOME/run; mkdir run
@@ -58,7 +61,7 @@ describe(SUITE, function () {
     );
     assert.match(printed, /\ncompiled\n$/);
 
-    const tscr = new Tscr(place.path('store'), place.path('run'));
+    const tscr = new Tscr(scratch.path('store'), scratch.path('run'));
     tscr.succeed(['load', '-q', '-i', `${home}/installed.tar`]);
     const list = (...what: string[]): string[] =>
       tscr
