@@ -62,7 +62,8 @@ describe(SUITE, function () {
     assert.match(printed, /\ncompiled\n$/);
 
     const tscr = new Tscr(scratch.path('store'), scratch.path('run'));
-    tscr.succeed(['load', '-q', '-i', `${home}/installed.tar`]);
+    for (const archive of [dockerArchive, `${home}/installed.tar`])
+      tscr.succeed(['load', '-q', '-i', archive]);
     const list = (...what: string[]): string[] =>
       tscr
         .succeed(['run', '--rm', ...what])
