@@ -19,7 +19,7 @@
 import { rmSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { openFuse } from './attach.js';
-import { checkIndex, checkMarks, lockDirectory, makeWork, prepare } from './prepare.js';
+import { checkIndex, checkKeep, checkMarks, lockDirectory, makeWork, prepare } from './prepare.js';
 import { Server } from './server.js';
 import { close } from './sys/syscalls.js';
 import type { Ownership } from './union/ownership.js';
@@ -94,6 +94,7 @@ export async function mount(options: MountOptions): Promise<Mount> {
     if (work !== undefined) locks.push(await lockDirectory(work));
     checkMarks(stack);
     checkIndex(stack);
+    checkKeep(stack, options.ownership);
     undo.shift(); // from here on the server closes the device
     const server = await start.serve(options, stack, mountpoint);
     if (work !== undefined) recordStack({ ...stack, work });

@@ -8,9 +8,11 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
 import { LOCK } from './sys/constants.js';
-import { close, flock } from './sys/syscalls.js';
+import { E, Errno, errnoName } from './sys/errno.js';
+import { close, flock, removexattrat, setxattrat } from './sys/syscalls.js';
 import { openApart, openUpper } from './union/layer.js';
 import { INDEX, indexBelongsTo } from './union/link-index.js';
+import { keepingXattr, type Ownership } from './union/ownership.js';
 import {
   checkStack,
   defaultWork,
@@ -80,6 +82,24 @@ export function checkIndex({ upper, work }: Stack): void {
   close(layer.rootFd);
   if (!owned)
     throw new UsageError(`workdir "${work}" belongs to another upper; choose a new one with --workdir`);
+}
+
+/** Where owners are to be kept in an attribute, upper's filesystem and this process must be able to. */
+export function checkKeep({ upper, work }: Stack, ownership: Ownership | undefined): void {
+  const keep = ownership?.keep;
+  if (keep === undefined || upper === undefined || work === undefined) return;
+  const fd = openApart(toBytes(work));
+  try {
+    setxattrat(fd, '', keepingXattr(keep), Buffer.from('probe'));
+    removexattrat(fd, '', keepingXattr(keep));
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    const why =
+      error.code === E.EPERM ? 'that takes root' : `its filesystem cannot: ${errnoName(error.code)}`;
+    throw new UsageError(`"${upper}" cannot keep owners in "${keepingXattr(keep)}": ${why}`);
+  } finally {
+    close(fd);
+  }
 }
 
 /** The real path of a work directory that may not exist yet; its parent must. */

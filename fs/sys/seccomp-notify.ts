@@ -27,6 +27,9 @@ export function descriptorOf(pid: number, fd: number): number {
 const SECCOMP_IOCTL_NOTIF_RECV = 0xc0502100;
 const SECCOMP_IOCTL_NOTIF_SEND = 0xc0182101;
 const SECCOMP_IOCTL_NOTIF_ID_VALID = 0x40082102;
+/** Both sides wait for each other: one CPU does for them. Linux 6.6; without it they work all the same. */
+const SECCOMP_IOCTL_NOTIF_SET_FLAGS = 0x40082104;
+const SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP = 1;
 const SIZEOF_NOTIFICATION = 80; // struct seccomp_notif
 const SIZEOF_RESPONSE = 24; // struct seccomp_notif_resp
 const SIZEOF_ID = 8;
@@ -56,6 +59,7 @@ export class SeccompListener {
 
   constructor(fd: number) {
     this.fd = fd;
+    native.ioctlInt(fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
   }
 
   /** The next call; undefined if its thread is gone meanwhile. Waits for one. */

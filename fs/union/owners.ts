@@ -27,6 +27,7 @@ import {
   CONTAINERS_OVERRIDE,
   diskMode,
   formatOverride,
+  keepingXattr,
   OLDER_OVERRIDE,
   type Override,
   type OverrideXattr,
@@ -86,7 +87,7 @@ const NEW_ROOT: Override = { uid: 0, gid: 0, mode: S.IFDIR | 0o555, rdevMajor: 0
 /** Makes upper keep owners in an attribute from now on. Its root takes after the first layer that does so already. */
 export function keepOverrides(upper: Layer, lowers: readonly Layer[], keep: Ownership['keep']): void {
   if (keep === undefined) return;
-  const wanted = keep === 'privileged' ? PRIVILEGED_OVERRIDE : CONTAINERS_OVERRIDE;
+  const wanted = keepingXattr(keep);
   if (upper.override === wanted || (keep === 'user' && upper.override === OLDER_OVERRIDE)) return;
   const like = lowers.find(
     ({ override }) => override !== undefined && (keep === 'user' || override === wanted),

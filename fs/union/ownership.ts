@@ -47,6 +47,10 @@ export const CONTAINERS_OVERRIDE: OverrideXattr = 'user.containers.override_stat
 /** What fuse-overlayfs before 1.14 wrote. */
 export const OLDER_OVERRIDE: OverrideXattr = 'user.fuseoverlayfs.override_stat';
 
+/** The attribute that a mount writes owners to. */
+export const keepingXattr = (keep: 'privileged' | 'user'): OverrideXattr =>
+  keep === 'privileged' ? PRIVILEGED_OVERRIDE : CONTAINERS_OVERRIDE;
+
 /** What stat(2) shows for an id without a meaning here (/proc/sys/kernel/overflowuid). */
 export const OVERFLOW_ID = 65534;
 /** The id that chown(2) takes for "keep". */

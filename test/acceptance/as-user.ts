@@ -57,9 +57,8 @@ if ids:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 `;
 
-/** What a script runs with. */
-interface Surroundings extends Pick<RunOptions, 'timeoutMs'> {
-  /** Files that lie over others while it runs. */
+export interface UserOptions extends Pick<RunOptions, 'timeoutMs'> {
+  /** Files that lie over others while the script runs. */
   readonly over?: readonly (readonly [source: string, target: string])[];
 }
 
@@ -68,13 +67,14 @@ export function asUser(
   script: string,
   cwd: string,
   namespace: keyof typeof NAMESPACES,
-  { over = [], ...options }: Surroundings = {},
+  { over = [], ...options }: UserOptions = {},
 ): string {
   const programs = `
     set -euo pipefail
     export HOME=${cwd} UNIONFS='node /mnt/project/dist/bin/unionfs.js' TSCR='node /mnt/project/dist/bin/tscr.js'
     cd ${cwd}
   `;
-  const place = [String(USER), PROJECT, NAMESPACES[namespace], JSON.stringify(over)];
-  return run('python3', ['-c', ENTER, ...place, 'bash', '-c', programs + script], options);
+  const command = ['bash', '-c', programs + script];
+  const args = ['-c', ENTER, String(USER), PROJECT, NAMESPACES[namespace], JSON.stringify(over), ...command];
+  return run('python3', args, options);
 }

@@ -7,7 +7,7 @@
  */
 import { assert } from 'chai';
 import { Tscr } from '../container/tscr.js';
-import { usePlace } from '../mount/place.js';
+import { useScratch } from '../image/scratch.js';
 import { aptEnvironment } from './apt.js';
 import { asUser, USER } from './as-user.js';
 import { missingForFull, missingForMounts, requireConditions } from './conditions.js';
@@ -32,9 +32,12 @@ find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path 
   -o -printf '%p %U:%G %m %y\\n' | LC_ALL=C sort
 `;
 
+/** useradd writes these anew with the owner that stat(2) shows: root's group then, as nobody else is shown. */
+const COPIED = ['/etc/gshadow', '/etc/shadow'];
+
 describe(SUITE, function () {
   this.timeout(HALF_HOUR_MS);
-  const place = usePlace(SUITE, TOOLS);
+  const scratch = useScratch();
 
   before(function () {
     requireConditions(this, SUITE, [...missingForFull(), ...missingForMounts(TOOLS)]);
@@ -43,8 +46,11 @@ describe(SUITE, function () {
   it('apt-get installs, and root sees the owners that an installation by root has', () => {
     const { dockerArchive } = debianImage();
     const variables = Object.entries(aptEnvironment()).flatMap(([name, value]) => ['-e', `${name}=${value}`]);
-    const home = place.path('home');
-    run('bash', ['-euc', `mkdir ${home}; cp ${dockerArchive} ${home}/image.tar; chown -R ${USER} ${home}`]);
+    const home = scratch.fresh('home');
+    run('bash', [
+      '-euc',
+      `chmod 711 ${scratch.path()}; cp ${dockerArchive} ${home}/image.tar; chown -R ${USER} ${home}`,
+    ]);
     const printed = asUser(
       `
       export TSCR_ROOT=$HOME/store TSCR_RUN=$HOME/run; mkdir run
@@ -58,8 +64,9 @@ describe(SUITE, function () {
     );
     assert.match(printed, /\ncompiled\n$/);
 
-    const tscr = new Tscr(place.path('store'), place.path('run'));
-    tscr.succeed(['load', '-q', '-i', `${home}/installed.tar`]);
+    const tscr = new Tscr(scratch.path('store'), scratch.path('run'));
+    for (const archive of [dockerArchive, `${home}/installed.tar`])
+      tscr.succeed(['load', '-q', '-i', archive]);
     const list = (...what: string[]): string[] =>
       tscr
         .succeed(['run', '--rm', ...what])
@@ -79,7 +86,11 @@ describe(SUITE, function () {
       .split('\n');
     assert.deepEqual(
       theirs.filter((line) => !roots.includes(line)),
+      COPIED.map((path) => `${path} 0:0 640 f`),
+    );
+    assert.deepEqual(
       roots.filter((line) => !theirs.includes(line)),
+      COPIED.map((path) => `${path} 0:42 640 f`),
     );
     assert.isAbove(theirs.filter((line) => !line.includes(' 0:0 ')).length, 10);
   });

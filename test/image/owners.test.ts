@@ -61,8 +61,9 @@ describe("ordinary users' layers", () => {
 
   it('are shown with their owners by a mount of theirs, and what changes there is committed with its own', async () => {
     const { tree, user } = prepare();
+    asUser(UNPACK, user, 'none');
     const script = `
-      ${UNPACK} > /dev/null; mkdir upper merged
+      mkdir upper merged
       $UNIONFS mount --lower layer --upper upper -o xattr_permissions=2 merged
       cd merged; stat -c '%n %u:%g %a %F' . etc/shadow su their-link dev/null tmp
       chown 12:13 su; echo more >> etc/shadow; chown -h 1:2 root-link; rm mail; mkdir -m 1777 tmp/new; rm -r dev
