@@ -91,13 +91,14 @@ export class Engine {
   }
 
   #run(command: string, args: readonly string[]): string {
-    const enter = [`--target=${this.#holder.pid}`, '--mount', `--wd=${join(this.#directory, 'home')}`, '--'];
+    const home = join(this.#directory, 'home');
+    const enter = [`--target=${this.#holder.pid}`, '--mount', '--', 'env', '-C', home];
     const become = this.#isRoot ? [] : ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
     return run('nsenter', [...enter, ...become, command, ...args], {
       env: {
         ...process.env,
-        HOME: join(this.#directory, 'home'),
-        TMPDIR: join(this.#directory, 'home/tmp'),
+        HOME: home,
+        TMPDIR: join(home, 'tmp'),
         XDG_RUNTIME_DIR: join(this.#directory, 'runtime'),
       },
       timeoutMs: COMMAND_TIMEOUT_MS,

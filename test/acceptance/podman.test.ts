@@ -60,6 +60,7 @@ describe(SUITE, function () {
 
   before(function () {
     requireConditions(this, SUITE, [...missingForFull(), ...missingForMounts(TOOLS)]);
+    place.unwatch();
     image = debianImage();
     place.make({ context: { Dockerfile: DOCKERFILE, packages: {} }, mirror: { Dockerfile: FROM_MIRROR } });
     makePackage('greet-one', '');
