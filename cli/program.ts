@@ -8,6 +8,7 @@ import { Command, CommanderError } from 'commander';
 import { UsageError } from '../fs/index.js';
 import { Errno } from '../fs/sys/errno.js';
 import { suggestion } from '../runtime/nearest.js';
+import { settle } from '../runtime/user/namespace.js';
 import { warn } from './output.js';
 import { version } from './version.js';
 
@@ -68,6 +69,7 @@ function describeUsage(program: Command, argv: readonly string[], error: Command
 export async function runProgram(program: Command, argv: readonly string[], failure: number): Promise<void> {
   inheritSettings(program);
   try {
+    settle(warn);
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
     process.exitCode = report(program, argv, error, failure);

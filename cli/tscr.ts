@@ -6,6 +6,7 @@
  */
 import './machine.js';
 import type { Command } from 'commander';
+import { enterForLayers } from '../runtime/user/ladder.js';
 import { newProgram, runProgram } from './program.js';
 
 /** docker's exit code for errors of the runtime itself. */
@@ -36,11 +37,21 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   unshare: async () => (await import('./commands/unshare.js')).unshareCommand(),
 };
 
+/** Those that make, read or remove files with the owners that an image gives them. */
+const WORK_ON_LAYERS = new Set([
+  ...['load', 'import', 'from-host', 'commit', 'export', 'diff', 'bundle'],
+  ...['rm', 'rmi', 'prune', 'df', 'ps'],
+]);
+
 const argv = process.argv.slice(2);
-const program = newProgram('tscr', 'container runtime').option(
-  '--root <dir>',
-  'the store (default: TSCR_ROOT, else /var/lib/tscr for root and the data directory for others)',
-);
+const program = newProgram('tscr', 'container runtime')
+  .option(
+    '--root <dir>',
+    'the store (default: TSCR_ROOT, else /var/lib/tscr for root and the data directory for others)',
+  )
+  .hook('preAction', (_, command) => {
+    if (WORK_ON_LAYERS.has(command.name())) enterForLayers();
+  });
 const named = Object.keys(COMMANDS).filter((name) => argv.includes(name));
 const only = argv[0] === 'help' || named.length === 0 ? Object.keys(COMMANDS) : named;
 for (const name of only) program.addCommand(await (COMMANDS[name] as () => Promise<Command>)());

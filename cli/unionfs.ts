@@ -11,10 +11,13 @@ import { warn } from './output.js';
 import { overlayRequest } from './overlay.js';
 
 const FAILURE = 1;
+/** Apart from the exit codes of the command that is run, as with env(1) and docker. */
+const EXEC_FAILURE = 125;
 
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   mount: async () => (await import('./commands/mount.js')).mountCommand(),
   umount: async () => (await import('./commands/umount.js')).umountCommand(),
+  exec: async () => (await import('./commands/exec.js')).execCommand(),
   list: async () => (await import('./commands/list.js')).listCommand(),
   inspect: async () => (await import('./commands/inspect.js')).inspectCommand(),
   diff: async () => (await import('./commands/diff.js')).diffCommand(),
@@ -27,7 +30,7 @@ async function runCommand(argv: readonly string[]): Promise<void> {
   const [named = ''] = argv;
   const only = Object.hasOwn(COMMANDS, named) ? [named] : Object.keys(COMMANDS);
   for (const name of only) program.addCommand(await (COMMANDS[name] as () => Promise<Command>)());
-  await runProgram(program, argv, FAILURE);
+  await runProgram(program, argv, named === 'exec' ? EXEC_FAILURE : FAILURE);
 }
 
 async function main(): Promise<void> {

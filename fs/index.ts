@@ -19,15 +19,19 @@
 import { rmSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { openFuse } from './attach.js';
-import { checkIndex, lockDirectory, makeWork, prepare } from './prepare.js';
+import { checkIndex, checkMarks, lockDirectory, makeWork, prepare } from './prepare.js';
 import { Server } from './server.js';
 import { close } from './sys/syscalls.js';
 import type { Ownership } from './union/ownership.js';
 import { recordStack, type Stack } from './union/stack.js';
 
 export { startServingThread } from './server.js';
+export { newOwnerAttribute } from './union/owner-attribute.js';
 export type { IdRange, Ownership } from './union/ownership.js';
 export { type Stack, UsageError } from './union/stack.js';
+
+export const TRANSPORTS = ['kernel', 'fuse-native'] as const;
+export type Transport = (typeof TRANSPORTS)[number];
 
 export interface MountOptions {
   /** Lower layers, the top one first; at least one. */
@@ -49,8 +53,12 @@ export interface MountOptions {
   readonly writeback?: boolean;
   /** How changes to layers behind the mount's back are noticed: inotify, a time-out in seconds, or not at all. */
   readonly layerChanges?: 'watch' | 'never' | number;
+  /** How requests arrive: the kernel's own protocol, or libfuse by way of the optional package fuse-native. */
+  readonly transport?: Transport;
   /** Whose files are shown as whose, and where owners are kept; by default inodes have them. */
   readonly ownership?: Ownership;
+  /** An attribute by which owners are recorded that the kernel refuses (`newOwnerAttribute`); a secret. */
+  readonly ownerAttribute?: string;
   /** A line per request on standard error. */
   readonly trace?: boolean;
   /** What `startServingThread` gave, for this mount alone; a new one by default. */
@@ -60,8 +68,10 @@ export interface MountOptions {
 export interface Mount {
   readonly stack: Stack;
   readonly mountpoint: string;
-  /** Settles when the mount has ended and its layers' descriptors are closed. Rejects if the server failed. */
+  /** Settles when the mount has ended. Rejects if the server failed. */
   readonly ended: Promise<void>;
+  /** Settles, before `ended`, when nothing of the layers is open or locked any more. Rejects if the server failed. */
+  readonly released: Promise<void>;
   /** Ends the mount: at once if nobody uses it, else by detaching it and, after a grace, cutting off who is left. */
   end(): Promise<void>;
 }
@@ -72,8 +82,8 @@ export interface Mount {
  */
 export async function mount(options: MountOptions): Promise<Mount> {
   const { stack, mountpoint } = prepare(options);
-  const device = openFuse(mountpoint);
-  const undo: (() => void)[] = [() => close(device)];
+  const start = options.transport === 'fuse-native' ? await portable(options) : kernel(mountpoint);
+  const undo: (() => void)[] = [start.cancel];
   try {
     const locks: number[] = [];
     undo.push(() => locks.forEach(close));
@@ -82,15 +92,40 @@ export async function mount(options: MountOptions): Promise<Mount> {
     if (makeWork(stack) && work !== undefined)
       undo.push(() => rmSync(work, { recursive: true, force: true }));
     if (work !== undefined) locks.push(await lockDirectory(work));
+    checkMarks(stack);
     checkIndex(stack);
     undo.shift(); // from here on the server closes the device
-    const server = await Server.start(device, options, stack, mountpoint);
+    const server = await start.serve(options, stack, mountpoint);
     if (work !== undefined) recordStack({ ...stack, work });
-    const ended = server.ended.finally(() => locks.forEach(close));
-    ended.catch(() => {}); // the caller's to handle; never an unhandled rejection
-    return { stack, mountpoint, ended, end: () => server.end() };
+    const { ended, released } = server;
+    const unlocked = Promise.race([released, ended]).finally(() => locks.forEach(close));
+    unlocked.catch(() => {}); // the same failure as `ended`, which is the caller's to handle
+    return { stack, mountpoint, ended, released: unlocked, end: () => server.end() };
   } catch (error) {
     for (const step of undo.reverse()) step();
     throw error;
   }
+}
+
+type Serving = Pick<Mount, 'ended' | 'released' | 'end'>;
+
+/** A transport that is ready to serve; `cancel` lets go of it before that. */
+interface Start {
+  serve(options: MountOptions, stack: Stack, mountpoint: string): Promise<Serving>;
+  cancel(): void;
+}
+
+function kernel(mountpoint: string): Start {
+  const device = openFuse(mountpoint);
+  return {
+    serve: (options, stack) => Server.start(device, options, stack, mountpoint),
+    cancel: () => close(device),
+  };
+}
+
+/** Loaded when it is asked for. Throws `UsageError` for what it cannot do. */
+async function portable(options: MountOptions): Promise<Start> {
+  const { checkPortable, startPortable } = await import('./portable.js');
+  checkPortable(options);
+  return { serve: startPortable, cancel: () => {} };
 }

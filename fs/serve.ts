@@ -30,11 +30,13 @@ export interface ServeData {
   readonly flags: number;
   readonly writeback: boolean;
   readonly trace: boolean;
+  /** See `Union.ownerAttribute`. */
+  readonly ownerAttribute: string | undefined;
   readonly notifications: SharedArrayBuffer;
 }
 
 /** What the serving thread tells the main thread. */
-export type ServeMessage = 'ready';
+export type ServeMessage = 'ready' | 'released';
 
 /** Largest READ and WRITE: the kernel's limit of 256 pages of 4 KiB. */
 const MAX_WRITE = 1024 * 1024;
@@ -51,7 +53,11 @@ function prepareThread(trace: boolean): void {
 /** Whether layers may say who owns a file by an attribute that any writer of the file can set. */
 const trustsUsers = ({ ownership }: UnionSettings): boolean => ownership?.keep === 'user' || !isTrulyRoot();
 
-function buildUnion({ stack: { upper, lowers, work }, settings, flags }: ServeData): Union {
+export function buildUnion({
+  stack: { upper, lowers, work },
+  settings,
+  flags,
+}: Pick<ServeData, 'stack' | 'settings' | 'flags'>): Union {
   if (upper === undefined || work === undefined) {
     const layers = openLowers(lowers, 0);
     findOverrides(layers, trustsUsers(settings));
@@ -69,24 +75,32 @@ function buildUnion({ stack: { upper, lowers, work }, settings, flags }: ServeDa
   return union;
 }
 
+/** What a mount tells about itself. @param requests how often each operation was asked for */
+export const describeUnion = (
+  { stack, settings }: Pick<ServeData, 'stack' | 'settings'>,
+  union: Union,
+  requests: Readonly<Record<string, number>>,
+): unknown => ({
+  pid: process.pid,
+  ...stack,
+  settings,
+  whiteoutXattrs: union.work?.xattrPrefix,
+  counters: {
+    ...union.counters,
+    nodes: union.nodeCount,
+    watches: union.changes?.watchCount ?? 0,
+    requests,
+  },
+});
+
 function serve(data: ServeData): void {
   prepareThread(data.trace);
   const union = buildUnion(data);
-  union.modeChanged = attributesNotifier(data.fd);
+  union.attributesChanged = attributesNotifier(data.fd);
+  union.ownerAttribute = data.ownerAttribute;
   const queue = new NotifyQueue(new NotifyRing(data.notifications));
   if (data.settings.layerChanges === 'watch') union.changes = new Changes(union, queue);
-  const describe = () => ({
-    pid: process.pid,
-    ...data.stack,
-    settings: data.settings,
-    whiteoutXattrs: union.work?.xattrPrefix,
-    counters: {
-      ...union.counters,
-      nodes: union.nodeCount,
-      watches: union.changes?.watchCount ?? 0,
-      requests: session.counts,
-    },
-  });
+  const describe = (): unknown => describeUnion(data, union, session.counts);
   const session: Session = new Session(data.fd, new UnionFilesystem(union, describe), {
     wishes: {
       writeback: data.writeback,
@@ -111,6 +125,8 @@ function serve(data: ServeData): void {
   });
   session.run();
   union.close();
+  tell('released');
+  union.changes?.close(); // last: the kernel takes its time (fsnotify_destroy_group), and it holds no layer
 }
 
 function tell(message: ServeMessage): void {

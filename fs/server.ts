@@ -16,6 +16,7 @@ import type { NotifierData } from './transport/notifier.js';
 import { NotifyRing } from './transport/notify.js';
 import { changesAreSeen } from './union/changes.js';
 import { type Stack, toBytes } from './union/stack.js';
+import type { UnionSettings } from './union/state.js';
 
 /** How long processes inside a detached mount may go on. */
 const DETACH_GRACE_MS = 1000;
@@ -38,6 +39,8 @@ export function startServingThread(): Worker {
 export class Server {
   /** Settles when the serving thread has ended; rejects if it failed. */
   readonly ended: Promise<void>;
+  /** Settles as soon as the serving thread has closed the layers' descriptors; never, if it failed. */
+  readonly released: Promise<void>;
   readonly #mountpoint: string;
   readonly #stop: number;
   readonly #ready: Promise<void>;
@@ -89,10 +92,8 @@ export class Server {
     const early = this.ended.then(() => {
       throw new Error('the mount ended before it was usable');
     });
-    const announced = new Promise<void>((resolve) => {
-      serving.on('message', (message: ServeMessage) => message === 'ready' && resolve());
-    });
-    this.#ready = Promise.race([announced, early]);
+    this.#ready = Promise.race([told(serving, 'ready'), early]);
+    this.released = told(serving, 'released');
     early.catch(() => {}); // after the announcement the end is no error
   }
 
@@ -107,6 +108,12 @@ export class Server {
     }
     await this.ended;
   }
+}
+
+function told(worker: Worker, what: ServeMessage): Promise<void> {
+  return new Promise((resolve) => {
+    worker.on('message', (message: ServeMessage) => message === what && resolve());
+  });
 }
 
 function exitOf(worker: Worker): Promise<void> {
@@ -128,16 +135,25 @@ function serveData(
     fd,
     stop,
     stack,
-    settings: {
-      volatile: options.volatile ?? false,
-      descriptors: descriptorLimit(),
-      layerChanges: options.layerChanges ?? (seen ? 'watch' : UNWATCHABLE_TTL),
-      ...(options.ownership !== undefined && { ownership: options.ownership }),
-    },
+    settings: unionSettings(options, seen ? 'watch' : UNWATCHABLE_TTL),
     flags: options.flags ?? 0,
     writeback: options.writeback ?? false,
     trace: options.trace ?? false,
+    ownerAttribute: options.ownerAttribute,
     notifications: ring.shared,
+  };
+}
+
+/** @param layerChanges how they are noticed if the options do not say */
+export function unionSettings(
+  options: MountOptions,
+  layerChanges: UnionSettings['layerChanges'],
+): UnionSettings {
+  return {
+    volatile: options.volatile ?? false,
+    descriptors: descriptorLimit(),
+    layerChanges: options.layerChanges ?? layerChanges,
+    ...(options.ownership !== undefined && { ownership: options.ownership }),
   };
 }
 

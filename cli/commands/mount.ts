@@ -1,11 +1,13 @@
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { type MountOptions, UsageError } from '../../fs/index.js';
+import { type MountOptions, TRANSPORTS, type Transport, UsageError } from '../../fs/index.js';
+import { FUSE_NATIVE_LIMITS } from '../../fs/transport/fuse-native.js';
 import { MOUNT_FLAGS } from '../../fs/transport/mount-flags.js';
 import { splitLayers } from '../../fs/union/stack.js';
 import { suggestion } from '../../runtime/nearest.js';
 import { SERVER_OPTION, startServer } from '../background.js';
 import { MOUNT_WORDS, VALUED } from '../mount-words.js';
+import { warn } from '../output.js';
 import { ownershipOf } from '../ownership.js';
 import { serve, serveInBackground } from '../serving.js';
 
@@ -16,6 +18,7 @@ interface Options {
   readonly work?: string;
   readonly option: readonly string[];
   readonly layerChanges?: string;
+  readonly transport?: Transport;
   readonly foreground?: true;
   readonly trace?: true;
   readonly inBackground?: true;
@@ -32,6 +35,11 @@ export function mountCommand(): Command {
     .addOption(new Option('--work <dir>').hideHelp())
     .option('-o, --option <list>', `mount options: ${knownOptions().join(', ')}`, collect, [])
     .option('--layer-changes <how>', 'notice changes to lower layers: watch, ttl=SECONDS or never')
+    .addOption(
+      new Option('--transport <how>', 'speak to the kernel directly, or through the package fuse-native')
+        .choices(TRANSPORTS)
+        .default('kernel'),
+    )
     .option('-f, --foreground', 'serve in this process until unmounted')
     .option('--trace', 'write every request to standard error; implies --foreground')
     .addOption(new Option(SERVER_OPTION).hideHelp())
@@ -40,9 +48,14 @@ export function mountCommand(): Command {
 
 async function run(mountpoint: string, options: Options): Promise<void> {
   const settings = mountOptions(mountpoint, options);
+  if (options.transport === 'fuse-native' && options.inBackground !== true) warnOfLimits();
   if (options.inBackground === true) await serveInBackground(settings);
   else if (options.foreground === true || options.trace === true) await serve(settings);
   else await startServer(process.argv.slice(process.argv.indexOf('mount') + 1));
+}
+
+function warnOfLimits(): void {
+  for (const limit of FUSE_NATIVE_LIMITS) warn(`mount: fuse-native: ${limit}`);
 }
 
 function knownOptions(): string[] {
@@ -58,7 +71,7 @@ function splitOptions(lists: readonly string[]): [name: string, value: string | 
   });
 }
 
-function mountOptions(mountpoint: string, options: Options): MountOptions {
+export function mountOptions(mountpoint: string, options: Options): MountOptions {
   const given = new Map<string, string | undefined>();
   let flags = 0;
   for (const [name, value] of splitOptions(options.option)) {
@@ -89,6 +102,7 @@ function mountOptions(mountpoint: string, options: Options): MountOptions {
     allowOther: given.has('allow_other'),
     volatile: given.has('volatile'),
     writeback: given.has('writeback'),
+    ...(options.transport !== undefined && { transport: options.transport }),
     trace: options.trace === true,
   };
 }

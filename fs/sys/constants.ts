@@ -48,6 +48,7 @@ export const AT = {
 export const RENAME = { NOREPLACE: 1, EXCHANGE: 2, WHITEOUT: 4 } as const;
 export const SEEK = { SET: 0, CUR: 1, END: 2, DATA: 3, HOLE: 4 } as const;
 export const POLLIN = 1;
+export const POLLHUP = 0x10;
 
 /** mount(2) and umount2(2). */
 export const MS = {
@@ -122,6 +123,7 @@ export const PR = {
   SET_KEEPCAPS: 8,
   CAPBSET_DROP: 24,
   SET_SECUREBITS: 28,
+  SET_CHILD_SUBREAPER: 36,
   SET_NO_NEW_PRIVS: 38,
   CAP_AMBIENT: 47,
   SET_IO_FLUSHER: 57,

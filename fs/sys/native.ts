@@ -192,6 +192,7 @@ export const processNative = once(() => ({
   sigprocmask: bind<(how: Int, set: Pointer, old: Pointer) => Int>(
     'int sigprocmask(int how, void *set, void *old)',
   ),
+  setsid: bind<() => Int>('int setsid()'),
   socket: bind<(domain: Int, type: Int, protocol: Int) => Int>(
     'int socket(int domain, int type, int protocol)',
   ),
@@ -201,6 +202,7 @@ export const processNative = once(() => ({
   recvmsg: bind<(socket: Int, message: Pointer, flags: Int) => Int64>(
     'int64_t recvmsg(int socket, void *message, int flags)',
   ),
+  pipe2: bind<(fds: Pointer, flags: Int) => Int>('int pipe2(void *fds, int flags)'),
   memfd_create: bind<(name: Pointer, flags: Int) => Int>('int memfd_create(void *name, uint flags)'),
   execve: bind<(path: Pointer, argv: Pointer, envp: Pointer) => Int>(
     'int execve(void *path, void *argv, void *envp)',
@@ -238,6 +240,11 @@ export const seccompNative = once(() => {
     export_bpf: from<(context: Int64, fd: Int) => Int>('int seccomp_export_bpf(uintptr_t context, int fd)'),
   };
 });
+
+/** Loads a library for addons that need it by its soname. Throws if it cannot be loaded. */
+export function keepLibrary(path: string): void {
+  koffi.load(path);
+}
 
 /** errno of the last failed call on this thread. */
 export const errno: () => number = koffi.errno;

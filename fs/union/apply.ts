@@ -183,8 +183,8 @@ export class Target implements Actions {
     const source = { directory, name: '', dirfd, stat, keep: 0 };
     this.#staged = this.#work.temporary();
     createEmpty(source, this.#work.fd, this.#staged, override);
-    copyOwner(source, this.#work.fd, this.#staged, override);
-    copyMode(source, this.#work.fd, this.#staged, override);
+    copyOwner(source, this.#work.fd, this.#staged, override, this.#union.settings.ownership);
+    copyMode(source, this.#work.fd, this.#staged, override, this.#union.settings.ownership);
     this['mark-staged-opaque']();
     this.exchange();
     this.discard();

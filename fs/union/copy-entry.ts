@@ -24,7 +24,14 @@ import { copyData } from './copy-data.js';
 import { type LayerDirectory, openData } from './layer.js';
 import { makeSymlink } from './make-recorded.js';
 import { linkTarget } from './owners.js';
-import { diskMode, formatOverride, type OverrideXattr } from './ownership.js';
+import {
+  diskMode,
+  formatOverride,
+  modeAfterChown,
+  type OverrideXattr,
+  type Ownership,
+  squashes,
+} from './ownership.js';
 import { unescapeXattr } from './xattr.js';
 
 /** What is copied. */
@@ -80,15 +87,33 @@ export function copyFileData({ directory, dirfd, name, stat, keep }: Source, to:
 }
 
 /** A symlink is made with what it can keep. */
-export function copyOwner({ stat }: Source, dirfd: number, name: string, keep?: OverrideXattr): void {
-  if (keep === undefined) fchownat(dirfd, name, stat.uid, stat.gid);
-  else if (!isSymlink(stat.mode)) setxattrat(dirfd, name, keep, formatOverride(stat));
+export function copyOwner(
+  { stat }: Source,
+  dirfd: number,
+  name: string,
+  keep?: OverrideXattr,
+  ownership?: Ownership,
+): void {
+  if (keep === undefined) {
+    unless(squashes(ownership) ? CHOWN_REFUSED : [], () => fchownat(dirfd, name, stat.uid, stat.gid));
+  } else if (!isSymlink(stat.mode)) setxattrat(dirfd, name, keep, formatOverride(stat));
 }
 
+/** No right to, or an id that the user namespace does not map. */
+const CHOWN_REFUSED = [E.EPERM, E.EINVAL];
+
 /** A symlink's mode cannot be set, and does not matter. */
-export function copyMode({ stat }: Source, dirfd: number, name: string, keep?: OverrideXattr): void {
+export function copyMode(
+  { stat }: Source,
+  dirfd: number,
+  name: string,
+  keep?: OverrideXattr,
+  ownership?: Ownership,
+): void {
   if (isSymlink(stat.mode)) return;
-  fchmodat(dirfd, name, keep === undefined ? stat.mode & ~S.IFMT : diskMode(stat.mode));
+  // where owners do not matter, the copy may be another's: it lends nobody his rights (modeAfterChown)
+  const mode = squashes(ownership) ? modeAfterChown(stat.mode) : stat.mode;
+  fchmodat(dirfd, name, keep === undefined ? mode & ~S.IFMT : diskMode(stat.mode));
 }
 
 export function copyTimes({ stat }: Source, dirfd: number, name: string): void {

@@ -158,8 +158,8 @@ function copyUpOrphan(union: Union, node: FileNode, source: Source): void {
   const fd = openat(work.fd, '.', O.TMPFILE | O.RDWR, 0o600);
   try {
     copyFileData(source, fd);
-    copyOwner(source, fd, '', upper.override);
-    copyMode(source, fd, '', upper.override);
+    copyOwner(source, fd, '', upper.override, union.settings.ownership);
+    copyMode(source, fd, '', upper.override, union.settings.ownership);
     copyXattrs(source, fd, '', (attribute) => escapeXattr(attribute, upper.override));
     copyTimes(source, fd, '');
   } catch (error) {
@@ -195,8 +195,8 @@ function run(union: Union, source: Source, { parent, directory, name }: Destinat
         fd = createEmpty(source, work.fd, staged, override);
       },
       'copy-data': () => copyFileData(source, fd),
-      'copy-owner': () => copyOwner(source, work.fd, staged, override),
-      'copy-mode': () => copyMode(source, work.fd, staged, override),
+      'copy-owner': () => copyOwner(source, work.fd, staged, override, union.settings.ownership),
+      'copy-mode': () => copyMode(source, work.fd, staged, override, union.settings.ownership),
       'copy-xattrs': () =>
         copyXattrs(source, work.fd, staged, (attribute) => escapeXattr(attribute, override)),
       'set-origin': () => setOrigin(union, source, parent, staged),

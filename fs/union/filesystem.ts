@@ -28,6 +28,7 @@ import { readdir, readdirplus } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
 import { rename } from './rename.js';
 import type { Union } from './state.js';
+import { giveAway } from './virtual-owner.js';
 import { getxattr, listxattr, removexattr, setxattr } from './xattr.js';
 
 export class UnionFilesystem implements Filesystem {
@@ -149,7 +150,9 @@ export class UnionFilesystem implements Filesystem {
   }
 
   setxattr(node: NodeId, name: string, value: Uint8Array, flags: number, killSetGid: boolean): void {
-    setxattr(this.#union, this.#union.node(node), name, value, flags, killSetGid);
+    const found = this.#union.node(node);
+    if (name === this.#union.ownerAttribute) giveAway(this.#union, found, value);
+    else setxattr(this.#union, found, name, value, flags, killSetGid);
   }
 
   removexattr(node: NodeId, name: string): void {

@@ -52,6 +52,20 @@ export function isTrulyRoot(): boolean {
   );
 }
 
+/** As many ids as a system uses. */
+const USUAL_IDS = 65536;
+
+/** Whether this process can give its files to whomever it likes: root's where the usual ids exist. */
+export function canGiveAway(): boolean {
+  if (process.geteuid?.() !== 0) return false;
+  return ['uid_map', 'gid_map'].every((map) => idsIn(`/proc/self/${map}`) >= USUAL_IDS);
+}
+
+function idsIn(map: string): number {
+  const lines = readFileSync(map, 'latin1').trim().split('\n');
+  return lines.reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[2]), 0);
+}
+
 /**
  * Finds out which layers keep owners in an attribute.
  * @param usersToo whether attributes count that any writer of a file can set

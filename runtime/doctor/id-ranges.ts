@@ -4,17 +4,12 @@
  *
  * Rule: images use ids up to 65535, so a range should hold as many.
  */
+import { rangesOf } from '../user/id-maps.js';
 import { asRoot, type Finding, type Fix, missing, ok, warning } from './finding.js';
 import type { Host } from './host.js';
 import type { Identity } from './identity.js';
 import { installCommand } from './packages.js';
 import { type HelperProgram, judgeHelper, probeHelper } from './set-user-id.js';
-
-interface Range {
-  readonly owner: string;
-  readonly start: number;
-  readonly count: number;
-}
 
 export interface IdRangeFacts {
   /** How many ids the user has been given. */
@@ -31,27 +26,25 @@ export interface IdRangeFacts {
 const FIRST_RANGE = 100_000;
 const USUAL_COUNT = 65_536;
 
-export function parseRanges(text: string): Range[] {
-  return text.split('\n').flatMap((line) => {
-    const [owner = '', start, count] = line.trim().split(':');
-    const range = { owner, start: Number(start), count: Number(count) };
-    const valid = owner !== '' && !owner.startsWith('#') && range.start > 0 && range.count > 0;
-    return valid ? [range] : [];
-  });
+/** How many ids a file gives the caller. */
+function countFor({ uid, userName }: Host, file: string): number {
+  const ranges = rangesOf({ uid, ...(userName !== undefined && { name: userName }) }, file);
+  return ranges.reduce((sum, { count }) => sum + count, 0);
 }
 
-function countFor(host: Host, ranges: readonly Range[]): number {
-  const mine = ranges.filter(({ owner }) => owner === host.userName || owner === String(host.uid));
-  return mine.reduce((sum, { count }) => sum + count, 0);
+/** The end of the last range that a file gives anybody. */
+function endOf(file: string): number {
+  const ranges = [...file.matchAll(/^[^:#\n]+:(\d+):(\d+)\s*$/gm)];
+  return Math.max(0, ...ranges.map(([, start, count]) => Number(start) + Number(count)));
 }
 
 export function probeIdRanges(host: Host): IdRangeFacts {
-  const uids = parseRanges(host.read('/etc/subuid') ?? '');
-  const gids = parseRanges(host.read('/etc/subgid') ?? '');
+  const uids = host.read('/etc/subuid') ?? '';
+  const gids = host.read('/etc/subgid') ?? '';
   return {
     uids: countFor(host, uids),
     gids: countFor(host, gids),
-    free: Math.max(FIRST_RANGE, ...[...uids, ...gids].map(({ start, count }) => start + count)),
+    free: Math.max(FIRST_RANGE, endOf(uids), endOf(gids)),
     newuidmap: probeHelper(host, 'newuidmap'),
     newgidmap: probeHelper(host, 'newgidmap'),
     install: installCommand(host, 'newuidmap'),

@@ -1,18 +1,20 @@
 /**
- * Which way each command goes on an examined host. Pure: the rungs are those of `runtime/ladder.ts`.
+ * Which way each command goes on an examined host. Pure: the rungs are those of `way.ts`.
  *
  * Rule: a command that is refused names the findings that refuse it, whose fixes mend it.
  */
-import { type Abilities, chooseWay } from '../ladder.js';
+
 import type { Facts } from './examine.js';
 import { deviceWorks, fuseMounts } from './fuse.js';
 import { fusermountWorks } from './fusermount.js';
+import type { Identity } from './identity.js';
 import { kernelSuffices } from './kernel.js';
+import { type Abilities, chooseWay } from './way.js';
 
 export interface Mode {
   /** What the user types, e.g. "tscr run". */
   readonly command: string;
-  /** A stable word: "root", "ranges", "one-id", "mount", "fusermount3", "exec-only", "user-namespace", "refused" ... */
+  /** "root", "ranges", "one-id"; "mount", "fusermount3", "exec-only", "user-namespace"; "refused". */
   readonly mode: string;
   /** For commands that make a container's root. */
   readonly storage?: string;
@@ -24,13 +26,14 @@ export interface Mode {
 
 export const REFUSED = 'refused';
 
-export function abilitiesOf({ identity, userNamespaces, idRanges, fuse }: Facts): Abilities {
+function abilitiesOf({ identity, userNamespaces, idRanges, fuse }: Facts): Abilities {
   const { newuidmap, newgidmap, uids, gids } = idRanges;
+  const mapped = newuidmap.privileged && newgidmap.privileged && !identity.noNewPrivileges;
   return {
-    admin: identity.admin,
+    uid: identity.uid,
     userNamespace: userNamespaces.works,
-    ranges: uids > 0 && gids > 0 && newuidmap.privileged && newgidmap.privileged && !identity.noNewPrivileges,
-    fuse: fuseMounts(fuse),
+    ranges: uids > 0 && gids > 0 && mapped,
+    device: deviceWorks(fuse),
   };
 }
 
@@ -45,6 +48,9 @@ const refused = (command: string, because: readonly string[]): Mode => ({
   because,
 });
 
+/** Root that may not mount: it makes no user namespace either. */
+const isPowerless = ({ uid, admin }: Identity): boolean => uid === 0 && !admin;
+
 const RUNGS = {
   root: 'as root',
   ranges: 'in a user namespace with ranges of ids',
@@ -54,15 +60,17 @@ const STORAGE = { unionfs: 'the union', copy: 'a copy of the layers (no FUSE)' }
 
 function modeOfRun(facts: Facts): Mode {
   const command = 'tscr run';
-  const { kernel, seccomp, store, identity } = facts;
+  const { kernel, seccomp, store, identity, fuse } = facts;
   const way = chooseWay(abilitiesOf(facts));
   const because = [
     ...(kernelSuffices(kernel) ? [] : ['kernel.release']),
     ...(seccomp.inKernel ? [] : ['seccomp.kernel']),
     ...(seccomp.library ? [] : ['seccomp.library']),
     ...storeRefuses(store.trial),
-    ...(way !== undefined ? [] : identity.uid === 0 ? ['identity.admin'] : ['userns.create']),
+    ...(way === undefined ? ['userns.create'] : []),
+    ...(isPowerless(identity) ? ['identity.admin'] : []),
   ];
+  if (because.length === 0 && way?.storage === 'unionfs' && !fuseMounts(fuse)) because.push('fuse.features');
   if (way === undefined || because.length > 0) return refused(command, because);
   const { rung, storage } = way;
   return { command, mode: rung, storage, detail: `${RUNGS[rung]}, on ${STORAGE[storage]}`, because };
@@ -73,17 +81,25 @@ function storeRefuses(trial: Facts['store']['trial']): string[] {
   return trial.symlinks ? [] : ['store.symlinks'];
 }
 
-function modeOfImages({ store, identity }: Facts): Mode {
+const OWNERS = {
+  root: 'as root, owners as in the image',
+  ranges: 'in a user namespace, owners in ranges of ids',
+  'one-id': 'without privilege, owners beside the files',
+} as const;
+
+/** Images need no user namespace: without one everything belongs to the caller. */
+function modeOfImages(facts: Facts): Mode {
   const command = 'tscr load, save, images, history ...';
-  const because = storeRefuses(store.trial);
+  const because = storeRefuses(facts.store.trial);
   if (because.length > 0) return refused(command, because);
-  const owners = identity.uid === 0 ? 'owners as in the image' : 'no privilege needed';
-  return { command, mode: 'direct', detail: owners, because };
+  const { rung } = chooseWay(abilitiesOf(facts)) ?? { rung: 'one-id' };
+  return { command, mode: rung, detail: OWNERS[rung], because };
 }
 
 function modeOfMount(facts: Facts): Mode {
   const command = 'unionfs mount';
   const { identity, fuse, fusermount } = facts;
+  if (isPowerless(identity)) return refused(command, ['identity.admin']);
   if (!deviceWorks(fuse)) return refused(command, ['fuse.device']);
   if (identity.admin) {
     if (fuseMounts(fuse)) return { command, mode: 'mount', detail: 'by mount(2)', because: [] };
@@ -99,6 +115,7 @@ function modeOfMount(facts: Facts): Mode {
 
 function modeOfExec({ identity, fuse, userNamespaces }: Facts): Mode {
   const command = 'unionfs exec';
+  if (isPowerless(identity)) return refused(command, ['identity.admin']);
   if (!deviceWorks(fuse)) return refused(command, ['fuse.device']);
   if (fuseMounts(fuse)) {
     const where = identity.admin ? 'in a mount namespace' : 'in a user namespace';

@@ -2,6 +2,7 @@
  * Programs that do for users what only root may: found in PATH, and privileged by their set-user-id bit or by file
  * capabilities (newuidmap(1), fusermount3(1)).
  */
+import { SYSTEM_PATH } from '../user/namespace.js';
 import { asRoot, type Finding, missing, ok } from './finding.js';
 import type { Host } from './host.js';
 
@@ -12,13 +13,11 @@ export interface HelperProgram {
   readonly privileged: boolean;
 }
 
-/** Where Debian keeps programs, for a PATH without them. */
-const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
 const SET_USER_ID = 0o4000;
 const ANY_EXECUTE = 0o111;
 
 export function probeHelper(host: Host, name: string): HelperProgram {
-  for (const directory of (host.environment['PATH'] ?? DEFAULT_PATH).split(':')) {
+  for (const directory of `${host.environment['PATH'] ?? ''}:${SYSTEM_PATH}`.split(':')) {
     const path = `${directory}/${name}`;
     const file = directory === '' ? undefined : host.stat(path);
     if (file?.kind !== 'file' || (file.mode & ANY_EXECUTE) === 0) continue;

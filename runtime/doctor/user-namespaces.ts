@@ -22,7 +22,7 @@ export interface UserNamespaceFacts {
   /** Commands that install unshare(1), and the distribution's kernel. */
   readonly install: string;
   readonly kernel: string;
-  /** A child of this process became root of a namespace of its own. */
+  /** A child of this process made one, and a mount namespace in it. */
   readonly works: boolean;
 }
 
@@ -31,7 +31,7 @@ const SYSCTLS = '/proc/sys';
 export function probeUserNamespaces(host: Host): UserNamespaceFacts {
   const setting = (path: string): string | undefined => host.read(`${SYSCTLS}/${path}`)?.trim();
   const maximum = setting('user/max_user_namespaces');
-  const attempt = host.run('unshare', ['--user', '--map-root-user', 'true']);
+  const attempt = host.run('unshare', ['--user', '--keep-caps', '--mount', '--', 'true']);
   return {
     inKernel: host.stat('/proc/self/ns/user') !== undefined,
     maximum: maximum === undefined ? undefined : Number(maximum),
@@ -45,8 +45,8 @@ export function probeUserNamespaces(host: Host): UserNamespaceFacts {
 }
 
 const ID = 'userns.create';
-/** What many distributions allow. */
-const USUAL_MAXIMUM = 28633;
+/** Far above what anybody uses. */
+const MANY = 65536;
 
 export function judgeUserNamespaces(facts: UserNamespaceFacts, identity: Identity): Finding[] {
   if (facts.works) return [ok(ID, 'user namespaces can be made')];
@@ -61,7 +61,7 @@ function whyNot(facts: UserNamespaceFacts, identity: Identity): Finding {
   }
   if (!hasUnshare) return missing(ID, 'unshare(1) is not installed', asRoot(install));
   if (maximum === 0) {
-    const fix = `sysctl -w user.max_user_namespaces=${USUAL_MAXIMUM}`;
+    const fix = `sysctl -w user.max_user_namespaces=${MANY}`;
     return missing(ID, 'user.max_user_namespaces is 0', asRoot(fix));
   }
   if (cloneForbidden) {

@@ -4,14 +4,14 @@
  * Rules: in this order, because chown(2) clears set-id bits and capabilities, and everything else changes no mtime.
  * Names that the union uses itself are stored escaped, so that an image cannot plant marks and one that contains layers
  * keeps them. What the process may not set (trusted attributes, when it is not root) or the filesystem cannot hold is
- * left out and counted. Who may not give files away keeps owners, modes and types in an attribute, if that can be set
+ * left out and counted. Who has one id alone keeps owners, modes and types in an attribute, if that can be set
  * (`fs/union/ownership.ts`). Compare createTarFile in moby's pkg/archive and ForceMask in containers/storage.
  */
 import { S } from '../../fs/sys/constants.js';
 import { E, unless } from '../../fs/sys/errno.js';
 import type { Time } from '../../fs/sys/stat.js';
 import { fchmodat, fchownat, setxattrat, utimensat } from '../../fs/sys/syscalls.js';
-import { isTrulyRoot, record } from '../../fs/union/owners.js';
+import { canGiveAway, record } from '../../fs/union/owners.js';
 import { CONTAINERS_OVERRIDE, type Override, type OverrideXattr } from '../../fs/union/ownership.js';
 import { escapeXattr } from '../../fs/union/xattr.js';
 import type { EntryType } from './tar-entry.js';
@@ -50,7 +50,7 @@ export const overrideOf = ({ type, mode, uid, gid, major, minor }: Attributes): 
 
 /** The attribute that has to keep owners in a new layer; undefined if inodes can, or the filesystem has none. */
 export function keepFor(rootFd: number): OverrideXattr | undefined {
-  if (isTrulyRoot()) return undefined;
+  if (canGiveAway()) return undefined;
   return unless([E.EOPNOTSUPP, E.EPERM], () => {
     setxattrat(rootFd, '', CONTAINERS_OVERRIDE, Buffer.from(''));
     return CONTAINERS_OVERRIDE;

@@ -18,6 +18,7 @@ import {
   MARK_REFUSED,
   makeWhiteoutDevice,
   markOpaque,
+  OVERLAY_PREFIXES,
 } from '../../fs/union/whiteout.js';
 import { type Attributes, applyAttributes } from './unpack-attributes.js';
 
@@ -163,11 +164,13 @@ export class Directories {
   /** Hides all that the layers below hold in a directory. */
   hideAll(directory: Directory): void {
     const dirfd = this.fd(directory);
-    const marked = unless(MARK_REFUSED, () => {
-      markOpaque('trusted.overlay.', dirfd, '');
-      return true;
-    });
-    if (marked !== true) makeMark(dirfd, DOT_OPAQUE);
+    const marked = OVERLAY_PREFIXES.some((prefix) =>
+      unless(MARK_REFUSED, () => {
+        markOpaque(prefix, dirfd, '');
+        return true;
+      }),
+    );
+    if (!marked) makeMark(dirfd, DOT_OPAQUE);
   }
 
   /** Sets the attributes of all directories; the number of those that were refused. */

@@ -7,7 +7,7 @@
  *   the root; here it is refused, because no layer that was made from a directory has one.
  * - A later entry replaces an earlier one of the same name; a directory's contents stay if it is a directory again.
  * - Whiteouts concern only the layers below, wherever in the archive they stand (OCI image-spec layer.md, "Whiteouts").
- *   They become 0/0 devices and `trusted.overlay.opaque`, or stay `.wh.` files where those are refused. Other names of
+ *   They become 0/0 devices and overlayfs' opaque mark, or stay `.wh.` files where those are refused. Other names of
  *   aufs (`.wh..wh.*`) are left out.
  * - Data and attributes are counted when they are announced, so a bomb is refused before it is written.
  *

@@ -41,18 +41,26 @@ for name in newuidmap newgidmap fusermount3; do
 done
 mount --bind "$REPOSITORY" program
 user() {
-  (cd / && env -i PATH="$PATH" HOME="$OLDPWD/home" setpriv --reuid ${USER} --regid ${USER} --clear-groups \\
-    "$NODE" "$OLDPWD/program/$PROGRAM" doctor "$@")
+  (cd / && env -i PATH="$PATH" HOME="$OLDPWD/home" TSCR_ROOT="$OLDPWD/home/$STORE" \\
+    setpriv --reuid ${USER} --regid ${USER} --clear-groups "$NODE" "$OLDPWD/program/$PROGRAM" "$@")
 }
-user --json > before.json
+run() { # shows the ids that a container has
+  user image from-host --tag cat cat > /dev/null
+  user run --rm cat cat /proc/self/uid_map 2> $STORE.warning | wc -l
+}
+STORE=before
+user doctor --json > before.json
+run > before.ids
 "$NODE" -e '
   const { findings } = JSON.parse(require("fs").readFileSync("before.json", "utf8"));
   const fixes = findings.filter(({ status, fix }) => status === "missing" && fix.asRoot);
   console.log(fixes.map(({ fix }) => fix.command).join("\\n"));
 ' > fixes.sh
 sh -e fixes.sh
-user --json > after.json
-user > after.txt
+STORE=after
+user doctor --json > after.json
+user doctor > after.txt
+run > after.ids
 `;
 
 interface Asked {
@@ -85,7 +93,7 @@ describe('tscr doctor', () => {
     assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
     const report = JSON.parse(stdout) as Report;
     assert.isTrue(report.ready);
-    assert.deepEqual(waysIn(report), ['root', 'direct', 'mount', 'mount']);
+    assert.deepEqual(waysIn(report), ['root', 'root', 'mount', 'mount']);
     assert.isEmpty(readdirSync(directory));
     assert.notInclude(readFileSync('/proc/self/mounts', 'utf8'), 'tscr-doctor');
   });
@@ -115,12 +123,20 @@ describe('tscr doctor', () => {
     const lacking = ['fuse.device', 'fusermount.program', 'subids.uids', 'subids.gids'];
     const broken = read('before.json');
     assert.deepEqual(missingIn(broken), [...lacking, 'subids.newuidmap', 'subids.newgidmap']);
-    assert.deepEqual(waysIn(broken), ['one-id', 'direct', 'refused', 'refused']);
+    assert.deepEqual(waysIn(broken), ['one-id', 'one-id', 'refused', 'refused']);
 
     const mended = read('after.json');
     assert.isEmpty(missingIn(mended));
-    assert.deepEqual(waysIn(mended), ['ranges', 'direct', 'fusermount3', 'user-namespace']);
+    assert.deepEqual(waysIn(mended), ['ranges', 'ranges', 'fusermount3', 'user-namespace']);
     const text = readFileSync(join(directory, 'after.txt'), 'utf8');
     assert.match(text, /^tscr run +in a user namespace with ranges of ids, on the union$/m);
+
+    // What was foretold is what happens.
+    const textOf = (name: string): string => readFileSync(join(directory, name), 'utf8');
+    assert.deepEqual([broken.modes[0]?.storage, mended.modes[0]?.storage], ['copy', 'unionfs']);
+    assert.equal(textOf('before.ids').trim(), '1', 'one id');
+    assert.match(textOf('before.warning'), /so the root is a full copy of the image\n$/);
+    assert.equal(textOf('after.ids').trim(), '2', 'the own id, and a range');
+    assert.equal(textOf('after.warning'), '');
   });
 });

@@ -42,7 +42,7 @@ function waysOf({ modes }: Report): Record<string, string> {
 }
 
 /** An ordinary user with everything. */
-const BEST = { run: 'ranges, unionfs', images: 'direct', mount: 'fusermount3', exec: 'user-namespace' };
+const BEST = { run: 'ranges, unionfs', images: 'ranges', mount: 'fusermount3', exec: 'user-namespace' };
 const ROOT: Changes = { uid: 0, texts: { '/proc/self/status': statusOf(ALL_CAPABILITIES) } };
 const OTHER_STORE = 'mkdir -p -m 700 /var/tmp/tscr-1000 && export TSCR_ROOT=/var/tmp/tscr-1000';
 
@@ -62,8 +62,8 @@ interface Lack {
   readonly ways?: Partial<typeof BEST>;
 }
 
-const oldUserNamespaces = { run: 'refused', exec: 'refused' } as const;
-const noRanges = { run: 'one-id, unionfs' } as const;
+const noNamespaces = { run: 'refused', images: 'one-id', exec: 'refused' } as const;
+const noRanges = { run: 'one-id, unionfs', images: 'one-id' } as const;
 
 const LACKS: readonly Lack[] = [
   {
@@ -127,7 +127,7 @@ const LACKS: readonly Lack[] = [
     id: 'fuse.features',
     status: 'missing',
     fix: 'apt-get install -y linux-image-$(dpkg --print-architecture) && reboot',
-    ways: { run: 'ranges, copy', exec: 'refused' },
+    ways: { run: 'refused', exec: 'refused' },
   },
   {
     what: 'an engine that refuses mounts',
@@ -135,7 +135,7 @@ const LACKS: readonly Lack[] = [
     id: 'fuse.features',
     status: 'missing',
     fix: 'docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined ...',
-    ways: { run: 'ranges, copy', exec: 'refused' },
+    ways: { run: 'refused', exec: 'refused' },
   },
   {
     what: 'a security module that refuses mounts',
@@ -143,7 +143,7 @@ const LACKS: readonly Lack[] = [
     id: 'fuse.features',
     status: 'missing',
     fix: SEE_REFUSALS,
-    ways: { run: 'ranges, copy', exec: 'refused' },
+    ways: { run: 'refused', exec: 'refused' },
   },
   {
     what: 'no fusermount3',
@@ -174,7 +174,7 @@ const LACKS: readonly Lack[] = [
     id: 'userns.create',
     status: 'missing',
     fix: 'apt-get install -y linux-image-$(dpkg --print-architecture) && reboot',
-    ways: oldUserNamespaces,
+    ways: noNamespaces,
   },
   {
     what: 'no unshare(1)',
@@ -182,15 +182,15 @@ const LACKS: readonly Lack[] = [
     id: 'userns.create',
     status: 'missing',
     fix: 'apt-get install -y util-linux',
-    ways: oldUserNamespaces,
+    ways: noNamespaces,
   },
   {
     what: 'no user namespaces allowed',
     changes: { userNamespaces: false, texts: { '/proc/sys/user/max_user_namespaces': '0\n' } },
     id: 'userns.create',
     status: 'missing',
-    fix: 'sysctl -w user.max_user_namespaces=28633',
-    ways: oldUserNamespaces,
+    fix: 'sysctl -w user.max_user_namespaces=65536',
+    ways: noNamespaces,
   },
   {
     what: "Debian's switch against user namespaces",
@@ -198,7 +198,7 @@ const LACKS: readonly Lack[] = [
     id: 'userns.create',
     status: 'missing',
     fix: 'sysctl -w kernel.unprivileged_userns_clone=1',
-    ways: oldUserNamespaces,
+    ways: noNamespaces,
   },
   {
     what: "AppArmor's restriction of Ubuntu 24.04",
@@ -209,7 +209,7 @@ const LACKS: readonly Lack[] = [
     id: 'userns.create',
     status: 'missing',
     fix: 'sysctl -w kernel.apparmor_restrict_unprivileged_userns=0',
-    ways: oldUserNamespaces,
+    ways: noNamespaces,
   },
   {
     what: 'an engine that refuses user namespaces',
@@ -217,7 +217,7 @@ const LACKS: readonly Lack[] = [
     id: 'userns.create',
     status: 'missing',
     fix: 'podman run --security-opt seccomp=unconfined --security-opt apparmor=unconfined ...',
-    ways: oldUserNamespaces,
+    ways: noNamespaces,
   },
   {
     what: 'a security module that refuses user namespaces',
@@ -225,7 +225,7 @@ const LACKS: readonly Lack[] = [
     id: 'userns.create',
     status: 'missing',
     fix: SEE_REFUSALS,
-    ways: oldUserNamespaces,
+    ways: noNamespaces,
   },
   {
     what: 'no subordinate uids',
@@ -544,7 +544,7 @@ describe('doctor: root', () => {
     assert.isEmpty(report.findings.filter(({ status }) => status !== 'ok'));
     assert.deepEqual(waysOf(report), {
       run: 'root, unionfs',
-      images: 'direct',
+      images: 'root',
       mount: 'mount',
       exec: 'mount',
     });
@@ -554,6 +554,12 @@ describe('doctor: root', () => {
     assert.equal(findingOf(examined(ROOT), 'store.xattrs').status, 'warning');
   });
 
+  it('runs on a copy of the layers without /dev/fuse', () => {
+    const report = examined({ ...ROOT, files: { '/dev/fuse': undefined } });
+    assert.equal(waysOf(report)['run'], 'root, copy');
+    assert.isTrue(report.ready);
+  });
+
   it('is refused in a container without CAP_SYS_ADMIN and user namespaces', () => {
     const files = { '/.dockerenv': PLAIN_PROGRAM };
     const report = examined({ uid: 0, files, userNamespaces: false });
@@ -561,7 +567,7 @@ describe('doctor: root', () => {
       command: 'docker run --cap-add SYS_ADMIN --security-opt apparmor=unconfined ...',
       asRoot: true,
     });
-    assert.equal(waysOf(report)['run'], 'refused');
+    assert.deepEqual(waysOf(report), { run: 'refused', images: 'root', mount: 'refused', exec: 'refused' });
   });
 });
 

@@ -12,7 +12,7 @@ import { constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
 import { SIZEOF } from '../../fs/protocol/abi.js';
-import { ARCHITECTURES, architectureOf } from '../../fs/sys/architecture.js';
+import { ARCHITECTURES, type ArchitectureName, architectureOf } from '../../fs/sys/architecture.js';
 import {
   AT,
   CLONE,
@@ -29,6 +29,8 @@ import {
 } from '../../fs/sys/constants.js';
 import { STATX_SIZE } from '../../fs/sys/stat.js';
 import { getpagesize } from '../../fs/sys/syscalls.js';
+import { AUDIT_ARCH } from '../../runtime/container/bpf.js';
+import { OWNER_CALLS } from '../../runtime/container/owners/calls.js';
 
 /** A C expression and the value that the code takes it to have. */
 type Claim = readonly [expression: string, value: number];
@@ -50,12 +52,15 @@ const HEADERS = [
   'linux/if.h',
   'linux/keyctl.h',
   'linux/fuse.h',
+  'linux/seccomp.h',
+  'linux/audit.h',
   'asm/statfs.h',
   'asm/poll.h',
   'asm/unistd.h',
 ];
 
-const MACROS: Readonly<Record<keyof typeof ARCHITECTURES, string>> = {
+const NAMES = Object.keys(ARCHITECTURES) as ArchitectureName[];
+const MACROS: Readonly<Record<ArchitectureName, string>> = {
   x64: '__x86_64__',
   arm64: '__aarch64__',
 };
@@ -76,6 +81,13 @@ const COMPILER = process.env['CC'] || 'gcc';
 
 const numbers = (prefix: string, table: Readonly<Record<string, number>>): Claim[] =>
   Object.entries(table).map(([name, value]) => [`${prefix}${name}`, value]);
+
+/** The calls that are answered in place of the kernel, as far as the machine has them. */
+const ownerCalls = (machine: ArchitectureName): Claim[] =>
+  OWNER_CALLS.flatMap(({ name, numbers: known }): Claim[] => {
+    const number = known[machine];
+    return number === undefined ? [] : [[`__NR_${name}`, number]];
+  });
 
 const offsets = (struct: string, fields: Readonly<Record<string, number>>): Claim[] =>
   Object.entries(fields).map(([name, at]) => [`__builtin_offsetof(struct ${struct}, ${name})`, at]);
@@ -103,14 +115,26 @@ const NUMBERS: Readonly<Record<string, readonly Claim[]>> = {
   'flock(2)': numbers('LOCK_', LOCK),
   'lseek(2)': numbers('SEEK_', SEEK),
   'renameat2(2)': numbers('RENAME_', RENAME),
-  'ioctl(2)': [['FICLONE', 0x40049409]],
+  'ioctl(2)': [
+    ['FICLONE', 0x40049409],
+    ['SECCOMP_IOCTL_NOTIF_RECV', 0xc0502100],
+    ['SECCOMP_IOCTL_NOTIF_SEND', 0xc0182101],
+    ['SECCOMP_IOCTL_NOTIF_ID_VALID', 0x40082102],
+  ],
+  'architectures of a filter': [
+    ['AUDIT_ARCH_X86_64', AUDIT_ARCH.x64],
+    ['AUDIT_ARCH_AARCH64', AUDIT_ARCH.arm64],
+    ['AUDIT_ARCH_ARM', 0x40000028],
+  ],
   'system calls with one number': [
     ['__NR_open_tree', 428],
     ['__NR_move_mount', 429],
     ['__NR_fsopen', 430],
     ['__NR_fsconfig', 431],
     ['__NR_fsmount', 432],
+    ['__NR_pidfd_open', 434],
     ['__NR_close_range', 436],
+    ['__NR_pidfd_getfd', 438],
     ['__NR_openat2', 437],
     ['__NR_mount_setattr', 442],
   ],
@@ -156,8 +180,17 @@ const LAYOUTS: Readonly<Record<string, readonly Claim[]>> = {
     ...sizes({ sock_fprog: 16, sock_filter: 8 }),
     ...offsets('sock_fprog', { len: 0, filter: 8 }),
     ...offsets('sock_filter', { code: 0, jt: 2, jf: 3, k: 4 }),
+    ...sizes({ seccomp_notif: 80, seccomp_notif_resp: 24 }),
+    ...offsets('seccomp_notif', { id: 0, pid: 8, data: 16 }),
+    ...offsets('seccomp_notif_resp', { id: 0, val: 8, error: 16, flags: 20 }),
+    ...offsets('seccomp_data', { nr: 0, arch: 4, args: 16 }),
   ],
   capabilities: sizes({ __user_cap_header_struct: 8, __user_cap_data_struct: 12 }),
+  'messages of sockets': [
+    ...sizes({ msghdr: 56, iovec: 16, cmsghdr: 16 }),
+    ...offsets('msghdr', { msg_iov: 16, msg_iovlen: 24, msg_control: 32, msg_controllen: 40 }),
+    ...offsets('cmsghdr', { cmsg_len: 0, cmsg_level: 8, cmsg_type: 12 }),
+  ],
   ifreq: [...sizes({ ifreq: 40 }), ...offsets('ifreq', { ifr_ifru: 16 })],
   'messages of FUSE': sizes(SIZEOF),
 };
@@ -170,12 +203,11 @@ describe(`architecture: what the kernel's headers say (${COMPILER})`, () => {
   }
 
   it("the machine's own table", () => {
-    const tables = Object.entries(ARCHITECTURES).flatMap(([name, { SYS, O: flags }]) => [
-      `#ifdef ${MACROS[name as keyof typeof MACROS]}`,
-      ...[...numbers('__NR_', SYS), ...numbers('O_', flags)].map(assertion),
-      '#define SERVED',
-      '#endif',
-    ]);
+    const tables = NAMES.flatMap((name) => {
+      const { SYS, O: flags } = ARCHITECTURES[name];
+      const claims = [...numbers('__NR_', SYS), ...ownerCalls(name), ...numbers('O_', flags)];
+      return [`#ifdef ${MACROS[name]}`, ...claims.map(assertion), '#define SERVED', '#endif'];
+    });
     const source = [includes, ...tables, '#ifndef SERVED', '#error no table', '#endif'].join('\n');
     assert.equal(refutedBy(COMPILER, source), '');
   });
@@ -187,8 +219,9 @@ describe(`architecture: what the kernel's headers say (${COMPILER})`, () => {
 
 describe('architecture: the tables', () => {
   it("64-bit Arm has the kernel's generic system call numbers", () => {
-    const claims = numbers('__NR_', ARCHITECTURES.arm64.SYS).map(assertion);
-    assert.equal(refutedBy(COMPILER, ['#include <asm-generic/unistd.h>', ...claims].join('\n')), '');
+    const claims = [...numbers('__NR_', ARCHITECTURES.arm64.SYS), ...ownerCalls('arm64')];
+    const source = ['#include <asm-generic/unistd.h>', ...claims.map(assertion)].join('\n');
+    assert.equal(refutedBy(COMPILER, source), '');
   });
 
   it('this machine opens files with the flags that Node was built with', () => {

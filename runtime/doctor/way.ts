@@ -1,27 +1,27 @@
 /**
  * The rootless ladder: from what a host allows to the way a container runs there, the best one first.
  *
- *     root             the caller may mount: no user namespace
+ *     root             no user namespace
  *     ranges           a user namespace with the caller's subordinate ids (subuid(5))
  *     one-id           a user namespace with the caller's id alone; other owners are virtual
- *     refused          neither: nothing can be mounted and no root entered
+ *     refused          no user namespace can be made
  *
- * and beside it the storage: our union, else a copy of the layers where FUSE cannot be used.
+ * and beside it the storage: our union, else a copy of the layers where /dev/fuse cannot be opened.
  *
- * Rule: pure. Who runs a container and who examines a host decide by the same function.
+ * Rule: pure. Who runs a container decides alike (`user/ladder.ts`, `chooseDriver`); test/doctor/command.test.ts holds
+ * what is foretold against what happens.
  */
 
 export type Rung = 'root' | 'ranges' | 'one-id';
 
 export interface Abilities {
-  /** CAP_SYS_ADMIN. */
-  readonly admin: boolean;
-  /** A user namespace can be made. */
+  readonly uid: number;
+  /** A user namespace that can mount can be made. */
   readonly userNamespace: boolean;
   /** newuidmap and newgidmap work, and the user has ranges in subuid and subgid. */
   readonly ranges: boolean;
-  /** FUSE can be mounted: by the caller itself, or in its user namespace. */
-  readonly fuse: boolean;
+  /** /dev/fuse can be opened. */
+  readonly device: boolean;
 }
 
 export interface Way {
@@ -30,9 +30,9 @@ export interface Way {
 }
 
 /** Undefined: no container can run. */
-export function chooseWay({ admin, userNamespace, ranges, fuse }: Abilities): Way | undefined {
-  const storage = fuse ? 'unionfs' : 'copy';
-  if (admin) return { rung: 'root', storage };
+export function chooseWay({ uid, userNamespace, ranges, device }: Abilities): Way | undefined {
+  const storage = device ? 'unionfs' : 'copy';
+  if (uid === 0) return { rung: 'root', storage };
   if (!userNamespace) return undefined;
   return { rung: ranges ? 'ranges' : 'one-id', storage };
 }
