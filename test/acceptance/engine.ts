@@ -20,12 +20,16 @@ const EXECUTABLE = 0o755;
 /** Podman asks for more than a machine without CAP_SYS_RESOURCE may give. */
 export const LIMITS = ['--ulimit', 'nofile=1000:1000', '--ulimit', 'nproc=1000:1000'];
 
-/** "$1" is the project, "$2" the engine's directory; what lies in its "etc" covers what lies in /etc. */
+/** Podman takes no long path for it. */
+const RUN_ROOT = '/mnt/run';
+
+/** "$1" is the project, "$2" the engine's directory, "$3" its RUN_ROOT; what lies in its "etc" covers what lies in /etc. */
 const ENTER = `
   mount -t tmpfs -o mode=755 none /mnt
   mkdir /mnt/project && mount --bind "$1" /mnt/project
   mknod /mnt/fuse c 10 229 && chmod 666 /mnt/fuse && mount --bind /mnt/fuse /dev/fuse
   for file in passwd group subuid subgid; do mount --bind "$2/etc/$file" "/etc/$file"; done
+  mkdir "$3" && chown --reference="$2/home" "$3"
   touch "$2/entered"
   exec sleep infinity
 `;
@@ -57,21 +61,12 @@ export class Engine {
     chmodSync(place.path(name, 'runtime'), 0o700);
     if (!isRoot) run('chown', ['-R', `${USER}:${USER}`, this.#directory]);
     this.#global = [
-      ...['--root', join(this.storage, 'root'), '--runroot', join(this.storage, 'run')],
+      ...['--root', this.storage, '--runroot', RUN_ROOT],
       ...['--storage-driver', 'overlay', '--storage-opt', `overlay.mount_program=${this.#install(program)}`],
     ];
-    const enter = [
-      '--mount',
-      '--propagation',
-      'private',
-      'sh',
-      '-euc',
-      ENTER,
-      'sh',
-      PROJECT,
-      this.#directory,
-    ];
-    this.#holder = spawn('unshare', enter, { stdio: ['ignore', 'ignore', 'inherit'] });
+    const apart = ['--mount', '--propagation', 'private'];
+    const enter = ['sh', '-euc', ENTER, 'sh', PROJECT, this.#directory, RUN_ROOT];
+    this.#holder = spawn('unshare', [...apart, ...enter], { stdio: ['ignore', 'ignore', 'inherit'] });
     waitUntil('the engine has its namespace', () => existsSync(place.path(name, 'entered')));
   }
 
@@ -96,13 +91,14 @@ export class Engine {
   }
 
   #run(command: string, args: readonly string[]): string {
-    const enter = [`--target=${this.#holder.pid}`, '--mount', `--wd=${join(this.#directory, 'home')}`, '--'];
+    const home = join(this.#directory, 'home');
+    const enter = [`--target=${this.#holder.pid}`, '--mount', '--', 'env', '-C', home];
     const become = this.#isRoot ? [] : ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
     return run('nsenter', [...enter, ...become, command, ...args], {
       env: {
         ...process.env,
-        HOME: join(this.#directory, 'home'),
-        TMPDIR: join(this.#directory, 'home/tmp'),
+        HOME: home,
+        TMPDIR: join(home, 'tmp'),
         XDG_RUNTIME_DIR: join(this.#directory, 'runtime'),
       },
       timeoutMs: COMMAND_TIMEOUT_MS,

@@ -205,6 +205,11 @@ export class Place {
     this.#watchdog?.feed();
   }
 
+  /** From here on nothing is killed for its slowness: who runs long programs bounds them himself. */
+  unwatch(): void {
+    this.#watchdog?.stop();
+  }
+
   close(): void {
     if (this.#directory === undefined) return;
     const { directory } = this;
