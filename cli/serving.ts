@@ -42,13 +42,24 @@ async function end(mounted: Mount): Promise<void> {
   clearTimeout(stuck);
 }
 
-/** Lets go of the caller: of his directory, and with a last word of his pipe. What is logged from here on goes to work. */
-function withdraw({ stack }: Mount): void {
+/** Lets go of the caller: of his directory, and with a last word of his pipe. What is logged from here on goes to work, as long as layers are held. */
+function withdraw({ stack, released }: Mount): void {
   process.chdir('/');
-  const log = stack.work === undefined ? openat(AT.FDCWD, '/dev/null', O.WRONLY) : openLog(stack.work);
+  const log = stack.work === undefined ? openNull() : openLog(stack.work);
   writeSync(STDERR, `${READY}\n`);
-  dup2(log, STDERR);
-  close(log);
+  redirectErrors(log);
+  if (stack.work === undefined) return;
+  released.then(
+    () => redirectErrors(openNull()),
+    () => {},
+  ); // a failure is still to be logged
+}
+
+const openNull = (): number => openat(AT.FDCWD, '/dev/null', O.WRONLY);
+
+function redirectErrors(fd: number): void {
+  dup2(fd, STDERR);
+  close(fd);
 }
 
 function openLog(path: string): number {

@@ -68,8 +68,10 @@ export interface MountOptions {
 export interface Mount {
   readonly stack: Stack;
   readonly mountpoint: string;
-  /** Settles when the mount has ended and its layers' descriptors are closed. Rejects if the server failed. */
+  /** Settles when the mount has ended. Rejects if the server failed. */
   readonly ended: Promise<void>;
+  /** Settles, before `ended`, when nothing of the layers is open or locked any more. Rejects if the server failed. */
+  readonly released: Promise<void>;
   /** Ends the mount: at once if nobody uses it, else by detaching it and, after a grace, cutting off who is left. */
   end(): Promise<void>;
 }
@@ -95,19 +97,17 @@ export async function mount(options: MountOptions): Promise<Mount> {
     undo.shift(); // from here on the server closes the device
     const server = await start.serve(options, stack, mountpoint);
     if (work !== undefined) recordStack({ ...stack, work });
-    const ended = server.ended.finally(() => locks.forEach(close));
-    ended.catch(() => {}); // the caller's to handle; never an unhandled rejection
-    return { stack, mountpoint, ended, end: () => server.end() };
+    const { ended, released } = server;
+    const unlocked = Promise.race([released, ended]).finally(() => locks.forEach(close));
+    unlocked.catch(() => {}); // the same failure as `ended`, which is the caller's to handle
+    return { stack, mountpoint, ended, released: unlocked, end: () => server.end() };
   } catch (error) {
     for (const step of undo.reverse()) step();
     throw error;
   }
 }
 
-interface Serving {
-  readonly ended: Promise<void>;
-  end(): Promise<void>;
-}
+type Serving = Pick<Mount, 'ended' | 'released' | 'end'>;
 
 /** A transport that is ready to serve; `cancel` lets go of it before that. */
 interface Start {

@@ -53,6 +53,8 @@ export function checkPortable({ flags = 0, allowOther, writeback, layerChanges }
 export interface PortableServer {
   /** Settles when the mount has ended and its layers' descriptors are closed. */
   readonly ended: Promise<void>;
+  /** The same: both come at once. */
+  readonly released: Promise<void>;
   /** Unmounts; who is still inside keeps the detached mount for a moment. */
   end(): Promise<void>;
 }
@@ -79,7 +81,7 @@ export async function startPortable(
       await mount.close();
       union.close();
     });
-    return { ended, end: () => endMount(mountpoint, ended) };
+    return { ended, released: ended, end: () => endMount(mountpoint, ended) };
   } catch (error) {
     union.close();
     throw new UsageError(`--transport fuse-native cannot mount: ${(error as Error).message}`);

@@ -36,7 +36,7 @@ export interface ServeData {
 }
 
 /** What the serving thread tells the main thread. */
-export type ServeMessage = 'ready';
+export type ServeMessage = 'ready' | 'released';
 
 /** Largest READ and WRITE: the kernel's limit of 256 pages of 4 KiB. */
 const MAX_WRITE = 1024 * 1024;
@@ -96,7 +96,7 @@ export const describeUnion = (
 function serve(data: ServeData): void {
   prepareThread(data.trace);
   const union = buildUnion(data);
-  union.modeChanged = attributesNotifier(data.fd);
+  union.attributesChanged = attributesNotifier(data.fd);
   union.ownerAttribute = data.ownerAttribute;
   const queue = new NotifyQueue(new NotifyRing(data.notifications));
   if (data.settings.layerChanges === 'watch') union.changes = new Changes(union, queue);
@@ -125,6 +125,8 @@ function serve(data: ServeData): void {
   });
   session.run();
   union.close();
+  tell('released');
+  union.changes?.close(); // last: the kernel takes its time (fsnotify_destroy_group), and it holds no layer
 }
 
 function tell(message: ServeMessage): void {

@@ -39,6 +39,8 @@ export function startServingThread(): Worker {
 export class Server {
   /** Settles when the serving thread has ended; rejects if it failed. */
   readonly ended: Promise<void>;
+  /** Settles as soon as the serving thread has closed the layers' descriptors; never, if it failed. */
+  readonly released: Promise<void>;
   readonly #mountpoint: string;
   readonly #stop: number;
   readonly #ready: Promise<void>;
@@ -90,10 +92,8 @@ export class Server {
     const early = this.ended.then(() => {
       throw new Error('the mount ended before it was usable');
     });
-    const announced = new Promise<void>((resolve) => {
-      serving.on('message', (message: ServeMessage) => message === 'ready' && resolve());
-    });
-    this.#ready = Promise.race([announced, early]);
+    this.#ready = Promise.race([told(serving, 'ready'), early]);
+    this.released = told(serving, 'released');
     early.catch(() => {}); // after the announcement the end is no error
   }
 
@@ -108,6 +108,12 @@ export class Server {
     }
     await this.ended;
   }
+}
+
+function told(worker: Worker, what: ServeMessage): Promise<void> {
+  return new Promise((resolve) => {
+    worker.on('message', (message: ServeMessage) => message === what && resolve());
+  });
 }
 
 function exitOf(worker: Worker): Promise<void> {

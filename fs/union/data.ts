@@ -73,7 +73,7 @@ export function fallocate(
  * and takes only size and times for changed then (FUSE_STATX_MODSIZE).
  */
 function loseSetId(union: Union, caller: Caller, node: FileNode): void {
-  if (dropSetId(union, caller, node)) union.modeChanged(node.id);
+  if (dropSetId(union, caller, node)) union.attributesChanged(node.id);
 }
 
 export function lseek(union: Union, node: FileNode, offset: number, whence: number): number {

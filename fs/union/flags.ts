@@ -38,7 +38,9 @@ export function flagsIoctl(union: Union, node: Node, command: number, argument: 
     return false;
   });
   if (refused !== false) throw new Errno(E.ENOTTY);
-  if (isSet) union.handles.drop(node); // what is opened from now on has the rights of now
+  if (!isSet) return;
+  union.handles.drop(node); // what is opened from now on has the rights of now
+  union.attributesChanged(node.id); // the change time, which the kernel goes on remembering
 }
 
 function readerOf(union: Union, node: FileNode): number {

@@ -53,8 +53,8 @@ export class Union {
   ownerAttribute: string | undefined;
   /** Reports changes of lower directories; undefined unless `layerChanges` is "watch". */
   changes: Changes | undefined;
-  /** Tells the kernel, before the reply, that the mode of the request's node has changed as a side effect. */
-  modeChanged: (node: NodeId) => void = () => {};
+  /** Tells the kernel, before the reply, that attributes of the request's node have changed as a side effect. */
+  attributesChanged: (node: NodeId) => void = () => {};
   readonly counters = { copiedUpFiles: 0, copiedUpBytes: 0 };
 
   readonly #nodes = new Map<NodeId, Node>();
@@ -176,7 +176,7 @@ export class Union {
     if (parent.lookups <= 0 && parent !== this.root) this.drop(parent);
   }
 
-  /** Closes every descriptor. */
+  /** Closes every descriptor of a layer. */
   close(): void {
     for (const node of this.#nodes.values()) {
       if (node instanceof FileNode && node.pinned >= 0) this.handles.unpin(node);
@@ -186,7 +186,6 @@ export class Union {
     this.work?.close();
     if (this.index !== undefined) close(this.index.fd);
     for (const { rootFd } of this.layers) close(rootFd);
-    this.changes?.close(); // last: the kernel takes its time (fsnotify_destroy_group), and it holds no layer
   }
 
   // --- layers

@@ -19,5 +19,5 @@ export function giveAway(union: Union, node: Node, value: Uint8Array): void {
   if (owner === undefined) throw new Errno(E.EINVAL);
   makeWritable(union, node);
   changeOwner(union, node, owner);
-  union.modeChanged(node.id); // set-id bits went
+  union.attributesChanged(node.id); // set-id bits went
 }

@@ -5,7 +5,7 @@
  * and /dev/fuse, whatever their permissions here are.
  */
 import { fileURLToPath } from 'node:url';
-import { run } from './run.js';
+import { type RunOptions, run } from './run.js';
 
 /** The ordinary user's uid and gid. */
 export const USER = 61_234;
@@ -57,30 +57,24 @@ if ids:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 `;
 
-/**
- * Runs a bash script as the user; $UNIONFS and $TSCR are the programs. Its standard output.
- * @param over files that lie over others while it runs
- */
+/** What a script runs with. */
+interface Surroundings extends Pick<RunOptions, 'timeoutMs'> {
+  /** Files that lie over others while it runs. */
+  readonly over?: readonly (readonly [source: string, target: string])[];
+}
+
+/** Runs a bash script as the user; $UNIONFS and $TSCR are the programs. Its standard output. */
 export function asUser(
   script: string,
   cwd: string,
   namespace: keyof typeof NAMESPACES,
-  over: readonly (readonly [source: string, target: string])[] = [],
+  { over = [], ...options }: Surroundings = {},
 ): string {
   const programs = `
     set -euo pipefail
     export HOME=${cwd} UNIONFS='node /mnt/project/dist/bin/unionfs.js' TSCR='node /mnt/project/dist/bin/tscr.js'
     cd ${cwd}
   `;
-  return run('python3', [
-    '-c',
-    ENTER,
-    String(USER),
-    PROJECT,
-    NAMESPACES[namespace],
-    JSON.stringify(over),
-    'bash',
-    '-c',
-    programs + script,
-  ]);
+  const place = [String(USER), PROJECT, NAMESPACES[namespace], JSON.stringify(over)];
+  return run('python3', ['-c', ENTER, ...place, 'bash', '-c', programs + script], options);
 }

@@ -75,6 +75,29 @@ describe(SUITE, () => {
     });
   });
 
+  it('show a new change time at once when they change', () => {
+    const union = place.union('change time', {
+      lowers: [{ file: 'content', directory: {} }],
+      upper: { own: 'x' },
+    });
+    const seen = place.python(
+      [
+        HELPERS,
+        `
+      NOATIME = 0x80
+      os.chdir(root)
+      result = []
+      for name in ['own', 'file', 'directory']:
+          before = os.stat(name).st_ctime_ns
+          set_flags(name, NOATIME)
+          result.append(os.stat(name).st_ctime_ns > before)
+      `,
+      ],
+      { root: union.mountpoint },
+    );
+    assert.deepEqual(seen, [true, true, true]);
+  });
+
   it('of lower entries protect them until they are taken away', () => {
     const union = place.layers('lower', {
       lowers: [{ immutable: 'content', append: 'content', directory: { inner: 'x' }, plain: 'y' }],

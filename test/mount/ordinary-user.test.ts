@@ -63,7 +63,9 @@ describe(SUITE, () => {
   for (const [name, namespace, options] of ways) {
     it(`${name}: a union is mounted, changed, busy, unmounted and mounted again`, () => {
       const directory = home();
-      const lines = asUser(SCRIPT, directory, namespace, [named]).trimEnd().split('\n');
+      const lines = asUser(SCRIPT, directory, namespace, { over: [named] })
+        .trimEnd()
+        .split('\n');
       const busy = `umount: "${directory}/m" is busy; end what uses it, or detach it with --lazy`;
       const [shown] = lines.splice(SEEN.length + CHANGES.length, 1);
       if (options !== undefined) assert.equal(shown, options);
@@ -79,13 +81,18 @@ describe(SUITE, () => {
       fusermount3 -u m
     `;
     const flags = 'ro,nosuid,nodev,noexec,sync,noatime,user_id=61234,group_id=61234,default_permissions';
-    assert.sameMembers(asUser(script, home(), 'none', [named]).trim().split(','), flags.split(','));
+    assert.sameMembers(
+      asUser(script, home(), 'none', { over: [named] })
+        .trim()
+        .split(','),
+      flags.split(','),
+    );
   });
 
   it('others get in when the user asks for it and fuse.conf allows it', () => {
     const directory = home();
     const mount = '$UNIONFS mount -o allow_other --lower a m';
-    const denied = asUser(`mkdir -p a m; ${mount} 2>&1 || :`, directory, 'none', [named]);
+    const denied = asUser(`mkdir -p a m; ${mount} 2>&1 || :`, directory, 'none', { over: [named] });
     assert.equal(
       denied,
       'mount: fusermount3 refuses "-o allow_other"; add the line "user_allow_other" to /etc/fuse.conf\n',
@@ -95,7 +102,7 @@ describe(SUITE, () => {
       `${mount}; grep -o allow_other /proc/mounts | head -1; $UNIONFS umount m`,
       directory,
       'none',
-      [named, [`${directory}/fuse.conf`, '/etc/fuse.conf']],
+      { over: [named, [`${directory}/fuse.conf`, '/etc/fuse.conf']] },
     );
     assert.equal(allowed, 'allow_other\n');
   });
@@ -130,9 +137,9 @@ describe(SUITE, () => {
     const closed = place.path('closed-device');
     run('mknod', [closed, 'c', '10', '229']);
     chmodSync(closed, 0o600);
-    const said = asUser('mkdir -p a m; $UNIONFS mount --lower a m 2>&1 || :', directory, 'none', [
-      [closed, '/dev/fuse'],
-    ]);
+    const said = asUser('mkdir -p a m; $UNIONFS mount --lower a m 2>&1 || :', directory, 'none', {
+      over: [[closed, '/dev/fuse']],
+    });
     assert.equal(said, `mount: /dev/fuse is closed to uid ${USER}; open it with "chmod 666 /dev/fuse"\n`);
   });
 });
