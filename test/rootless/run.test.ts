@@ -144,6 +144,23 @@ describe(SUITE, function () {
     });
   }
 
+  it('with a kept id, owners are those of the image, and what is written is committed with those that were seen', () => {
+    const who = account('ranges');
+    const [uid] = [who.uid];
+    const work = `touch /own /five /root; chown ${uid}:5 /own; chown 5:${uid + 1} /five; stat -c %u:%g /own /five /root /usr`;
+    const owners = `${uid}:5\n5:${uid + 1}\n0:0\n0:0\n`;
+    const options = ['--userns', 'keep-id', '-u', '0:0'];
+    assert.equal(who.succeed(['run', '--name', 'kept', ...options, 'host:1', 'sh', '-c', work]), owners);
+    who.succeed(['commit', 'kept', 'kept:1']);
+    assert.equal(
+      who.succeed(['run', '--rm', 'kept:1', 'stat', '-c', '%u:%g', '/own', '/five', '/root', '/usr']),
+      owners,
+    );
+    who.succeed(['rm', 'kept']);
+    const { stderr } = sh(who, 'true', ['--userns', 'keep-id', '--storage-driver', 'copy']);
+    assert.equal(stderr, 'run: --userns "keep-id" and the storage driver "copy" do not go together\n');
+  });
+
   describe('drivers', () => {
     for (const driver of ['unionfs', 'overlay', 'copy']) {
       it(`${driver}: what is deleted is gone, what is made is there`, () => {
