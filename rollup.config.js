@@ -17,6 +17,7 @@ const alone = (input, file, format) => ({ input, external, output: { file: `dist
 export default [
   programs,
   alone('dist/fs/serve.js', 'serve.js', 'es'),
+  alone('dist/runtime/container/owners/owner-worker.js', 'owner-worker.js', 'es'),
   alone('dist/fs/transport/notifier.js', 'transport/notifier.js', 'es'),
   alone('dist/runtime/container/init/main.js', 'init.cjs', 'cjs'),
 ];

@@ -1,20 +1,45 @@
 /** How changes to a stack of layers are shown: a line each, as `docker diff` does, or JSON. */
+import { closeSync, openSync } from 'node:fs';
+import type { Time } from '../fs/sys/stat.js';
+import { compare } from '../fs/union/compare.js';
 import { type Change, diff } from '../fs/union/diff.js';
 import type { Stack } from '../fs/union/stack.js';
 import { viewOf } from '../fs/union/view.js';
 import { printJson } from './output.js';
 
+/** A stack whose upper holds the changes, or a copy of the lowers that was complete at the time `copied`. */
+export interface ChangedStack extends Stack {
+  readonly upper: string;
+  readonly copied?: Time;
+}
+
 /** Prints what `upper` changes. */
-export function printChanges({ upper, lowers }: Stack & { readonly upper: string }, asJson: boolean): void {
+export function printChanges(stack: ChangedStack, asJson: boolean): void {
+  const { upper, lowers, copied } = stack;
+  const changes = copied === undefined ? inUpper(upper, lowers) : inCopy(upper, lowers, copied);
+  if (asJson) printJson(changes.map(({ kind, path }) => ({ kind, path: toText(path) })));
+  else for (const change of changes) process.stdout.write(line(change));
+}
+
+function inUpper(upper: string, lowers: readonly string[]): Change[] {
   const merged = viewOf({ upper, lowers });
   const lower = lowers.length === 0 ? undefined : viewOf({ lowers });
   try {
-    const changes = [...diff(merged, lower)];
-    if (asJson) printJson(changes.map(({ kind, path }) => ({ kind, path: toText(path) })));
-    else for (const change of changes) process.stdout.write(line(change));
+    return [...diff(merged, lower)];
   } finally {
     merged.close();
     lower?.close();
+  }
+}
+
+function inCopy(copy: string, lowers: readonly string[], copied: Time): Change[] {
+  const lower = viewOf({ lowers });
+  const fd = openSync(copy, 'r');
+  try {
+    return [...compare(fd, lower, copied)];
+  } finally {
+    closeSync(fd);
+    lower.close();
   }
 }
 

@@ -4,18 +4,13 @@
  * Rule: a mistake of the user's is one line on standard error, naming the command and the offending value; nothing
  * has been changed. Anything else is a bug and shows its stack.
  */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { UsageError } from '../fs/index.js';
 import { Errno } from '../fs/sys/errno.js';
 import { suggestion } from '../runtime/nearest.js';
-import { packageFile } from '../runtime/package.js';
+import { settle } from '../runtime/user/namespace.js';
 import { warn } from './output.js';
-
-/** The package's version. */
-export function version(): string {
-  return (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version;
-}
+import { version } from './version.js';
 
 export function newProgram(name: string, description: string): Command {
   return new Command(name)
@@ -74,6 +69,7 @@ function describeUsage(program: Command, argv: readonly string[], error: Command
 export async function runProgram(program: Command, argv: readonly string[], failure: number): Promise<void> {
   inheritSettings(program);
   try {
+    settle(warn);
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
     process.exitCode = report(program, argv, error, failure);

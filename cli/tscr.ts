@@ -4,7 +4,9 @@
  *
  * Rule: only the command that is named is loaded, so that a container starts without what builds images.
  */
+import './machine.js';
 import type { Command } from 'commander';
+import { enterForLayers } from '../runtime/user/ladder.js';
 import { newProgram, runProgram } from './program.js';
 
 /** docker's exit code for errors of the runtime itself. */
@@ -31,14 +33,25 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   spec: async () => (await import('./commands/spec.js')).specCommand(),
   system: async () => (await import('./commands/system.js')).systemCommand(),
   info: async () => (await import('./commands/info.js')).infoCommand(),
+  doctor: async () => (await import('./commands/doctor.js')).doctorCommand(),
   unshare: async () => (await import('./commands/unshare.js')).unshareCommand(),
 };
 
+/** Those that make, read or remove files with the owners that an image gives them. */
+const WORK_ON_LAYERS = new Set([
+  ...['load', 'import', 'from-host', 'commit', 'export', 'diff', 'bundle'],
+  ...['rm', 'rmi', 'prune', 'df', 'ps'],
+]);
+
 const argv = process.argv.slice(2);
-const program = newProgram('tscr', 'container runtime').option(
-  '--root <dir>',
-  'the store (default: TSCR_ROOT, else /var/lib/tscr for root and the data directory for others)',
-);
+const program = newProgram('tscr', 'container runtime')
+  .option(
+    '--root <dir>',
+    'the store (default: TSCR_ROOT, else /var/lib/tscr for root and the data directory for others)',
+  )
+  .hook('preAction', (_, command) => {
+    if (WORK_ON_LAYERS.has(command.name())) enterForLayers();
+  });
 const named = Object.keys(COMMANDS).filter((name) => argv.includes(name));
 const only = argv[0] === 'help' || named.length === 0 ? Object.keys(COMMANDS) : named;
 for (const name of only) program.addCommand(await (COMMANDS[name] as () => Promise<Command>)());

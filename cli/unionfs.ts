@@ -1,21 +1,48 @@
 #!/usr/bin/env node
-/** unionfs: a union filesystem in userspace. */
-import { diffCommand } from './commands/diff.js';
-import { explainCommand } from './commands/explain.js';
-import { inspectCommand } from './commands/inspect.js';
-import { listCommand } from './commands/list.js';
-import { mountCommand } from './commands/mount.js';
-import { umountCommand } from './commands/umount.js';
-import { newProgram, runProgram } from './program.js';
+/**
+ * unionfs: a union filesystem in userspace; by other names, fuse-overlayfs and a helper of mount(8).
+ *
+ * Rule: only the command that is named is loaded, and nothing but a server's start for a mount in the background.
+ */
+import type { Command } from 'commander';
+import './machine.js';
+import { startServer } from './background.js';
+import { warn } from './output.js';
+import { overlayRequest } from './overlay.js';
 
 const FAILURE = 1;
+/** Apart from the exit codes of the command that is run, as with env(1) and docker. */
+const EXEC_FAILURE = 125;
 
-const program = newProgram('unionfs', 'union filesystem: overlayfs semantics over FUSE')
-  .addCommand(mountCommand())
-  .addCommand(umountCommand())
-  .addCommand(listCommand())
-  .addCommand(inspectCommand())
-  .addCommand(diffCommand())
-  .addCommand(explainCommand());
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  mount: async () => (await import('./commands/mount.js')).mountCommand(),
+  umount: async () => (await import('./commands/umount.js')).umountCommand(),
+  exec: async () => (await import('./commands/exec.js')).execCommand(),
+  list: async () => (await import('./commands/list.js')).listCommand(),
+  inspect: async () => (await import('./commands/inspect.js')).inspectCommand(),
+  diff: async () => (await import('./commands/diff.js')).diffCommand(),
+  explain: async () => (await import('./commands/explain.js')).explainCommand(),
+};
 
-await runProgram(program, process.argv.slice(2), FAILURE);
+async function runCommand(argv: readonly string[]): Promise<void> {
+  const { newProgram, runProgram } = await import('./program.js');
+  const program = newProgram('unionfs', 'union filesystem: overlayfs semantics over FUSE');
+  const [named = ''] = argv;
+  const only = Object.hasOwn(COMMANDS, named) ? [named] : Object.keys(COMMANDS);
+  for (const name of only) program.addCommand(await (COMMANDS[name] as () => Promise<Command>)());
+  await runProgram(program, argv, named === 'exec' ? EXEC_FAILURE : FAILURE);
+}
+
+async function main(): Promise<void> {
+  const [, path = '', ...args] = process.argv;
+  const request = overlayRequest(path, args, Object.keys(COMMANDS));
+  if (request === undefined) return runCommand(args);
+  if ('print' in request) {
+    process.stdout.write(request.print);
+    return;
+  }
+  request.warnings.forEach(warn);
+  await (request.foreground ? runCommand(['mount', ...request.mount]) : startServer(request.mount));
+}
+
+await main();

@@ -17,12 +17,21 @@
  * (`serve.ts`); the one that writes notifications (`transport/notifier.ts`).
  */
 import { rmSync } from 'node:fs';
-import { checkIndex, lockDirectory, makeWork, prepare } from './prepare.js';
-import { openFuse, Server } from './server.js';
+import type { Worker } from 'node:worker_threads';
+import { openFuse } from './attach.js';
+import { checkIndex, checkMarks, lockDirectory, makeWork, prepare } from './prepare.js';
+import { Server } from './server.js';
 import { close } from './sys/syscalls.js';
+import type { Ownership } from './union/ownership.js';
 import { recordStack, type Stack } from './union/stack.js';
 
+export { startServingThread } from './server.js';
+export { newOwnerAttribute } from './union/owner-attribute.js';
+export type { IdRange, Ownership } from './union/ownership.js';
 export { type Stack, UsageError } from './union/stack.js';
+
+export const TRANSPORTS = ['kernel', 'fuse-native'] as const;
+export type Transport = (typeof TRANSPORTS)[number];
 
 export interface MountOptions {
   /** Lower layers, the top one first; at least one. */
@@ -36,14 +45,24 @@ export interface MountOptions {
   readonly source?: string;
   /** Flags of mount(2) beside the read-only one, which a missing upper implies. */
   readonly flags?: number;
+  /** Others than the user may use the mount. Always so for who may call mount(2); fusermount3 has to allow it. */
+  readonly allowOther?: boolean;
   /** No fsync anywhere: fast, and lost after a power cut. */
   readonly volatile?: boolean;
   /** Keep written data in the kernel's cache: faster small writes, more attribute requests. */
   readonly writeback?: boolean;
   /** How changes to layers behind the mount's back are noticed: inotify, a time-out in seconds, or not at all. */
   readonly layerChanges?: 'watch' | 'never' | number;
+  /** How requests arrive: the kernel's own protocol, or libfuse by way of the optional package fuse-native. */
+  readonly transport?: Transport;
+  /** Whose files are shown as whose, and where owners are kept; by default inodes have them. */
+  readonly ownership?: Ownership;
+  /** An attribute by which owners are recorded that the kernel refuses (`newOwnerAttribute`); a secret. */
+  readonly ownerAttribute?: string;
   /** A line per request on standard error. */
   readonly trace?: boolean;
+  /** What `startServingThread` gave, for this mount alone; a new one by default. */
+  readonly thread?: Worker;
 }
 
 export interface Mount {
@@ -63,8 +82,8 @@ export interface Mount {
  */
 export async function mount(options: MountOptions): Promise<Mount> {
   const { stack, mountpoint } = prepare(options);
-  const fd = openFuse();
-  const undo: (() => void)[] = [() => close(fd)];
+  const start = options.transport === 'fuse-native' ? await portable(options) : kernel(mountpoint);
+  const undo: (() => void)[] = [start.cancel];
   try {
     const locks: number[] = [];
     undo.push(() => locks.forEach(close));
@@ -73,9 +92,10 @@ export async function mount(options: MountOptions): Promise<Mount> {
     if (makeWork(stack) && work !== undefined)
       undo.push(() => rmSync(work, { recursive: true, force: true }));
     if (work !== undefined) locks.push(await lockDirectory(work));
+    checkMarks(stack);
     checkIndex(stack);
     undo.shift(); // from here on the server closes the device
-    const server = await Server.start(fd, options, stack, mountpoint);
+    const server = await start.serve(options, stack, mountpoint);
     if (work !== undefined) recordStack({ ...stack, work });
     const { ended, released } = server;
     const unlocked = Promise.race([released, ended]).finally(() => locks.forEach(close));
@@ -85,4 +105,27 @@ export async function mount(options: MountOptions): Promise<Mount> {
     for (const step of undo.reverse()) step();
     throw error;
   }
+}
+
+type Serving = Pick<Mount, 'ended' | 'released' | 'end'>;
+
+/** A transport that is ready to serve; `cancel` lets go of it before that. */
+interface Start {
+  serve(options: MountOptions, stack: Stack, mountpoint: string): Promise<Serving>;
+  cancel(): void;
+}
+
+function kernel(mountpoint: string): Start {
+  const device = openFuse(mountpoint);
+  return {
+    serve: (options, stack) => Server.start(device, options, stack, mountpoint),
+    cancel: () => close(device),
+  };
+}
+
+/** Loaded when it is asked for. Throws `UsageError` for what it cannot do. */
+async function portable(options: MountOptions): Promise<Start> {
+  const { checkPortable, startPortable } = await import('./portable.js');
+  checkPortable(options);
+  return { serve: startPortable, cancel: () => {} };
 }

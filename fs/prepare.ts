@@ -22,6 +22,7 @@ import {
   toBytes,
   UsageError,
 } from './union/stack.js';
+import { keepsMarks } from './union/whiteout.js';
 import { STAGING } from './union/work.js';
 
 /** How long a lock may still be held by a server that is ending. */
@@ -96,6 +97,19 @@ export function makeWork({ work }: Stack): boolean {
     return true;
   } catch (error) {
     throw new UsageError(`workdir "${work}" cannot be made: ${(error as NodeJS.ErrnoException).code}`);
+  }
+}
+
+/** Opaque directories are marked by attributes. */
+export function checkMarks({ upper, work }: Stack): void {
+  if (work === undefined) return;
+  const fd = openApart(toBytes(work));
+  const kept = keepsMarks(fd);
+  close(fd);
+  if (!kept) {
+    throw new UsageError(
+      `upper "${upper}" is on a filesystem without extended attributes; use ext4, xfs, btrfs or tmpfs`,
+    );
   }
 }
 

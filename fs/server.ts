@@ -7,16 +7,16 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { attachFuse } from './attach.js';
 import type { MountOptions } from './index.js';
 import type { ServeData, ServeMessage } from './serve.js';
-import { MS } from './sys/constants.js';
-import { E, Errno } from './sys/errno.js';
 import { close, eventfd, signalEventfd } from './sys/syscalls.js';
-import { attach, detach, openDevice } from './transport/device.js';
+import { detach } from './transport/device.js';
 import type { NotifierData } from './transport/notifier.js';
 import { NotifyRing } from './transport/notify.js';
 import { changesAreSeen } from './union/changes.js';
-import { joinLayers, type Stack, toBytes, UsageError } from './union/stack.js';
+import { type Stack, toBytes } from './union/stack.js';
+import type { UnionSettings } from './union/state.js';
 
 /** How long processes inside a detached mount may go on. */
 const DETACH_GRACE_MS = 1000;
@@ -25,6 +25,16 @@ const UNWATCHABLE_TTL = 1;
 const MIN_DESCRIPTORS = 64;
 /** Some systems allow a thousand million; the cache reserves room for each. */
 const MAX_DESCRIPTORS = 32_768;
+
+/**
+ * Starts to load the serving thread of a mount that is about to come, in the calling thread's mount namespace; it does
+ * not keep the process alive before that.
+ */
+export function startServingThread(): Worker {
+  const thread = new Worker(new URL('./serve.js', import.meta.url));
+  thread.unref();
+  return thread;
+}
 
 export class Server {
   /** Settles when the serving thread has ended; rejects if it failed. */
@@ -35,9 +45,14 @@ export class Server {
   readonly #stop: number;
   readonly #ready: Promise<void>;
 
-  /** Mounts the device `fd`, which is the server's from here on, and waits until the mount is usable. */
-  static async start(fd: number, options: MountOptions, stack: Stack, mountpoint: string): Promise<Server> {
-    attachFuse(fd, options, stack, mountpoint);
+  /** Mounts the device, which is the server's from here on (see `attachFuse`), and waits until the mount is usable. */
+  static async start(
+    device: number,
+    options: MountOptions,
+    stack: Stack,
+    mountpoint: string,
+  ): Promise<Server> {
+    const fd = attachFuse(device, options, stack, mountpoint);
     const server = new Server(fd, options, stack, mountpoint);
     try {
       await server.#ready;
@@ -53,10 +68,14 @@ export class Server {
     this.#stop = eventfd();
     const ring = new NotifyRing();
     const data = serveData(fd, this.#stop, ring, options, stack);
-    const serving = start('./serve.js', data);
+    const serving = options.thread ?? startServingThread();
+    serving.ref();
+    serving.postMessage(data);
     const notifierData: NotifierData = { fd, shared: ring.shared };
     const hasNews = data.settings.layerChanges === 'watch';
-    const notifier = hasNews ? start('./transport/notifier.js', notifierData) : undefined;
+    const notifier = hasNews
+      ? new Worker(new URL('./transport/notifier.js', import.meta.url), { workerData: notifierData })
+      : undefined;
     this.ended = exitOf(serving)
       .finally(() => {
         ring.stop();
@@ -91,10 +110,6 @@ export class Server {
   }
 }
 
-function start(module: string, workerData: unknown): Worker {
-  return new Worker(new URL(module, import.meta.url), { workerData });
-}
-
 function told(worker: Worker, what: ServeMessage): Promise<void> {
   return new Promise((resolve) => {
     worker.on('message', (message: ServeMessage) => message === what && resolve());
@@ -120,15 +135,25 @@ function serveData(
     fd,
     stop,
     stack,
-    settings: {
-      volatile: options.volatile ?? false,
-      descriptors: descriptorLimit(),
-      layerChanges: options.layerChanges ?? (seen ? 'watch' : UNWATCHABLE_TTL),
-    },
+    settings: unionSettings(options, seen ? 'watch' : UNWATCHABLE_TTL),
     flags: options.flags ?? 0,
     writeback: options.writeback ?? false,
     trace: options.trace ?? false,
+    ownerAttribute: options.ownerAttribute,
     notifications: ring.shared,
+  };
+}
+
+/** @param layerChanges how they are noticed if the options do not say */
+export function unionSettings(
+  options: MountOptions,
+  layerChanges: UnionSettings['layerChanges'],
+): UnionSettings {
+  return {
+    volatile: options.volatile ?? false,
+    descriptors: descriptorLimit(),
+    layerChanges: options.layerChanges ?? layerChanges,
+    ...(options.ownership !== undefined && { ownership: options.ownership }),
   };
 }
 
@@ -137,41 +162,4 @@ function descriptorLimit(): number {
   const limits = readFileSync('/proc/self/limits', 'utf8');
   const soft = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? MAX_DESCRIPTORS);
   return Math.min(Math.max(Math.floor(soft / 2), MIN_DESCRIPTORS), MAX_DESCRIPTORS);
-}
-
-/** Opens the device, or says what to do. */
-export function openFuse(): number {
-  try {
-    return openDevice();
-  } catch (error) {
-    if (!(error instanceof Errno)) throw error;
-    if ([E.ENOENT, E.ENODEV, E.ENXIO].includes(error.code)) {
-      throw new UsageError('/dev/fuse is missing; load its module with "modprobe fuse"');
-    }
-    if ([E.EACCES, E.EPERM].includes(error.code)) {
-      throw new UsageError(`/dev/fuse is not readable by uid ${process.getuid?.()}; run as root`);
-    }
-    throw error;
-  }
-}
-
-function attachFuse(fd: number, options: MountOptions, stack: Stack, mountpoint: string): void {
-  const flags = (options.flags ?? 0) | (stack.upper === undefined ? MS.RDONLY : 0);
-  try {
-    attach(fd, toBytes(mountpoint), toBytes(options.source ?? describe(stack)), flags);
-  } catch (error) {
-    close(fd);
-    if (error instanceof Errno && error.code === E.EPERM) {
-      throw new UsageError(`uid ${process.getuid?.()} may not mount on "${mountpoint}"; run as root`);
-    }
-    throw error;
-  }
-}
-
-/** What /proc/mounts shows as source. */
-function describe({ lowers, upper, work }: Stack): string {
-  const layers = `lowerdir=${joinLayers(lowers)}`;
-  return upper === undefined || work === undefined
-    ? layers
-    : `${layers},upperdir=${joinLayers([upper])},workdir=${joinLayers([work])}`;
 }

@@ -5,6 +5,7 @@ import { listRecords, statusOf } from './container/containers.js';
 import { DRIVERS } from './container/record.js';
 import { HOST } from './image/platform.js';
 import type { Store } from './image/store.js';
+import { caller } from './user/caller.js';
 
 const CGROUP_V2 = '/sys/fs/cgroup/cgroup.controllers';
 
@@ -41,7 +42,7 @@ export function machineInfo(store: Store): MachineInfo {
     Driver: drivers[0] ?? 'copy',
     Drivers: drivers,
     RootDir: store.root,
-    Rootless: process.geteuid?.() !== 0,
+    Rootless: caller().uid !== 0,
     CgroupVersion: existsSync(CGROUP_V2) ? '2' : '1',
     KernelVersion: release(),
     OperatingSystem: operatingSystem(),

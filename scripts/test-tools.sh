@@ -11,6 +11,8 @@ need getfattr attr
 need setfacl acl
 need setcap libcap2-bin
 need setpriv util-linux
+need newuidmap uidmap
+need fusermount3 fuse3
 need runc runc
 need crun crun
 ldconfig -p | grep -q 'libseccomp\.so\.2' || missing="$missing libseccomp2"
@@ -22,6 +24,7 @@ need python3 python3
 need sqlite3 sqlite3
 need tar tar
 need zstd zstd
+need fuse-overlayfs fuse-overlayfs
 need skopeo skopeo
 need umoci umoci
 need podman podman

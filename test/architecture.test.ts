@@ -32,13 +32,12 @@ function sources(directory: string): string[] {
   });
 }
 
-/** `from '...'`, `import '...'`, `import('...')`, and the first argument of a thread's start. */
+/** `from '...'`, `import '...'`, `import('...')`. */
 const IMPORTS = [
   /\bfrom\s+'([^']+)'/g,
   /\bimport\s+'([^']+)'/g,
   /\bimport\(\s*'([^']+)'/g,
   /\bnew URL\(\s*'(\.[^']+\.js)'/g,
-  /\bstart\(\s*'(\.[^']+\.js)'/g,
 ];
 
 /** What a file imports: paths from the repository's root, or names of packages. */

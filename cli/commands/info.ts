@@ -3,9 +3,9 @@ import { Command } from 'commander';
 import { machineInfo } from '../../runtime/info.js';
 import { humanSize } from '../human.js';
 import { print, printJson } from '../output.js';
-import { version } from '../program.js';
 import { storeOf } from '../storage.js';
 import { render } from '../template.js';
+import { version } from '../version.js';
 
 export function infoCommand(): Command {
   return new Command('info')

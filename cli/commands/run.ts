@@ -5,6 +5,7 @@ import { runBundleDirectory } from '../../runtime/container/bundle.js';
 import { DRIVERS, type Driver } from '../../runtime/container/record.js';
 import { type RunOptions, runDirectory, runImage } from '../../runtime/container/run.js';
 import type { Store } from '../../runtime/image/store.js';
+import { enterForContainers, USER_NAMESPACES, type UserNamespace } from '../../runtime/user/ladder.js';
 import { collect, warn } from '../output.js';
 import { storeOf } from '../storage.js';
 
@@ -27,7 +28,8 @@ interface Options {
   readonly bundle?: string;
   /** `--no-pivot` clears it. */
   readonly pivot: boolean;
-  readonly storageDriver: Driver;
+  readonly storageDriver?: Driver;
+  readonly userns: UserNamespace;
   readonly network: 'host' | 'none';
   readonly pull: 'missing' | 'never';
 }
@@ -55,7 +57,18 @@ export function runCommand(): Command {
     .option('--bundle <dir>', 'run an OCI bundle as its config.json says')
     .option('--no-pivot', 'change the root with chroot(2), where pivot_root(2) is refused')
     .addOption(
-      new Option('--storage-driver <driver>', 'what makes the root').choices(DRIVERS).default('unionfs'),
+      new Option(
+        '--storage-driver <driver>',
+        'what makes the root (default: unionfs, copy without FUSE)',
+      ).choices(DRIVERS),
+    )
+    .addOption(
+      new Option(
+        '--userns <how>',
+        'who root inside is: chosen by itself, your id alone, nobody but you, or root',
+      )
+        .choices(USER_NAMESPACES)
+        .default('auto'),
     )
     .addOption(
       new Option('--network <net>', "the host's network, or none").choices(['host', 'none']).default('host'),
@@ -85,6 +98,7 @@ function exitCodeOf(
   const { rootfs, bundle } = options;
   if (bundle !== undefined) {
     if (image !== undefined) throw new UsageError(`"${image}" is too much: a bundle names its own command`);
+    enterForContainers(options.userns);
     const stdin = options.interactive ? 'inherit' : 'ignore';
     return runBundleDirectory(bundle, { stdin, noPivot: !options.pivot, onWarning });
   }
@@ -115,7 +129,8 @@ function runOptions(command: readonly string[], options: Options): RunOptions {
     autoRemove: options.rm ?? false,
     interactive: options.interactive ?? false,
     noPivot: !options.pivot,
-    driver: options.storageDriver,
+    ...(options.storageDriver !== undefined && { driver: options.storageDriver }),
+    userns: options.userns,
     onWarning,
     volumes: options.volume,
     mounts: options.mount,

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
-import { clearLeftovers, findRecord, statusOf } from '../../runtime/container/containers.js';
+import { findRecord, statusOf } from '../../runtime/container/containers.js';
 import { print, table } from '../output.js';
 import { storeOf } from '../storage.js';
 
@@ -15,16 +15,17 @@ export function topCommand(): Command {
 
 function run(name: string, _options: object, command: Command): void {
   const { root } = storeOf(command);
-  clearLeftovers(root);
   const record = findRecord(root, name);
   const status = statusOf(root, record);
-  if (status.is !== 'running') throw new UsageError(`container "${record.name}" does not run`);
-  print(table(['PID', 'PPID', 'UID', 'INSIDE', 'COMMAND'], processesBeside(status.pid)));
+  const rows = status.is === 'running' ? processesBeside(status.pid) : [];
+  if (rows.length === 0) throw new UsageError(`container "${record.name}" does not run`);
+  print(table(['PID', 'PPID', 'UID', 'INSIDE', 'COMMAND'], rows));
 }
 
-/** The processes in the pid namespace of a process. */
+/** The processes in the pid namespace of a container's process; none if it has ended. */
 function processesBeside(pid: number): string[][] {
   const namespace = namespaceOf(String(pid));
+  if (namespace === undefined || namespace === namespaceOf('self')) return [];
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && namespaceOf(name) === namespace)
     .flatMap((name) => describe(name) ?? []);

@@ -1,10 +1,9 @@
 /** tscr diff: what a container, or an image's top layer, adds (A), changes (C) and deletes (D). */
 import { Command } from 'commander';
-import type { Stack } from '../../fs/union/stack.js';
 import { changesOf } from '../../runtime/container/changes.js';
 import { searchRecord } from '../../runtime/container/containers.js';
 import type { Store } from '../../runtime/image/store.js';
-import { printChanges } from '../changes.js';
+import { type ChangedStack, printChanges } from '../changes.js';
 import { storeOf } from '../storage.js';
 
 export function diffCommand(): Command {
@@ -19,7 +18,7 @@ function run(name: string, { json }: { json?: true }, command: Command): void {
   printChanges(stackOf(storeOf(command), name), json === true);
 }
 
-function stackOf(store: Store, name: string): Stack & { upper: string } {
+function stackOf(store: Store, name: string): ChangedStack {
   const record = searchRecord(store.root, name);
   if (record !== undefined) return changesOf(record);
   const [upper = '', ...lowers] = [...store.find(name).layers].reverse();

@@ -38,6 +38,8 @@ export interface Connection {
   readonly maxReadahead: number;
   /** Largest WRITE, and READ, in bytes. */
   readonly maxWrite: number;
+  /** The same in pages of the machine. */
+  readonly maxPages: number;
   readonly flags: ReadonlySet<InitFlagName>;
 }
 
@@ -47,14 +49,16 @@ export interface Wishes {
   /** How changes behind the mount's back reach the kernel's page cache. */
   readonly invalidation: 'explicit' | 'by-mtime';
   readonly maxWrite: number;
+  /** Bytes; arm64 kernels have pages of 4, 16 or 64 KiB. */
+  readonly pageSize: number;
 }
 
 /** Requests the kernel may queue in the background, and the count from which it throttles. */
 const MAX_BACKGROUND = 64;
 const CONGESTION_THRESHOLD = 48;
-const PAGE_SIZE = 4096;
 
-const ALWAYS: readonly InitFlagName[] = [
+/** What is taken wherever it is offered. */
+export const WANTED: readonly InitFlagName[] = [
   'ASYNC_READ',
   'BIG_WRITES',
   'DONT_MASK',
@@ -103,7 +107,7 @@ export function negotiate(init: InitIn, wishes: Wishes): Negotiation {
     const reason = `the kernel speaks FUSE ${init.major}.${init.minor}; Linux 5.4 (FUSE ${needed}) is the oldest served`;
     return { outcome: 'refused', reason };
   }
-  const wanted = new Set(ALWAYS);
+  const wanted = new Set(WANTED);
   if (wishes.writeback) wanted.add('WRITEBACK_CACHE');
   wanted.add(wishes.invalidation === 'explicit' ? 'EXPLICIT_INVAL_DATA' : 'AUTO_INVAL_DATA');
   const flags = new Set([...wanted].filter((name) => init.flags.has(name)));
@@ -113,6 +117,7 @@ export function negotiate(init: InitIn, wishes: Wishes): Negotiation {
       minor: Math.min(init.minor, FUSE_KERNEL_MINOR_VERSION),
       maxReadahead: init.maxReadahead,
       maxWrite: wishes.maxWrite,
+      maxPages: wishes.maxWrite / wishes.pageSize,
       flags,
     },
   };
@@ -134,7 +139,7 @@ export function encodeInit(connection: Connection | undefined): Buffer {
   out.writeUInt16LE(CONGESTION_THRESHOLD, 18);
   out.writeUInt32LE(connection.maxWrite, 20);
   out.writeUInt32LE(1, 24); // time_gran: nanoseconds
-  out.writeUInt16LE(connection.maxWrite / PAGE_SIZE, 28);
+  out.writeUInt16LE(connection.maxPages, 28);
   out.writeUInt32LE(bits(32), 32);
   return out;
 }

@@ -1,8 +1,8 @@
 /**
- * Numbers of the Linux ABI that Node does not export. Values that differ between architectures (O_DIRECTORY,
- * O_NOFOLLOW, O_DIRECT) come from Node's own build; the ones written out here are equal on x86-64 and arm64.
+ * Numbers of the Linux ABI. Those written out here are equal on x86-64 and arm64; the others are in `architecture.ts`.
  */
 import { constants } from 'node:fs';
+import { HERE } from './machine.js';
 
 export const O = {
   RDONLY: constants.O_RDONLY,
@@ -12,12 +12,12 @@ export const O = {
   EXCL: constants.O_EXCL,
   APPEND: constants.O_APPEND,
   NONBLOCK: constants.O_NONBLOCK,
-  DIRECTORY: constants.O_DIRECTORY,
-  NOFOLLOW: constants.O_NOFOLLOW,
+  DIRECTORY: HERE.O.DIRECTORY,
+  NOFOLLOW: HERE.O.NOFOLLOW,
   NOATIME: 0o1000000,
   CLOEXEC: 0o2000000,
   PATH: 0o10000000,
-  TMPFILE: 0o20000000 | constants.O_DIRECTORY,
+  TMPFILE: 0o20000000 | HERE.O.DIRECTORY,
 } as const;
 
 /** File type bits of st_mode (inode(7)). */
@@ -48,6 +48,7 @@ export const AT = {
 export const RENAME = { NOREPLACE: 1, EXCHANGE: 2, WHITEOUT: 4 } as const;
 export const SEEK = { SET: 0, CUR: 1, END: 2, DATA: 3, HOLE: 4 } as const;
 export const POLLIN = 1;
+export const POLLHUP = 0x10;
 
 /** mount(2) and umount2(2). */
 export const MS = {
@@ -122,6 +123,7 @@ export const PR = {
   SET_KEEPCAPS: 8,
   CAPBSET_DROP: 24,
   SET_SECUREBITS: 28,
+  SET_CHILD_SUBREAPER: 36,
   SET_NO_NEW_PRIVS: 38,
   CAP_AMBIENT: 47,
   SET_IO_FLUSHER: 57,

@@ -5,9 +5,10 @@
  * after a failed call, since any other call into Node clobbers it. Buffers are passed as pointers without bounds.
  */
 import koffi from 'koffi';
+import { HERE } from './machine.js';
 
 /** glibc first, then musl (Alpine), by soname. */
-const LIBC_NAMES = ['libc.so.6', `libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`];
+const LIBC_NAMES = ['libc.so.6', HERE.musl];
 
 function loadLibc(): ReturnType<typeof koffi.load> {
   for (const name of LIBC_NAMES) {
@@ -145,6 +146,7 @@ export const native = {
   unshare: bind<(flags: Int) => Int>('int unshare(int flags)'),
   chdir: bind<(path: Pointer) => Int>('int chdir(void *path)'),
   chroot: bind<(path: Pointer) => Int>('int chroot(void *path)'),
+  getpagesize: bind<() => Int>('int getpagesize()'),
   umask: bind<(mask: Int) => Int>('uint umask(uint mask)'),
   setfsuid: bind<(uid: Int) => Int>('int setfsuid(uint uid)'),
   setfsgid: bind<(gid: Int) => Int>('int setfsgid(uint gid)'),
@@ -170,7 +172,7 @@ export const native = {
 } as const;
 
 /**
- * What only the start of a container needs: bound at the first call, so that other programs do not pay for it.
+ * What only the start of a container or a mount needs: bound at the first call, so that other programs do not pay for it.
  */
 export const processNative = once(() => ({
   setns: bind<(fd: Int, type: Int) => Int>('int setns(int fd, int type)'),
@@ -190,9 +192,17 @@ export const processNative = once(() => ({
   sigprocmask: bind<(how: Int, set: Pointer, old: Pointer) => Int>(
     'int sigprocmask(int how, void *set, void *old)',
   ),
+  setsid: bind<() => Int>('int setsid()'),
   socket: bind<(domain: Int, type: Int, protocol: Int) => Int>(
     'int socket(int domain, int type, int protocol)',
   ),
+  socketpair: bind<(domain: Int, type: Int, protocol: Int, pair: Pointer) => Int>(
+    'int socketpair(int domain, int type, int protocol, void *pair)',
+  ),
+  recvmsg: bind<(socket: Int, message: Pointer, flags: Int) => Int64>(
+    'int64_t recvmsg(int socket, void *message, int flags)',
+  ),
+  pipe2: bind<(fds: Pointer, flags: Int) => Int>('int pipe2(void *fds, int flags)'),
   memfd_create: bind<(name: Pointer, flags: Int) => Int>('int memfd_create(void *name, uint flags)'),
   execve: bind<(path: Pointer, argv: Pointer, envp: Pointer) => Int>(
     'int execve(void *path, void *argv, void *envp)',
@@ -230,6 +240,11 @@ export const seccompNative = once(() => {
     export_bpf: from<(context: Int64, fd: Int) => Int>('int seccomp_export_bpf(uintptr_t context, int fd)'),
   };
 });
+
+/** Loads a library for addons that need it by its soname. Throws if it cannot be loaded. */
+export function keepLibrary(path: string): void {
+  koffi.load(path);
+}
 
 /** errno of the last failed call on this thread. */
 export const errno: () => number = koffi.errno;

@@ -4,8 +4,10 @@
  * Rules: everything happens on the calling thread, which must be the main one: execve(2) ends the others. Failures
  * throw `Errno`. Nothing here allocates memory that a failed execve(2) would leave behind: the process ends then.
  */
-import { PATH_MAX, PR, PR_CAP_AMBIENT } from './constants.js';
+import { readFileSync } from 'node:fs';
+import { O, PATH_MAX, PR, PR_CAP_AMBIENT } from './constants.js';
 import { E, Errno } from './errno.js';
+import { HERE } from './machine.js';
 import { allocate, errno, type Memory, native, processNative } from './native.js';
 
 function check(call: string, result: number): number {
@@ -39,6 +41,13 @@ export function getcwd(): string {
   const path = buffer.toString('latin1', 0, buffer.indexOf(0));
   if (!path.startsWith('/')) throw new Errno(E.ENOENT, 'getcwd');
   return path;
+}
+
+/** setsid(2); nothing for a process that leads a group already. */
+export function setsid(): void {
+  if (processNative().setsid() >= 0) return;
+  const code = errno();
+  if (code !== E.EPERM) throw new Errno(code, 'setsid');
 }
 
 export function sethostname(name: string): void {
@@ -92,6 +101,19 @@ export interface CapabilitySets {
   readonly inheritable: bigint;
 }
 
+/** Leaves nothing to children that execve(2) programs: neither ambient nor inheritable capabilities. */
+export function keepCapabilitiesFromChildren(): void {
+  clearAmbientCapabilities();
+  const [effective, permitted] = [capabilitySet('CapEff'), capabilitySet('CapPrm')];
+  capset({ effective, permitted, inheritable: 0n });
+}
+
+/** proc_pid_status(5): one of this process's sets, such as "CapEff". */
+function capabilitySet(name: string): bigint {
+  const status = readFileSync('/proc/self/status', 'latin1');
+  return BigInt(`0x${new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0'}`);
+}
+
 const CAPABILITY_VERSION_3 = 0x20080522;
 
 /** capset(2) on this thread. */
@@ -131,16 +153,11 @@ export function raiseAmbientCapability(capability: number): boolean {
   throw new Errno(code, 'prctl');
 }
 
-const SYS_keyctl = { x64: 250, arm64: 219 } as const;
 const KEYCTL_JOIN_SESSION_KEYRING = 1;
-
-function numberOf(table: { readonly x64: number; readonly arm64: number }): number {
-  return process.arch === 'arm64' ? table.arm64 : table.x64;
-}
 
 /** keyctl(2): a new, anonymous session keyring; nothing where the kernel has no keyrings. */
 export function joinSessionKeyring(): void {
-  const result = native.syscallPath(numberOf(SYS_keyctl), KEYCTL_JOIN_SESSION_KEYRING, null, 0, null, 0);
+  const result = native.syscallPath(HERE.SYS.keyctl, KEYCTL_JOIN_SESSION_KEYRING, null, 0, null, 0);
   if (result >= 0) return;
   const code = errno();
   if (code !== E.ENOSYS && code !== E.EPERM) throw new Errno(code, 'keyctl');
@@ -191,23 +208,53 @@ export function keepBelow(first: number): void {
   for (let fd = 0; fd < first; fd++) native.fcntl(fd, F_SETFD, 0);
 }
 
+/** fcntl(2): execve(2) leaves the descriptor open. */
+export function keepOnExec(fd: number): void {
+  check('fcntl', native.fcntl(fd, F_SETFD, 0));
+}
+
+/** The two ends of a pipe. */
+export interface Pipe {
+  readonly readEnd: number;
+  readonly writeEnd: number;
+}
+
+/** pipe2(2) with O_CLOEXEC. */
+export function pipe(): Pipe {
+  const ends = Buffer.alloc(8);
+  check('pipe2', processNative().pipe2(ends, O.CLOEXEC));
+  return { readEnd: ends.readInt32LE(0), writeEnd: ends.readInt32LE(4) };
+}
+
 // --- seccomp -----------------------------------------------------------------------------------------------------
 
-const SYS_seccomp = { x64: 317, arm64: 277 } as const;
 const SECCOMP_SET_MODE_FILTER = 1;
 const SIZEOF_INSTRUCTION = 8;
 
+const SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4;
+const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8;
+
+/** seccomp(2): loads a program that asks; the descriptor to answer by. */
+export const loadSeccompListener = (program: Buffer): number =>
+  loadSeccompFilter(program, SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW);
+
 /** seccomp(2): loads a BPF program, an array of struct sock_filter, with SECCOMP_FILTER_FLAG_* bits. */
-export function loadSeccompFilter(program: Buffer, flags: number): void {
+export function loadSeccompFilter(program: Buffer, flags: number): number {
   const code = allocate(program.length);
   program.copy(code.bytes);
   const descriptor = allocate(16); // struct sock_fprog
   descriptor.bytes.writeUInt16LE(program.length / SIZEOF_INSTRUCTION, 0);
   descriptor.bytes.writeBigUInt64LE(BigInt(code.address), 8);
-  const number = numberOf(SYS_seccomp);
-  const result = native.syscallPath(number, SECCOMP_SET_MODE_FILTER, flags, descriptor.address, null, 0);
+  const result = native.syscallPath(
+    HERE.SYS.seccomp,
+    SECCOMP_SET_MODE_FILTER,
+    flags,
+    descriptor.address,
+    null,
+    0,
+  );
   code.bytes.fill(0); // after the call: keeps the memory referenced until here
-  check('seccomp', result);
+  return check('seccomp', result);
 }
 
 // --- the end -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@
  * event loop, so the serving thread may call it. Scratch buffers are per thread and reused: nothing returned
  * aliases them unless the comment says so.
  */
-import { AT, O, PATH_MAX, POLLIN, XATTR_SIZE_MAX } from './constants.js';
+import { AT, O, PATH_MAX, POLLHUP, POLLIN, XATTR_SIZE_MAX } from './constants.js';
 import { E, Errno } from './errno.js';
 import { allocate, errno, type Memory, native } from './native.js';
 import { decodeStatx, STATX_SIZE, type Stat, type Time, type U64, u64 } from './stat.js';
@@ -92,6 +92,14 @@ const O_ACCMODE = 3;
 /** fcntl(2): whether a descriptor was opened for reading and writing. */
 export function isWritable(fd: number): boolean {
   return (check('fcntl', native.fcntl(fd, F_GETFL, 0)) & O_ACCMODE) === O.RDWR;
+}
+
+const F_SETFL = 4;
+
+/** fcntl(2): reads of the open file do not wait, for all who share it. */
+export function setNonBlocking(fd: number): void {
+  const flags = check('fcntl', native.fcntl(fd, F_GETFL, 0));
+  check('fcntl', native.fcntl(fd, F_SETFL, flags | O.NONBLOCK));
 }
 
 const STATX_MNT_ID = 0x1000;
@@ -338,6 +346,15 @@ export function fstatfs(fd: number): FilesystemStat {
   };
 }
 
+const FLAGS_WORD = 10;
+const ST_NOEXEC = 8n;
+
+/** fstatfs(2): whether what lies on the mount of `fd` may not be executed. */
+export function isNoexec(fd: number): boolean {
+  check('fstatfs', native.fstatfs(fd, statfsBuffer));
+  return (statfsBuffer.readBigUInt64LE(FLAGS_WORD * 8) & ST_NOEXEC) !== 0n;
+}
+
 // --- extended attributes ---------------------------------------------------------------------------------------
 
 /**
@@ -525,6 +542,9 @@ export function setfsgid(gid: number): boolean {
   return native.setfsgid(gid) >>> 0 === gid >>> 0;
 }
 
+/** Bytes of a page of memory. */
+export const getpagesize = (): number => native.getpagesize();
+
 export const schedYield = (): void => void native.sched_yield();
 
 /** prctl(2); false when the kernel refuses. */
@@ -535,6 +555,7 @@ export function prctl(option: number, argument: number): boolean {
 // --- waiting ---------------------------------------------------------------------------------------------------
 
 const POLLFD_SIZE = 8;
+const REVENTS = 6;
 
 /** A set of descriptors to wait for with poll(2) until one is readable. */
 export class PollSet {
@@ -553,6 +574,17 @@ export class PollSet {
   /** Waits at most `timeout` milliseconds, forever if negative. Signals and errors end the wait too. */
   wait(timeout: number): void {
     native.poll(this.#fds, this.#count, timeout);
+  }
+
+  /** Waits until something happens. Which descriptors are readable, and which will never be again. */
+  events(): { readonly readable: boolean; readonly ended: boolean }[] {
+    const at = Array.from({ length: this.#count }, (_, index) => index * POLLFD_SIZE + REVENTS);
+    for (const offset of at) this.#fds.writeInt16LE(0, offset);
+    this.wait(-1);
+    return at.map((offset) => {
+      const events = this.#fds.readInt16LE(offset);
+      return { readable: (events & POLLIN) !== 0, ended: (events & POLLHUP) !== 0 };
+    });
   }
 }
 

@@ -1,53 +1,72 @@
 /**
- * /dev/fuse: opening it and attaching it to a mountpoint with mount(2).
+ * /dev/fuse: opening it and attaching it to a mountpoint, with mount(2) or, for ordinary users, by fusermount3(1).
  *
- * Rule: the kernel checks permissions (`default_permissions`), for everybody (`allow_other`), because opens never
- * reach the server. Compare fuse_parse_param and fuse_get_tree in fs/fuse/inode.c.
+ * Rule: the kernel checks permissions (`default_permissions`), because opens never reach the server; with mount(2)
+ * for everybody (`allow_other`). Compare fuse_parse_param and fuse_get_tree in fs/fuse/inode.c.
  */
-import { AT, MNT_DETACH, MS, O, S } from '../sys/constants.js';
-import { E, Errno } from '../sys/errno.js';
+import { AT, MNT_DETACH, O, S } from '../sys/constants.js';
+import { E, Errno, unless } from '../sys/errno.js';
 import { mount, openat, umount2 } from '../sys/syscalls.js';
+import { helperMount, helperUnmount, type Refusal } from './fusermount.js';
 
-export const FUSE_TYPE = 'fuse.unionfs';
+const SUBTYPE = 'unionfs';
+export const FUSE_TYPE = `fuse.${SUBTYPE}`;
 /** mount(2) takes a source of at most a page; longer ones are cut here, `unionfs inspect` has the whole stack. */
 const SOURCE_MAX = 4000;
-
-/** Mount options that are flags of mount(2), as in mount(8). */
-export const MOUNT_FLAGS: Readonly<Record<string, number>> = {
-  ro: MS.RDONLY,
-  nosuid: MS.NOSUID,
-  nodev: MS.NODEV,
-  noexec: MS.NOEXEC,
-  noatime: MS.NOATIME,
-  nodiratime: MS.NODIRATIME,
-  relatime: MS.RELATIME,
-  sync: MS.SYNCHRONOUS,
-  dirsync: MS.DIRSYNC,
-};
 
 /** Opens the device; the loop polls it, so reads do not block. Throws `Errno` ENOENT, ENODEV, EACCES or EPERM. */
 export function openDevice(): number {
   return openat(AT.FDCWD, '/dev/fuse', O.RDWR | O.NONBLOCK);
 }
 
-/** Attaches the device to a directory. */
-export function attach(fd: number, mountpoint: string, source: string, flags: number): void {
-  const shown = source.length > SOURCE_MAX ? `${source.slice(0, SOURCE_MAX)}...` : source;
+export interface Place {
+  readonly mountpoint: string;
+  /** What /proc/mounts shows as source. */
+  readonly source: string;
+  /** Flags of mount(2). */
+  readonly flags: number;
+}
+
+const shorten = (source: string): string =>
+  source.length > SOURCE_MAX ? `${source.slice(0, SOURCE_MAX)}...` : source;
+
+/** Attaches the device to a directory with mount(2); false if this user may not. Throws `Errno`. */
+export function attach(fd: number, { mountpoint, source, flags }: Place): boolean {
   const uid = process.getuid?.() ?? 0;
   const gid = process.getgid?.() ?? 0;
   const rootmode = S.IFDIR.toString(8);
   const data = `fd=${fd},rootmode=${rootmode},user_id=${uid},group_id=${gid},default_permissions,allow_other`;
-  mount(shown, mountpoint, FUSE_TYPE, flags, data);
+  const refused = unless([E.EPERM], () => {
+    mount(shorten(source), mountpoint, FUSE_TYPE, flags, data);
+    return false;
+  });
+  return refused === false;
 }
 
-/** Detaches a mount; false when it is busy. A lazy one ends when its last user leaves. */
+/** The same through fusermount3, which opens the device itself: its descriptor, or why there is none. */
+export function attachByHelper(place: Place, allowOther: boolean): number | Refusal {
+  return helperMount({ ...place, source: shorten(place.source), subtype: SUBTYPE, allowOther });
+}
+
+/** Detaches a mount; false when it is busy. A lazy one ends when its last user leaves. Throws `Errno`. */
 export function detach(mountpoint: string, lazy: boolean): boolean {
   try {
     umount2(mountpoint, lazy ? MNT_DETACH : 0);
     return true;
   } catch (error) {
-    if (error instanceof Errno && error.code === E.EBUSY) return false;
-    if (error instanceof Errno && error.code === E.EINVAL) return true; // gone already
+    if (!(error instanceof Errno)) throw error;
+    if (error.code === E.EBUSY) return false;
+    if (error.code === E.EINVAL) return true; // gone already
+    if (error.code === E.EPERM) return detachByHelper(mountpoint, lazy, error);
     throw error;
   }
+}
+
+function detachByHelper(mountpoint: string, lazy: boolean, denied: Errno): boolean {
+  const refusal = helperUnmount(mountpoint, lazy);
+  if (refusal === undefined) return true;
+  if ('missing' in refusal) throw denied;
+  if (refusal.said.endsWith('Device or resource busy')) return false;
+  if (/not found in|Invalid argument$/.test(refusal.said)) return true; // gone already
+  throw denied;
 }

@@ -16,12 +16,14 @@ import {
   setxattrat,
   unlinkat,
 } from '../sys/syscalls.js';
+import { copyMode, copyOwner, createEmpty } from './copy-entry.js';
 import { copyUpDirectory } from './copy-up.js';
 import { refuseProtected } from './flags.js';
 import { LayerDirectory } from './layer.js';
 import { candidates, probe } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
 import { markImpure } from './origin.js';
+import { recorded } from './owners.js';
 import { ABSENT, type LayerEntry, merge, type Plan, type Situation, type Step, type View } from './rules.js';
 import type { Union } from './state.js';
 import {
@@ -85,7 +87,15 @@ export class Target implements Actions {
   }
 
   create(): void {
-    this.#make?.(this.dirfd, this.name);
+    if (this.#keepsOwners) {
+      this.stage();
+      this.#work.install(this.#stagedName, this.dirfd, this.name, true);
+    } else this.#make?.(this.dirfd, this.name);
+  }
+
+  /** Upper's inodes do not tell their owners, and are made in more than one step. */
+  get #keepsOwners(): boolean {
+    return this.#union.upper?.override !== undefined;
   }
 
   /**
@@ -100,6 +110,7 @@ export class Target implements Actions {
   }
 
   #makeTwin(): string | undefined {
+    if (this.#keepsOwners) return undefined; // what it would pass on is recorded
     const { dirfd } = this;
     const parent = fstat(dirfd);
     const acl = getxattrat(dirfd, '', ACL.DEFAULT);
@@ -165,11 +176,15 @@ export class Target implements Actions {
 
   /** Swaps a directory that holds only whiteouts with an empty one that hides as much. */
   'clear-target'(): void {
-    const old = fstat(this.#union.handles.directory(this.#directory()));
+    const directory = this.#directory();
+    const dirfd = this.#union.handles.directory(directory);
+    const { override } = directory.layer;
+    const stat = recorded(override, { dirfd, name: '' }, fstat(dirfd));
+    const source = { directory, name: '', dirfd, stat, keep: 0 };
     this.#staged = this.#work.temporary();
-    mkdirat(this.#work.fd, this.#staged, 0o700);
-    fchownat(this.#work.fd, this.#staged, old.uid, old.gid);
-    fchmodat(this.#work.fd, this.#staged, old.mode & ~S.IFMT);
+    createEmpty(source, this.#work.fd, this.#staged, override);
+    copyOwner(source, this.#work.fd, this.#staged, override, this.#union.settings.ownership);
+    copyMode(source, this.#work.fd, this.#staged, override, this.#union.settings.ownership);
     this['mark-staged-opaque']();
     this.exchange();
     this.discard();

@@ -10,16 +10,17 @@ import { readFileSync } from 'node:fs';
 import type { AttributeChanges, Attributes, Caller } from '../protocol/filesystem.js';
 import { S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
-import { fchmodat, fchownat, ftruncate, utimensat } from '../sys/syscalls.js';
+import { ftruncate, utimensat } from '../sys/syscalls.js';
+import { changeMode, changeOwner, loseCapability } from './change-owner.js';
 import { copyUpDirectory, copyUpFile } from './copy-up.js';
 import { attributeTimeout, dress, statOf } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
+import { locate } from './place.js';
 import type { Union } from './state.js';
-import { locate } from './xattr.js';
 
 /** FUSE_GETATTR. */
 export function getattr(union: Union, node: Node): Attributes {
-  const attributes = dress(node, statOf(union, node));
+  const attributes = dress(union, node, statOf(union, node));
   return { attributes, attributeTimeout: attributeTimeout(union, node) };
 }
 
@@ -29,15 +30,14 @@ export function setattr(union: Union, caller: Caller, node: Node, changes: Attri
   else copyUpFile(union, node, changes.size);
   if (changes.size !== undefined) {
     if (node instanceof DirectoryNode) throw new Errno(E.EISDIR);
+    loseCapability(union, node);
     ftruncate(union.handles.writer(node), changes.size);
   }
   const changesOwner = changes.uid !== undefined || changes.gid !== undefined;
   if (changes.killSetId && !changesOwner) dropSetId(union, caller, node);
+  if (changesOwner) changeOwner(union, node, changes);
+  if (changes.mode !== undefined) changeMode(union, node, changes.mode);
   const { dirfd, name } = locate(union, node);
-  if (changesOwner) {
-    fchownat(dirfd, name, changes.uid ?? -1, changes.gid ?? -1);
-  }
-  if (changes.mode !== undefined) fchmodat(dirfd, name, changes.mode);
   if (changes.atime !== undefined || changes.mtime !== undefined) {
     utimensat(dirfd, name, changes.atime ?? 'keep', changes.mtime ?? 'keep');
   }
@@ -49,12 +49,11 @@ export function setattr(union: Union, caller: Caller, node: Node, changes: Attri
  * belongs to it (setattr_should_drop_suidgid). Tells whether anything was cleared.
  */
 export function dropSetId(union: Union, caller: Caller, node: Node): boolean {
-  const { mode, gid } = statOf(union, node);
+  const { mode, gid } = dress(union, node, statOf(union, node));
   let kept = mode & ~S.IFMT & ~S.ISUID;
   if ((mode & S.ISGID) !== 0 && ((mode & S.IXGRP) !== 0 || !belongsTo(caller, gid))) kept &= ~S.ISGID;
   if (kept === (mode & ~S.IFMT)) return false;
-  const { dirfd, name } = locate(union, node);
-  fchmodat(dirfd, name, kept);
+  changeMode(union, node, kept);
   return true;
 }
 

@@ -16,14 +16,23 @@ import {
   mkdirat,
   mknodat,
   openat,
-  readlinkat,
   setxattrat,
   symlinkat,
   utimensat,
 } from '../sys/syscalls.js';
 import { copyData } from './copy-data.js';
 import { type LayerDirectory, openData } from './layer.js';
-import { isPrivateXattr } from './xattr.js';
+import { makeSymlink } from './make-recorded.js';
+import { linkTarget } from './owners.js';
+import {
+  diskMode,
+  formatOverride,
+  modeAfterChown,
+  type OverrideXattr,
+  type Ownership,
+  squashes,
+} from './ownership.js';
+import { unescapeXattr } from './xattr.js';
 
 /** What is copied. */
 export interface Source {
@@ -31,6 +40,7 @@ export interface Source {
   /** Its name there; empty for the directory itself. */
   readonly name: string;
   readonly dirfd: number;
+  /** What its layer records (`owners.ts`): the kind of the copy, its owner and mode. */
   readonly stat: Stat;
   /** How much of a regular file's data is needed: all, or what a truncation leaves. */
   readonly keep: number;
@@ -42,22 +52,30 @@ export function kindOf(stat: Stat): 'file' | 'directory' | 'symlink' | 'special'
   return isSymlink(stat.mode) ? 'symlink' : 'special';
 }
 
-/** Creates an empty copy that only we can open; gives the open descriptor of a regular file, -1 for other kinds. */
-export function createEmpty({ dirfd, name: from, stat }: Source, toDirfd: number, name: string): number {
+/**
+ * Creates an empty copy that only we can open; gives the open descriptor of a regular file, -1 for other kinds.
+ * @param keep the attribute that keeps owners where the copy lies; undefined where inodes do
+ */
+export function createEmpty(source: Source, dirfd: number, name: string, keep?: OverrideXattr): number {
+  const { stat } = source;
   switch (kindOf(stat)) {
     case 'directory':
-      mkdirat(toDirfd, name, 0o700);
+      mkdirat(dirfd, name, 0o700);
       return -1;
     case 'file':
-      return openat(toDirfd, name, O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600);
+      return openat(dirfd, name, NEW_FILE, 0o600);
     case 'symlink':
-      symlinkat(readlinkat(dirfd, from), toDirfd, name);
+      if (keep === undefined) symlinkat(linkTarget(source), dirfd, name);
+      else makeSymlink(keep, { dirfd, name }, linkTarget(source), stat);
       return -1;
     case 'special':
-      mknodat(toDirfd, name, stat.mode & S.IFMT, stat.rdevMajor, stat.rdevMinor);
+      if (keep === undefined) mknodat(dirfd, name, stat.mode & S.IFMT, stat.rdevMajor, stat.rdevMinor);
+      else close(openat(dirfd, name, NEW_FILE, 0o600));
       return -1;
   }
 }
+
+const NEW_FILE = O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW;
 
 export function copyFileData({ directory, dirfd, name, stat, keep }: Source, to: number): void {
   const from = openData(directory, dirfd, name, O.RDONLY);
@@ -68,13 +86,34 @@ export function copyFileData({ directory, dirfd, name, stat, keep }: Source, to:
   }
 }
 
-export function copyOwner({ stat }: Source, dirfd: number, name: string): void {
-  fchownat(dirfd, name, stat.uid, stat.gid);
+/** A symlink is made with what it can keep. */
+export function copyOwner(
+  { stat }: Source,
+  dirfd: number,
+  name: string,
+  keep?: OverrideXattr,
+  ownership?: Ownership,
+): void {
+  if (keep === undefined) {
+    unless(squashes(ownership) ? CHOWN_REFUSED : [], () => fchownat(dirfd, name, stat.uid, stat.gid));
+  } else if (!isSymlink(stat.mode)) setxattrat(dirfd, name, keep, formatOverride(stat));
 }
 
+/** No right to, or an id that the user namespace does not map. */
+const CHOWN_REFUSED = [E.EPERM, E.EINVAL];
+
 /** A symlink's mode cannot be set, and does not matter. */
-export function copyMode({ stat }: Source, dirfd: number, name: string): void {
-  if (!isSymlink(stat.mode)) fchmodat(dirfd, name, stat.mode & ~S.IFMT);
+export function copyMode(
+  { stat }: Source,
+  dirfd: number,
+  name: string,
+  keep?: OverrideXattr,
+  ownership?: Ownership,
+): void {
+  if (isSymlink(stat.mode)) return;
+  // where owners do not matter, the copy may be another's: it lends nobody his rights (modeAfterChown)
+  const mode = squashes(ownership) ? modeAfterChown(stat.mode) : stat.mode;
+  fchmodat(dirfd, name, keep === undefined ? mode & ~S.IFMT : diskMode(stat.mode));
 }
 
 export function copyTimes({ stat }: Source, dirfd: number, name: string): void {
@@ -96,21 +135,19 @@ function refusalsAllowed(attribute: string): number[] {
 
 /**
  * All xattrs, ACLs and capabilities among them, but not the union's own marks.
- * @param rename what an attribute is called in the copy; undefined leaves it out
+ * @param rename what an attribute is called in the copy, given the name that users see
  */
 export function copyXattrs(
-  { dirfd, name }: Source,
+  { directory, dirfd, name }: Source,
   toFd: number,
   to: string,
-  rename: (attribute: string) => string | undefined = withoutMarks,
+  rename: (attribute: string) => string,
 ): void {
   for (const attribute of listxattrat(dirfd, name)) {
-    const copied = rename(attribute);
+    const seen = unescapeXattr(attribute, directory.layer.override);
+    const copied = seen === undefined ? undefined : rename(seen);
     const value = copied === undefined ? undefined : getxattrat(dirfd, name, attribute);
     if (copied === undefined || value === undefined) continue;
     unless(refusalsAllowed(attribute), () => setxattrat(toFd, to, copied, value));
   }
 }
-
-const withoutMarks = (attribute: string): string | undefined =>
-  isPrivateXattr(attribute) ? undefined : attribute;

@@ -7,7 +7,7 @@
  */
 import { O, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
-import { isDirectory, isProtected, type Stat } from '../sys/stat.js';
+import { isDirectory, isProtected, isRegular, type Stat } from '../sys/stat.js';
 import { close, fstat, fsync, linkat, openat, statat } from '../sys/syscalls.js';
 import { execute } from './apply.js';
 import {
@@ -25,8 +25,11 @@ import { LayerDirectory } from './layer.js';
 import type { LinkIndex } from './link-index.js';
 import type { DirectoryNode, FileNode, Home, Link } from './node.js';
 import { encodeOrigin, markImpure, writeOrigin } from './origin.js';
+import { recorded } from './owners.js';
+import { recordedOf } from './place.js';
 import { planCopyUp } from './rules.js';
 import type { Union } from './state.js';
+import { escapeXattr } from './xattr.js';
 
 /** Makes a directory, and those above it, exist in upper. */
 export function copyUpDirectory(union: Union, node: DirectoryNode): LayerDirectory {
@@ -36,7 +39,8 @@ export function copyUpDirectory(union: Union, node: DirectoryNode): LayerDirecto
   const { parent, name } = node;
   copyUpDirectory(union, parent); // before any descriptor is taken: the way up may be long
   const dirfd = union.handles.directory(node.top);
-  const source = { directory: node.top, name: '', dirfd, stat: fstat(dirfd), keep: 0 };
+  const stat = recordedOf(union, node, fstat(dirfd));
+  const source = { directory: node.top, name: '', dirfd, stat, keep: 0 };
   run(union, source, {
     parent,
     directory: () => union.handles.directory(copyUpDirectory(union, parent)),
@@ -71,7 +75,7 @@ function sourceOf(union: Union, node: FileNode, keep: number): Source {
   const dirfd = union.handles.directory(directory);
   const stat = statat(dirfd, name);
   if (stat === undefined) throw new Errno(E.ESTALE);
-  return { directory, name, dirfd, stat, keep };
+  return { directory, name, dirfd, stat: recorded(directory.layer.override, { dirfd, name }, stat), keep };
 }
 
 function copyUpSource(union: Union, node: FileNode, source: Source): void {
@@ -143,21 +147,20 @@ function settle(union: Union, node: FileNode, home: Home, fd: number): void {
   if (fd >= 0) union.handles.adopt(node, fd, true);
   const copy = statat(union.handles.directory(home.directory), home.name);
   if (copy === undefined) throw new Errno(E.EIO, 'copy-up');
-  node.dev = copy.dev;
-  node.layerIno = copy.ino;
+  node.becomes(copy);
   if (copy.nlink > 1 || node.keys.length > 0) union.registerLinks(node, copy);
 }
 
 /** A file without names is copied into an unnamed file, which lives as long as it is in use. */
 function copyUpOrphan(union: Union, node: FileNode, source: Source): void {
   const { upper, work } = union.writable();
-  if (!node.isRegular) throw new Errno(E.ENOENT);
+  if (!isRegular(source.stat.mode)) throw new Errno(E.ENOENT);
   const fd = openat(work.fd, '.', O.TMPFILE | O.RDWR, 0o600);
   try {
     copyFileData(source, fd);
-    copyOwner(source, fd, '');
-    copyMode(source, fd, '');
-    copyXattrs(source, fd, '');
+    copyOwner(source, fd, '', upper.override, union.settings.ownership);
+    copyMode(source, fd, '', upper.override, union.settings.ownership);
+    copyXattrs(source, fd, '', (attribute) => escapeXattr(attribute, upper.override));
     copyTimes(source, fd, '');
   } catch (error) {
     close(fd);
@@ -178,7 +181,10 @@ interface Destination {
 
 /** Executes the plan; gives the open descriptor of a regular file's copy, -1 for other kinds. */
 function run(union: Union, source: Source, { parent, directory, name }: Destination): number {
-  const { work } = union.writable();
+  const {
+    work,
+    upper: { override },
+  } = union.writable();
   const staged = work.temporary();
   let fd = -1;
   let parentBefore: Stat | undefined;
@@ -186,12 +192,13 @@ function run(union: Union, source: Source, { parent, directory, name }: Destinat
     execute(planCopyUp(kindOf(source.stat)), {
       'make-parents': () => parent && copyUpDirectory(union, parent),
       'stage-copy': () => {
-        fd = createEmpty(source, work.fd, staged);
+        fd = createEmpty(source, work.fd, staged, override);
       },
       'copy-data': () => copyFileData(source, fd),
-      'copy-owner': () => copyOwner(source, work.fd, staged),
-      'copy-mode': () => copyMode(source, work.fd, staged),
-      'copy-xattrs': () => copyXattrs(source, work.fd, staged),
+      'copy-owner': () => copyOwner(source, work.fd, staged, override, union.settings.ownership),
+      'copy-mode': () => copyMode(source, work.fd, staged, override, union.settings.ownership),
+      'copy-xattrs': () =>
+        copyXattrs(source, work.fd, staged, (attribute) => escapeXattr(attribute, override)),
       'set-origin': () => setOrigin(union, source, parent, staged),
       'copy-times': () => copyTimes(source, work.fd, staged),
       sync: () => {

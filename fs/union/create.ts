@@ -26,7 +26,10 @@ import { copyUpDirectory, copyUpFile } from './copy-up.js';
 import { LayerDirectory } from './layer.js';
 import { Listing } from './listing.js';
 import { entryOf, statOf } from './lookup.js';
+import { makeRecorded, overrideOf } from './make-recorded.js';
 import { type DirectoryNode, FileNode, type Node } from './node.js';
+import { type Place, record } from './owners.js';
+import { recordedOf } from './place.js';
 import { rehome } from './remove.js';
 import { plan, type Situation } from './rules.js';
 import type { Union } from './state.js';
@@ -48,7 +51,18 @@ function checkNewInode(inode: NewInode): void {
  * Makes the inode itself. A regular file comes with a descriptor, because whoever makes one mostly writes to it at
  * once, and because its mode may forbid opening it later; other kinds give -1.
  */
-function makeInode(union: Union, caller: Caller, inode: NewInode, dirfd: number, name: string): number {
+function makeInode(
+  union: Union,
+  caller: Caller,
+  parent: DirectoryNode,
+  inode: NewInode,
+  { dirfd, name }: Place,
+): number {
+  const attribute = union.upper?.override;
+  if (attribute !== undefined) {
+    const directory = recordedOf(union, parent, statOf(union, parent));
+    return makeRecorded(attribute, { dirfd, name }, inode, union.ownerFor(caller), directory);
+  }
   union.actAs(caller);
   if (inode.kind === 'symlink') {
     symlinkat(inode.target, dirfd, name);
@@ -63,6 +77,7 @@ function makeInode(union: Union, caller: Caller, inode: NewInode, dirfd: number,
 }
 
 const NEW_FILE = O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW;
+const PRIVATE_FILE = 0o600;
 
 /** FUSE_MKNOD, FUSE_MKDIR, FUSE_SYMLINK. */
 export function create(
@@ -78,7 +93,7 @@ export function create(
   let stat: Stat;
   try {
     const make = (dirfd: number, at: string): void => {
-      fd = makeInode(union, caller, inode, dirfd, at);
+      fd = makeInode(union, caller, parent, inode, { dirfd, name: at });
     };
     if (inode.kind === 'directory') place(new DirectoryTarget(union, parent, name, make), 'mkdir');
     else place(new Target(union, parent, name, make), 'create');
@@ -139,9 +154,18 @@ export function tmpfile(
   umask: number,
 ): Entry {
   const directory = copyUpDirectory(union, parent);
-  union.actAs(caller);
-  union.mask(umask);
-  const fd = openat(union.handles.directory(directory), '.', O.TMPFILE | O.RDWR, mode & ~S.IFMT);
+  const { override } = directory.layer;
+  if (override === undefined) {
+    union.actAs(caller);
+    union.mask(umask);
+  }
+  const own = override === undefined ? mode & ~S.IFMT : PRIVATE_FILE;
+  const fd = openat(union.handles.directory(directory), '.', O.TMPFILE | O.RDWR, own);
+  if (override !== undefined) {
+    const inode: NewInode = { kind: 'node', mode, major: 0, minor: 0, umask };
+    const inherited = recordedOf(union, parent, statOf(union, parent));
+    record(override, { dirfd: fd, name: '' }, overrideOf(inode, union.ownerFor(caller), inherited));
+  }
   const stat = fstat(fd);
   const node = union.newFile(stat, { directory, name: '' });
   node.pinned = fd;

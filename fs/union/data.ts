@@ -17,6 +17,7 @@ import {
   pwrite,
 } from '../sys/syscalls.js';
 import { dropSetId } from './attributes.js';
+import { loseCapability } from './change-owner.js';
 import { copyUpFile } from './copy-up.js';
 import { DirectoryNode, type FileNode, type Node } from './node.js';
 import type { Union } from './state.js';
@@ -25,6 +26,7 @@ import type { Union } from './state.js';
 function writer(union: Union, node: FileNode): number {
   if (!node.isRegular) throw new Errno(E.EINVAL);
   copyUpFile(union, node);
+  loseCapability(union, node);
   return union.handles.writer(node);
 }
 

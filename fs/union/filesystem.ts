@@ -15,18 +15,21 @@ import type {
   NewInode,
   NodeId,
 } from '../protocol/filesystem.js';
-import { type FilesystemStat, fstatfs, readlinkat } from '../sys/syscalls.js';
+import { type FilesystemStat, fstatfs } from '../sys/syscalls.js';
 import { getattr, setattr } from './attributes.js';
 import { create, link, tmpfile } from './create.js';
 import { copyFileRange, fallocate, fsync, lseek, read, write } from './data.js';
 import { flagsIoctl } from './flags.js';
 import { inspectChunk } from './inspect.js';
 import { lookup } from './lookup.js';
+import { linkTarget } from './owners.js';
+import { locate } from './place.js';
 import { readdir, readdirplus } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
 import { rename } from './rename.js';
 import type { Union } from './state.js';
-import { getxattr, listxattr, locate, removexattr, setxattr } from './xattr.js';
+import { giveAway } from './virtual-owner.js';
+import { getxattr, listxattr, removexattr, setxattr } from './xattr.js';
 
 export class UnionFilesystem implements Filesystem {
   readonly #union: Union;
@@ -55,8 +58,7 @@ export class UnionFilesystem implements Filesystem {
   }
 
   readlink(node: NodeId): string {
-    const { dirfd, name } = locate(this.#union, this.#union.file(node));
-    return readlinkat(dirfd, name);
+    return linkTarget(locate(this.#union, this.#union.file(node)));
   }
 
   create(caller: Caller, parent: NodeId, name: string, inode: NewInode): Entry {
@@ -148,7 +150,9 @@ export class UnionFilesystem implements Filesystem {
   }
 
   setxattr(node: NodeId, name: string, value: Uint8Array, flags: number, killSetGid: boolean): void {
-    setxattr(this.#union, this.#union.node(node), name, value, flags, killSetGid);
+    const found = this.#union.node(node);
+    if (name === this.#union.ownerAttribute) giveAway(this.#union, found, value);
+    else setxattr(this.#union, found, name, value, flags, killSetGid);
   }
 
   removexattr(node: NodeId, name: string): void {

@@ -18,29 +18,34 @@ import {
 } from './copy-entry.js';
 import { find } from './lookup.js';
 import { DirectoryNode, type FileNode } from './node.js';
+import type { OverrideXattr } from './ownership.js';
+import { locate, recordedOf } from './place.js';
 import { listingOf } from './readdir.js';
 import type { Union } from './state.js';
-import { locate, unescapeXattr } from './xattr.js';
+import { escapeXattr } from './xattr.js';
 
 const PRIVATE = 0o700;
 
 /**
  * Fills an empty directory with what `view` shows.
  * @param to an open descriptor of the directory
+ * @param keep the attribute to keep owners and modes in, as a layer does that nobody needs privileges for
  */
-export function flatten(view: Union, to: number): void {
-  new Flattening(view, to).directory(view.root, to, []);
+export function flatten(view: Union, to: number, keep?: OverrideXattr): void {
+  new Flattening(view, to, keep).directory(view.root, to, []);
 }
 
 class Flattening {
   readonly #view: Union;
   readonly #root: number;
+  readonly #keep: OverrideXattr | undefined;
   /** Where files with several names were copied to: names from the root. */
   readonly #linked = new Map<FileNode, readonly string[]>();
 
-  constructor(view: Union, root: number) {
+  constructor(view: Union, root: number, keep: OverrideXattr | undefined) {
     this.#view = view;
     this.#root = root;
+    this.#keep = keep;
   }
 
   /** @param path the names that lead to the directory `to` */
@@ -51,7 +56,8 @@ class Flattening {
       else if (found !== undefined) this.#file(found.node as FileNode, found.stat, to, [...path, name]);
     }
     const { dirfd, name } = locate(this.#view, node);
-    this.#finish({ directory: node.top, dirfd, name, stat: fstat(dirfd), keep: 0 }, to, '');
+    const stat = recordedOf(this.#view, node, fstat(dirfd));
+    this.#finish({ directory: node.top, dirfd, name, stat, keep: 0 }, to, '');
   }
 
   #subdirectory(node: DirectoryNode, dirfd: number, path: readonly string[]): void {
@@ -66,7 +72,8 @@ class Flattening {
     this.#view.drop(node);
   }
 
-  #file(node: FileNode, stat: Stat, to: number, path: readonly string[]): void {
+  #file(node: FileNode, inode: Stat, to: number, path: readonly string[]): void {
+    const stat = recordedOf(this.#view, node, inode);
     const name = path.at(-1) as string;
     const first = this.#linked.get(node);
     if (first !== undefined) {
@@ -76,7 +83,7 @@ class Flattening {
     const { directory, name: from } = node.home;
     const dirfd = this.#view.handles.directory(directory);
     const source = { directory, dirfd, name: from, stat, keep: Number.POSITIVE_INFINITY };
-    const fd = createEmpty(source, to, name);
+    const fd = createEmpty(source, to, name, this.#keep);
     try {
       if (isRegular(stat.mode)) copyFileData(source, fd);
     } finally {
@@ -88,9 +95,11 @@ class Flattening {
   }
 
   #finish(source: Source, dirfd: number, name: string): void {
-    copyOwner(source, dirfd, name);
-    copyMode(source, dirfd, name);
-    copyXattrs(source, dirfd, name, unescapeXattr);
+    copyOwner(source, dirfd, name, this.#keep);
+    copyMode(source, dirfd, name, this.#keep);
+    copyXattrs(source, dirfd, name, (attribute) =>
+      this.#keep ? escapeXattr(attribute, this.#keep) : attribute,
+    );
     copyTimes(source, dirfd, name);
   }
 

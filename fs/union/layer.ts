@@ -21,6 +21,7 @@ import {
   setxattrat,
   tryOpenat,
 } from '../sys/syscalls.js';
+import type { OverrideXattr } from './ownership.js';
 import { toBytes } from './stack.js';
 import { isMetacopy, type OverlayPrefix } from './whiteout.js';
 
@@ -37,6 +38,8 @@ export class Layer {
   readonly uuid: Buffer | undefined;
   /** The root says that empty files may be whiteouts (overlay.opaque = "x"). */
   hasXattrWhiteouts: boolean;
+  /** The attribute that keeps owners and modes of directories and files; undefined where inodes do. */
+  override: OverrideXattr | undefined;
   /** A file handle leads to the same file as long as the file exists; a FUSE server's node ids end with it. */
   readonly handlesLast: boolean;
   /** The filesystem keeps inode flags, chattr(1). One without, such as erofs, may call all that it holds immutable. */

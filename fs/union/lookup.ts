@@ -13,6 +13,8 @@ import { LayerDirectory } from './layer.js';
 import type { IndexEntry } from './link-index.js';
 import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
 import { decodeOrigin, isImpure, readOrigin } from './origin.js';
+import { shownOwner } from './ownership.js';
+import { recordedOf } from './place.js';
 import { ABSENT, type LayerEntry, merge } from './rules.js';
 import { FOREVER, type Union } from './state.js';
 import { classify, type Depth, isDotName, readsDotNames } from './whiteout.js';
@@ -335,8 +337,9 @@ export function statOf(union: Union, node: Node): Stat {
   return stat;
 }
 
-/** Turns a layer's stat into the mount's. */
-export function dress(node: Node, stat: Stat): Stat {
+/** Turns an inode's stat into the mount's. */
+export function dress(union: Union, node: Node, inode: Stat): Stat {
+  const stat = shown(union, recordedOf(union, node, inode));
   stat.ino = node.ino;
   if (node instanceof DirectoryNode) {
     if (node.removed) stat.nlink = 0;
@@ -349,6 +352,9 @@ export function dress(node: Node, stat: Stat): Stat {
   }
   return stat;
 }
+
+const shown = ({ settings: { ownership } }: Union, stat: Stat): Stat =>
+  ownership === undefined ? stat : { ...stat, ...shownOwner(ownership, stat) };
 
 /** Seconds the kernel may rely on a node's attributes. */
 export function attributeTimeout(union: Union, node: Node): number {
@@ -363,7 +369,7 @@ export function entryOf(union: Union, parent: DirectoryNode, node: Node, stat: S
   node.lookups++;
   return {
     nodeid: node.id,
-    attributes: dress(node, stat),
+    attributes: dress(union, node, stat),
     entryTimeout: union.timeout(parent),
     attributeTimeout: attributeTimeout(union, node),
   };

@@ -82,8 +82,8 @@ export class DirectoryNode extends BaseNode {
 }
 
 export class FileNode extends BaseNode {
-  /** File type bits of st_mode. */
-  readonly type: number;
+  /** File type bits of the inode's st_mode. */
+  type: number;
   /** Where data and attributes are. */
   home: Home;
   /** The inode at `home`: its filesystem and number there. */
@@ -106,10 +106,17 @@ export class FileNode extends BaseNode {
 
   constructor(id: NodeId, ino: U64, stat: Stat, home: Home) {
     super(id, ino);
-    this.type = stat.mode & S.IFMT;
     this.home = home;
+    this.type = stat.mode & S.IFMT;
     this.dev = stat.dev;
     this.layerIno = stat.ino;
+  }
+
+  /** Another inode is at home from now on. */
+  becomes({ mode, dev, ino }: Stat): void {
+    this.type = mode & S.IFMT;
+    this.dev = dev;
+    this.layerIno = ino;
   }
 
   get inUpper(): boolean {

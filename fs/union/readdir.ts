@@ -91,7 +91,8 @@ export function readdir(union: Union, node: DirectoryNode, cookie: number, sink:
   }
   if (node.removed) return;
   for (const listed of entriesAfter(union, node, cookie)) {
-    if (!sink.add(listed.name, inodeNumber(union, node, listed), listed.type, listed.cookie)) return;
+    const number = inodeNumber(union, node, listed);
+    if (!sink.add(listed.name, number, shownType(union, listed), listed.cookie)) return;
   }
 }
 
@@ -112,9 +113,13 @@ export function readdirplus(
         const found = find(union, node, listed.name, listed.skip);
         return found && entryOf(union, node, found.node, found.stat);
       });
-    if (!sink.add(listed.name, listed.ino, listed.type, listed.cookie, resolve)) return;
+    if (!sink.add(listed.name, listed.ino, shownType(union, listed), listed.cookie, resolve)) return;
   }
 }
+
+/** What a listing says; 0 if stat(2) must be asked, because a regular file may be recorded as something else. */
+const shownType = (union: Union, { type }: ListedName): number =>
+  union.keepsTypes && type === S.IFREG ? 0 : type;
 
 /** An entry that cannot be looked up is listed all the same; whoever asks for it gets its error. */
 function orNothing<T>(attempt: () => T): T | undefined {

@@ -16,6 +16,7 @@ import type { Layer, LayerDirectory } from './layer.js';
 import type { LinkIndex } from './link-index.js';
 import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
 import { originsAreUnique } from './origin.js';
+import { diskOwner, type Owner, type Ownership, squashes } from './ownership.js';
 import type { Work } from './work.js';
 
 /** Seconds the kernel may rely on what it was told, where changes are reported or impossible: about 34 years. */
@@ -24,6 +25,8 @@ export const FOREVER = 2 ** 30;
 const UNWATCHED = 1;
 
 export interface UnionSettings {
+  /** Whose files are shown as whose; undefined shows inodes' owners. */
+  readonly ownership?: Ownership;
   /** Skip fsync in copy-up: a crash of the machine may lose or truncate copied-up files. */
   readonly volatile: boolean;
   /** Most descriptors to keep open. */
@@ -44,6 +47,10 @@ export class Union {
   readonly root: DirectoryNode;
   /** Whether origins tell which lower filesystem they are of. */
   readonly originsAreUnique: boolean;
+  /** Some layer keeps types, too, in an attribute. */
+  readonly keepsTypes: boolean;
+  /** The attribute by which owners are given past the kernel, if there is such a way; a secret. */
+  ownerAttribute: string | undefined;
   /** Reports changes of lower directories; undefined unless `layerChanges` is "watch". */
   changes: Changes | undefined;
   /** Tells the kernel, before the reply, that attributes of the request's node have changed as a side effect. */
@@ -64,6 +71,7 @@ export class Union {
     this.settings = settings;
     this.upper = layers.find((layer) => layer.isUpper);
     if (work?.whiteoutForm === 'xattr') this.upper?.holdWhiteoutFiles(work.xattrPrefix);
+    this.keepsTypes = layers.some(({ override }) => override !== undefined);
     this.handles = new Handles(settings.descriptors);
     this.originsAreUnique = originsAreUnique(layers);
     this.inodes = new InodeNumbers(layers.map((layer) => layer.dev));
@@ -207,14 +215,22 @@ export class Union {
    * (SECBIT_NO_SETUID_FIXUP): the kernel has checked access already (default_permissions).
    */
   actAs(caller: Caller): void {
-    if (caller.uid !== this.#callerUid) {
-      if (!setfsuid(caller.uid)) throw new Errno(E.EOVERFLOW, 'setfsuid');
-      this.#callerUid = caller.uid;
+    const { uid, gid } = this.ownerFor(caller);
+    const refusedIsFine = squashes(this.settings.ownership);
+    if (uid !== this.#callerUid) {
+      if (setfsuid(uid)) this.#callerUid = uid;
+      else if (!refusedIsFine) throw new Errno(E.EOVERFLOW, 'setfsuid');
     }
-    if (caller.gid !== this.#callerGid) {
-      if (!setfsgid(caller.gid)) throw new Errno(E.EOVERFLOW, 'setfsgid');
-      this.#callerGid = caller.gid;
+    if (gid !== this.#callerGid) {
+      if (setfsgid(gid)) this.#callerGid = gid;
+      else if (!refusedIsFine) throw new Errno(E.EOVERFLOW, 'setfsgid');
     }
+  }
+
+  /** Who owns on disk what the caller makes. */
+  ownerFor(caller: Caller): Owner {
+    const { ownership } = this.settings;
+    return ownership === undefined ? caller : diskOwner(ownership, caller);
   }
 
   /** Makes `mask` the umask of the next creation; the layer's filesystem lets a default ACL override it. */

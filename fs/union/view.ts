@@ -7,6 +7,7 @@ import { close } from '../sys/syscalls.js';
 import { LayerDirectory, openLowers, openUpper } from './layer.js';
 import { find } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
+import { findOverrides } from './owners.js';
 import type { Stack } from './stack.js';
 import { Union } from './state.js';
 
@@ -17,6 +18,7 @@ export function viewOf({ upper, lowers }: Pick<Stack, 'upper' | 'lowers'>): Unio
   const top = upper === undefined ? [] : [openUpper(upper, upper)];
   for (const { workFd } of top) close(workFd); // nothing is changed, so nothing is staged
   const layers = [...top.map(({ layer }) => layer), ...openLowers(lowers, top.length)];
+  findOverrides(layers, true); // what is only looked at gives nobody rights
   return new Union(layers, undefined, { volatile: true, descriptors: DESCRIPTORS, layerChanges: 'never' });
 }
 

@@ -15,7 +15,16 @@
 import { NAME_MAX, O, S } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
 import { isDirectory, isRegular, isWhiteoutDevice, type Stat } from '../sys/stat.js';
-import { close, getxattrat, listxattrat, mknodat, openat, setxattrat, statat } from '../sys/syscalls.js';
+import {
+  close,
+  getxattrat,
+  listxattrat,
+  mknodat,
+  openat,
+  removexattrat,
+  setxattrat,
+  statat,
+} from '../sys/syscalls.js';
 import type { Layer } from './layer.js';
 import type { Kind, LayerEntry, OpaqueForm } from './rules.js';
 
@@ -23,7 +32,8 @@ import type { Kind, LayerEntry, OpaqueForm } from './rules.js';
 export const DOT_WHITEOUT = '.wh.';
 export const DOT_OPAQUE = '.wh..wh..opq';
 
-const OVERLAY_PREFIXES = ['trusted.overlay.', 'user.overlay.'] as const;
+/** With privilege, and without. */
+export const OVERLAY_PREFIXES = ['trusted.overlay.', 'user.overlay.'] as const;
 export type OverlayPrefix = (typeof OVERLAY_PREFIXES)[number];
 const OPAQUE_XATTRS = [...OVERLAY_PREFIXES.map((prefix) => `${prefix}opaque`), 'user.fuseoverlayfs.opaque'];
 const WHITEOUT_XATTRS = OVERLAY_PREFIXES.map((prefix) => `${prefix}whiteout`);
@@ -161,6 +171,17 @@ export function markOpaque(prefix: OverlayPrefix, dirfd: number, name: string): 
 /** Records where the lower directories of a directory in upper or work are. */
 export function setRedirect(prefix: OverlayPrefix, dirfd: number, name: string, redirect: string): void {
   setxattrat(dirfd, name, `${prefix}redirect`, Buffer.from(redirect, 'latin1'));
+}
+
+/** Whether a directory's filesystem keeps marks at all; NFS before 5.9, vfat and ramfs have no attributes. */
+export function keepsMarks(dirfd: number): boolean {
+  return OVERLAY_PREFIXES.some((prefix) =>
+    unless([E.EPERM, E.EOPNOTSUPP], () => {
+      setxattrat(dirfd, '', `${prefix}probe`, yes);
+      removexattrat(dirfd, '', `${prefix}probe`);
+      return true;
+    }),
+  );
 }
 
 /** Which xattr form this process may write on this filesystem; `dirfd` is a directory of work. */

@@ -1,60 +1,60 @@
 /**
  * Extended attributes of the merged view.
  *
- * Rules: the union's own marks (`trusted.overlay.*`, `user.overlay.*`, `user.fuseoverlayfs.*`) are never shown. Who
+ * Rules: the union's own marks (`trusted.overlay.*`, `user.overlay.*`, `user.containers.*` ...) are never shown. Who
  * sets such a name through the mount gets it stored escaped, so that a union's layers can lie inside a union: "x"
- * becomes PREFIX + "overlay.x" (compare ovl_xattr_escape_name in fs/overlayfs/xattrs.c). Setting one copies up.
+ * becomes PREFIX + "overlay.x" (compare ovl_xattr_escape_name in fs/overlayfs/xattrs.c). Setting one copies up. Where
+ * `user.containers.override_stat` keeps owners, `security.*` is kept in `user.containers.override_security.*` (compare
+ * encode_xattr_name in fuse-overlayfs).
  */
 import type { Caller } from '../protocol/filesystem.js';
 import { isAcl, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
-import {
-  fchmodat,
-  fstat,
-  getxattrat,
-  listxattrat,
-  removexattrat,
-  setxattrat,
-  statat,
-} from '../sys/syscalls.js';
+import { getxattrat, listxattrat, removexattrat, setxattrat } from '../sys/syscalls.js';
+import { changeMode } from './change-owner.js';
 import { copyUpDirectory, copyUpFile } from './copy-up.js';
+import { statOf } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
+import { CONTAINERS_OVERRIDE, type OverrideXattr } from './ownership.js';
+import { layerOf, locate, recordedOf } from './place.js';
 import type { Union } from './state.js';
 
 /** Prefixes of the union's own marks, and what an escaped name has in addition. */
 const PRIVATE = [
+  { prefix: 'user.containers.', infix: 'containers.' },
+  { prefix: 'security.fuseoverlayfs.', infix: 'fuseoverlayfs.' },
   { prefix: 'trusted.overlay.', infix: 'overlay.' },
   { prefix: 'user.overlay.', infix: 'overlay.' },
   { prefix: 'user.fuseoverlayfs.', infix: 'fuseoverlayfs.' },
 ];
 
-/** Whether an attribute of a layer's file is the union's own mark; escaped ones belong to the user. */
-export function isPrivateXattr(attribute: string): boolean {
-  return PRIVATE.some(
-    ({ prefix, infix }) => attribute.startsWith(prefix) && !attribute.startsWith(prefix + infix),
-  );
-}
+/** Attributes that take a privilege to set, and what is put before them where they are kept without. */
+const SECURITY = 'security.';
+const KEPT = 'user.containers.override_';
 
-/** The layer's name of an attribute that the user names. */
-export function escapeXattr(attribute: string): string {
+/**
+ * The layer's name of an attribute that the user names.
+ * @param override how the layer keeps owners
+ */
+export function escapeXattr(attribute: string, override?: OverrideXattr): string {
+  if (override === CONTAINERS_OVERRIDE && attribute.startsWith(SECURITY)) return KEPT + attribute;
   const own = PRIVATE.find(({ prefix }) => attribute.startsWith(prefix));
   return own === undefined ? attribute : own.prefix + own.infix + attribute.slice(own.prefix.length);
 }
 
-/** The user's name of an attribute that a layer holds; undefined if it is the union's own mark. */
-export function unescapeXattr(attribute: string): string | undefined {
+/**
+ * The user's name of an attribute that a layer holds; undefined if it is the union's own mark.
+ * @param override how the layer keeps owners
+ */
+export function unescapeXattr(attribute: string, override?: OverrideXattr): string | undefined {
+  if (override === CONTAINERS_OVERRIDE) {
+    if (attribute.startsWith(SECURITY)) return undefined; // the host's
+    if (attribute.startsWith(KEPT + SECURITY)) return attribute.slice(KEPT.length);
+  }
   const own = PRIVATE.find(({ prefix }) => attribute.startsWith(prefix));
   if (own === undefined) return attribute;
   const escaped = own.prefix + own.infix;
   return attribute.startsWith(escaped) ? own.prefix + attribute.slice(escaped.length) : undefined;
-}
-
-/** Where a node's inode is reached by *at calls; an empty name means the descriptor itself. */
-export function locate(union: Union, node: Node): { dirfd: number; name: string } {
-  if (node instanceof DirectoryNode) return { dirfd: union.handles.directory(node.top), name: '' };
-  const fd = union.handles.ifOpen(node);
-  if (fd !== undefined) return { dirfd: fd, name: '' };
-  return { dirfd: union.handles.directory(node.home.directory), name: node.home.name };
 }
 
 /** Copies a node up, whatever it is. */
@@ -68,15 +68,16 @@ const CAPABILITY = 'security.capability';
 export function getxattr(union: Union, node: Node, attribute: string): Uint8Array | undefined {
   if (attribute === CAPABILITY && !(node instanceof DirectoryNode) && node.bare) return undefined;
   const { dirfd, name } = locate(union, node);
-  return getxattrat(dirfd, name, escapeXattr(attribute));
+  return getxattrat(dirfd, name, escapeXattr(attribute, layerOf(node).override));
 }
 
 /** Names of `trusted.` attributes are root's (ovl_can_list). */
 export function listxattr(union: Union, caller: Caller, node: Node): string[] {
   const { dirfd, name } = locate(union, node);
   const mayList = (attribute: string): boolean => caller.uid === 0 || !attribute.startsWith('trusted.');
+  const { override } = layerOf(node);
   return listxattrat(dirfd, name)
-    .map(unescapeXattr)
+    .map((attribute) => unescapeXattr(attribute, override))
     .filter((attribute) => attribute !== undefined)
     .filter(mayList);
 }
@@ -92,25 +93,22 @@ export function setxattr(
   makeWritable(union, node);
   if (attribute === CAPABILITY && !(node instanceof DirectoryNode)) node.bare = false;
   const { dirfd, name } = locate(union, node);
-  setxattrat(dirfd, name, escapeXattr(attribute), value, flags);
-  if (killSetGid) clearSetGid(dirfd, name);
+  setxattrat(dirfd, name, escapeXattr(attribute, layerOf(node).override), value, flags);
+  if (killSetGid) clearSetGid(union, node);
 }
 
-function clearSetGid(dirfd: number, name: string): void {
-  const stat = name === '' ? fstat(dirfd) : statat(dirfd, name);
-  if (stat !== undefined && (stat.mode & S.ISGID) !== 0) {
-    fchmodat(dirfd, name, stat.mode & ~S.IFMT & ~S.ISGID);
-  }
+function clearSetGid(union: Union, node: Node): void {
+  const { mode } = recordedOf(union, node, statOf(union, node));
+  if ((mode & S.ISGID) !== 0) changeMode(union, node, mode & ~S.IFMT & ~S.ISGID);
 }
 
 export function removexattr(union: Union, node: Node, attribute: string): void {
-  const stored = escapeXattr(attribute);
-  const { dirfd, name } = locate(union, node);
-  if (getxattrat(dirfd, name, stored) === undefined) {
+  const held = getxattr(union, node, attribute);
+  if (held === undefined) {
     if (isAcl(attribute)) return; // as where there are none: posix_acl_xattr_set
     throw new Errno(E.ENODATA);
   }
   makeWritable(union, node);
   const target = locate(union, node);
-  removexattrat(target.dirfd, target.name, stored);
+  removexattrat(target.dirfd, target.name, escapeXattr(attribute, layerOf(node).override));
 }

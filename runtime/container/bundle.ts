@@ -18,6 +18,7 @@ import { fileLimits } from './file-limits.js';
 import { Guardian } from './guardian.js';
 import { EXIT, type Job } from './init/job.js';
 import { type InitProcess, type Input, startInit } from './init-process.js';
+import { OwnerService, type VirtualOwners } from './owners/service.js';
 import type { RuntimeSpec } from './runtime-spec.js';
 import { compileSeccomp } from './seccomp.js';
 import { catchSignals } from './signals.js';
@@ -33,6 +34,8 @@ export interface RunRequest {
   readonly stdin: Input;
   /** Move the root over "/" and chroot(2) instead of pivot_root(2). */
   readonly noPivot?: boolean;
+  /** How to answer calls with ids that do not exist in this user namespace; without it the kernel refuses them. */
+  readonly owners?: VirtualOwners;
   /** Called with the host's pid once the command runs. */
   readonly onStarted?: (pid: number) => void;
   /** Called for what is done differently from what was asked; one line, standard error by default. */
@@ -51,8 +54,9 @@ export async function runBundle(request: RunRequest, init?: InitProcess): Promis
   const early: NodeJS.Signals[] = [];
   let receive = (signal: NodeJS.Signals): void => void early.push(signal);
   const release = catchSignals((signal) => receive(signal));
+  const owners = request.owners && new OwnerService(request.owners);
   try {
-    const failure = await start(stage, request);
+    const failure = await start(stage, request, owners);
     if (failure !== undefined) return failure;
     const guardian = new Guardian(stage.pid);
     receive = (signal) => stage.kill(signal);
@@ -66,18 +70,26 @@ export async function runBundle(request: RunRequest, init?: InitProcess): Promis
     await stage.ended;
     throw error;
   } finally {
+    await owners?.end();
     release();
   }
 }
 
 /** Brings the stage to its command; the exit code if the command could not be executed. */
-async function start(stage: InitProcess, request: RunRequest): Promise<number | undefined> {
+async function start(
+  stage: InitProcess,
+  request: RunRequest,
+  owners: OwnerService | undefined,
+): Promise<number | undefined> {
   const { onWarning = printWarning } = request;
   let ready = false;
-  for await (const report of stage.run(jobOf(request))) {
+  for await (const report of stage.run(jobOf(request, owners))) {
     if (report.kind === 'warning') onWarning(report.message);
     else if (report.kind === 'ready') ready = true;
-    else if (report.exitCode === EXIT.RUNTIME_ERROR) throw new UsageError(report.message);
+    else if (report.kind === 'listener') {
+      owners?.serve(stage.pid, report.fd);
+      stage.goOn();
+    } else if (report.exitCode === EXIT.RUNTIME_ERROR) throw new UsageError(report.message);
     else {
       onWarning(report.message);
       return stage.ended;
@@ -91,16 +103,23 @@ function printWarning(message: string): void {
   process.stderr.write(`tscr: ${message}\n`);
 }
 
-function jobOf({ spec, root, noPivot = false }: RunRequest): Job {
+function jobOf({ spec, root, noPivot = false }: RunRequest, owners: OwnerService | undefined): Job {
   const { seccomp } = spec.linux;
   const filter = seccomp && compileSeccomp(seccomp);
   return {
     spec,
     root,
     noPivot,
+    setsGroups: setsGroups(),
     openFiles: fileLimits(),
+    ...(owners && { ownerFilter: owners.filter.toString('base64') }),
     ...(filter && { seccomp: { program: filter.program.toString('base64'), flags: filter.flags } }),
   };
+}
+
+/** A user namespace that was made without privilege has given it up. */
+function setsGroups(): boolean {
+  return readFileSync('/proc/self/setgroups', 'utf8').trim() !== 'deny';
 }
 
 /** Options of `runBundleDirectory`, as in `RunRequest`. */

@@ -1,23 +1,38 @@
 /**
  * Where a container's changes are.
  *
- * Rule: only drivers that keep them apart from the image can tell them; the copy driver's directory holds everything.
+ * Rule: the copy driver's directory holds everything; what has changed there is told by comparing. Its work directory,
+ * which nothing else uses, was touched when the copy was complete.
  */
-import { UsageError } from '../../fs/index.js';
+import { AT, O } from '../../fs/sys/constants.js';
+import type { Time } from '../../fs/sys/stat.js';
+import { close, fstat, openat, utimensat } from '../../fs/sys/syscalls.js';
+import { toBytes } from '../../fs/union/stack.js';
 import type { ContainerRecord } from './record.js';
 
 export interface Changes {
   readonly upper: string;
   /** The top one first: the init layer, then the image's. */
   readonly lowers: readonly string[];
+  /** When upper, a copy of the lowers, was complete; undefined where it holds the changes alone. */
+  readonly copied?: Time;
 }
 
-/** Throws `UsageError` for a container of the copy driver. */
-export function changesOf({ name, driver, upper, init, lowers }: ContainerRecord): Changes {
-  if (driver === 'copy') {
-    throw new UsageError(
-      `container "${name}" has the storage driver "copy", which does not keep changes apart; "tscr export" writes all of it`,
-    );
+export function changesOf({ driver, upper, work, init, lowers }: ContainerRecord): Changes {
+  const stack = { upper, lowers: [init, ...lowers] };
+  return driver === 'copy' ? { ...stack, copied: changeTime(work) } : stack;
+}
+
+function changeTime(path: string): Time {
+  const fd = openat(AT.FDCWD, toBytes(path), O.PATH);
+  try {
+    return fstat(fd).ctime;
+  } finally {
+    close(fd);
   }
-  return { upper, lowers: [init, ...lowers] };
+}
+
+/** Notes that the copy is complete. */
+export function markCopied(work: string): void {
+  utimensat(AT.FDCWD, toBytes(work), 'now', 'now');
 }

@@ -7,7 +7,7 @@
  * steers it, or reaches the container. It leads a session of its own, as a container's first process does.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { AT, CLONE, MOUNT_ATTR } from '../../fs/sys/constants.js';
@@ -17,6 +17,8 @@ import { setns } from '../../fs/sys/process.js';
 import { close, unshare } from '../../fs/sys/syscalls.js';
 import { UsageError } from '../../fs/union/stack.js';
 import { packageFile } from '../package.js';
+import { caller } from '../user/caller.js';
+import { findProgram } from '../user/namespace.js';
 import { CHANNEL, type Job, type Report } from './init/job.js';
 
 /** init/main.ts and what it imports, as one file. */
@@ -29,19 +31,23 @@ export type Input = 'inherit' | 'ignore';
 export class InitProcess {
   readonly #child: ChildProcess;
   readonly #channel: Socket;
+  readonly #isBehind: boolean;
   /** How the process ended: its exit code, or 128 and the signal that killed it. */
   readonly ended: Promise<number>;
 
-  constructor(child: ChildProcess, ended: Promise<number>) {
+  /** @param isBehind the stage is not `child` but its only child */
+  constructor(child: ChildProcess, ended: Promise<number>, isBehind: boolean) {
     this.#child = child;
+    this.#isBehind = isBehind;
     this.#channel = child.stdio[CHANNEL] as Socket;
     this.#channel.on('error', () => {}); // the stage is gone: `ended` says so
     this.ended = ended;
   }
 
-  /** As the host sees it. */
+  /** As the host sees it; final once the stage has reported something. */
   get pid(): number {
-    return this.#child.pid ?? 0;
+    const { pid = 0 } = this.#child;
+    return this.#isBehind ? (childOf(pid) ?? pid) : pid;
   }
 
   /** Gives the stage its job and tells its reports; ends when the command runs or the stage has ended. */
@@ -55,9 +61,20 @@ export class InitProcess {
     }
   }
 
+  /** Lets the stage go on that waits after its report. */
+  goOn(): void {
+    this.#channel.write('\n');
+  }
+
   /** kill(2); nothing if it has ended. */
   kill(signal: NodeJS.Signals): void {
-    this.#child.kill(signal);
+    const { exitCode, signalCode } = this.#child;
+    if (exitCode !== null || signalCode !== null) return;
+    try {
+      process.kill(this.pid, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   }
 }
 
@@ -68,7 +85,9 @@ export class InitProcess {
 export function startInit(input: Input): InitProcess {
   const node = sealedNode();
   try {
-    return spawnInNewPidNamespace(`/proc/self/fd/${node}`, input);
+    return caller().namespace === undefined
+      ? spawnInNewPidNamespace(`/proc/self/fd/${node}`, input)
+      : spawnBehindShell(node, input);
   } catch (error) {
     if (!(error instanceof Errno) || error.code !== E.EPERM) throw error;
     throw new UsageError(`uid ${process.getuid?.()} may not make a pid namespace; run as root`);
@@ -101,10 +120,48 @@ function spawnInNewPidNamespace(node: string, input: Input): InitProcess {
       cwd: '/',
       detached: true,
     });
-    return new InitProcess(child, endOf(child));
+    return new InitProcess(child, endOf(child), false);
   } finally {
     setns(own, CLONE.NEWPID);
     closeSync(own);
+  }
+}
+
+const SEALED_NODE = CHANNEL + 1;
+const STDERR = 2;
+const SHELL = '/bin/sh';
+/**
+ * The shell keeps no end of the channel (3), or nobody would see that the stage has closed its own. 5 and 6 are the
+ * stage's streams: a shell's background process has none, and what the shell itself has to say is nobody's business.
+ */
+const WAIT = 'exec 6<&0 </dev/null; "$@" <&6 2>&5 5>&- 6<&- & exec 3<&- 4<&- 5<&- 6<&-; wait $!; exit $?';
+
+/**
+ * setns(2) back to a pid namespace that another user namespace owns is refused, so a shell stands between: unshared, the
+ * stage is its child; it waits and ends with the stage's exit code. The supervisor's death reaches the stage through it.
+ */
+function spawnBehindShell(node: number, input: Input): InitProcess {
+  const stage = [SHELL, '-c', WAIT, SHELL, `/proc/self/fd/${SEALED_NODE}`, PROGRAM];
+  const unshared = [findProgram('unshare') ?? 'unshare', '--pid', '--', ...stage];
+  const setpriv = findProgram('setpriv');
+  const mortal = setpriv === undefined ? [] : [setpriv, '--pdeathsig', 'KILL', '--'];
+  const [program = '', ...args] = [...mortal, ...unshared];
+  const child = spawn(program, args, {
+    stdio: [input, 'inherit', 'ignore', 'pipe', node, STDERR],
+    env: {},
+    cwd: '/',
+    detached: true,
+  });
+  return new InitProcess(child, endOf(child), true);
+}
+
+/** The first child of a process; undefined if it has none, or has ended. */
+function childOf(pid: number): number | undefined {
+  try {
+    const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ');
+    return child === undefined || child === '' ? undefined : Number(child);
+  } catch {
+    return undefined;
   }
 }
 

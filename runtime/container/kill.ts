@@ -1,7 +1,7 @@
 /** Ending a running container from outside: its first process is killed, and with it all others (pid_namespaces(7)). */
 import { setTimeout } from 'node:timers/promises';
 import { UsageError } from '../../fs/index.js';
-import { Hold } from './hold.js';
+import { Hold, holderOf } from './hold.js';
 import type { ContainerRecord } from './record.js';
 
 const PATIENCE_MS = 10_000;
@@ -9,11 +9,7 @@ const POLL_MS = 20;
 
 /** Kills a container and waits until its supervisor has recorded its end. Throws `UsageError` if that takes too long. */
 export async function killContainer(root: string, { id, name }: ContainerRecord, pid: number): Promise<void> {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
+  kill(pid, holderOf(id)?.supervisor ?? pid);
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
     const hold = Hold.take(root, id);
@@ -23,5 +19,16 @@ export async function killContainer(root: string, { id, name }: ContainerRecord,
     }
     if (performance.now() > deadline) throw new UsageError(`container "${name}" does not end`);
     await setTimeout(POLL_MS);
+  }
+}
+
+/** A process of another user namespace may be out of reach; its supervisor is not, and takes it along. */
+function kill(pid: number, supervisor: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EPERM' && supervisor !== pid) kill(supervisor, supervisor);
+    else if (code !== 'ESRCH') throw error;
   }
 }

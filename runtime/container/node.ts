@@ -4,10 +4,11 @@
  * Rule: a store may be shared between nodes (a home directory on NFS); processes, mounts and locks may not. What runs
  * here is known below /run, or $XDG_RUNTIME_DIR for a user, which no other node sees and no reboot keeps.
  */
-import { chmodSync, lstatSync, mkdirSync, readFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { UsageError } from '../../fs/index.js';
+import { caller } from '../user/caller.js';
 import type { NodeId } from './record.js';
 
 const PRIVATE = 0o700;
@@ -30,17 +31,32 @@ function firstLine(path: string): string | undefined {
 
 /** The directory of this node's own state; made if need be, private to the user. Throws `UsageError` if it is not. */
 export function runtimeDirectory(): string {
-  const uid = process.getuid?.() ?? 0;
-  const { TSCR_RUN, XDG_RUNTIME_DIR } = process.env;
-  const base = uid === 0 ? '/run' : XDG_RUNTIME_DIR;
-  const directory = TSCR_RUN ?? (base === undefined ? join(tmpdir(), `tscr-${uid}`) : join(base, 'tscr'));
-  mkdirSync(directory, { recursive: true, mode: PRIVATE });
+  const directory = process.env['TSCR_RUN'] ?? defaultDirectory(caller().uid);
+  make(directory);
   const stat = lstatSync(directory);
-  if (!stat.isDirectory() || stat.uid !== uid) {
+  if (!stat.isDirectory() || stat.uid !== process.getuid?.()) {
     throw new UsageError(
       `"${directory}" belongs to uid ${stat.uid}; set TSCR_RUN to a directory of your own`,
     );
   }
   chmodSync(directory, PRIVATE);
   return directory;
+}
+
+/** A session's directory is not always there, and after su(1) it is somebody else's. */
+function defaultDirectory(uid: number): string {
+  if (uid === 0) return '/run/tscr';
+  const { XDG_RUNTIME_DIR: session } = process.env;
+  const isUsable =
+    session !== undefined && statSync(session, { throwIfNoEntry: false })?.uid === process.getuid?.();
+  return isUsable ? join(session, 'tscr') : join(tmpdir(), `tscr-${uid}`);
+}
+
+function make(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: PRIVATE });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(`"${directory}" cannot be made: ${code}; set TSCR_RUN to a directory of your own`);
+  }
 }

@@ -8,21 +8,31 @@
  * Rules: mounts are made in the caller's own mount namespace (`namespaces.ts`), so that they end with it, however it
  * ends. The image's layers never change: they are not watched.
  */
-import { closeSync, openSync } from 'node:fs';
-import { mount as mountUnion, UsageError } from '../../fs/index.js';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import type { Worker } from 'node:worker_threads';
+import { mount as mountUnion, type Ownership, startServingThread, UsageError } from '../../fs/index.js';
 import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
-import { close, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
+import { close, isNoexec, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
+import { openDevice } from '../../fs/transport/device.js';
 import { flatten } from '../../fs/union/flatten.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { viewOf } from '../../fs/union/view.js';
+import { keepsMarks } from '../../fs/union/whiteout.js';
+import { caller } from '../user/caller.js';
+import { markCopied } from './changes.js';
+import { idTranslation } from './id-translation.js';
+import type { VirtualOwners } from './owners/service.js';
 import type { ContainerRecord, Driver } from './record.js';
 
 /** What a driver needs to know of a container. */
 export type RootRequest = Pick<
   ContainerRecord,
   'id' | 'lowers' | 'init' | 'upper' | 'work' | 'merged' | 'autoRemove'
->;
+> & {
+  /** Owners are kept beside the files, and all files shown as the only user's. */
+  readonly owners?: VirtualOwners | undefined;
+};
 
 export interface RootFilesystem {
   /** Where the root is. */
@@ -31,30 +41,97 @@ export interface RootFilesystem {
   release(): Promise<void>;
 }
 
-const OPEN: Record<Driver, (request: RootRequest) => Promise<RootFilesystem>> = {
-  unionfs: openUnion,
-  overlay: async (request) => openOverlay(request),
-  copy: async (request) => openCopy(request),
+/** Makes a container's root usable. Throws `UsageError` where the driver cannot work. */
+export type OpenRoot = (request: RootRequest) => Promise<RootFilesystem>;
+
+/** Each begins with what takes long and needs no container yet. */
+const DRIVE: Record<Driver, () => OpenRoot> = {
+  unionfs: () => {
+    const thread = startServingThread();
+    return (request) => openUnion(request, thread);
+  },
+  overlay: () => async (request) => openOverlay(withoutTranslation('overlay', request)),
+  copy: () => async (request) => openCopy(withoutTranslation('copy', request)),
 };
 
-/** Makes a container's root usable. Throws `UsageError` where the driver cannot work. */
-export function openRoot(driver: Driver, request: RootRequest): Promise<RootFilesystem> {
-  return OPEN[driver](request);
+/** Only the union translates ids. */
+function withoutTranslation(driver: Driver, request: RootRequest): RootRequest {
+  if (idTranslation() === undefined) return request;
+  throw new UsageError(`--userns "keep-id" and the storage driver "${driver}" do not go together`);
 }
 
-async function openUnion(request: RootRequest): Promise<RootFilesystem> {
-  const { id, init, lowers, upper, work, merged, autoRemove } = request;
+/** Why /dev/fuse cannot be opened, and the fix. */
+const NO_FUSE: Readonly<Record<number, string>> = {
+  [E.ENOENT]: '/dev/fuse is missing (as root: modprobe fuse)',
+  [E.ENODEV]: '/dev/fuse is missing (as root: modprobe fuse)',
+  [E.ENXIO]: '/dev/fuse is missing (as root: modprobe fuse)',
+  [E.EACCES]: '/dev/fuse may not be opened (as root: chmod 666 /dev/fuse)',
+  [E.EPERM]: '/dev/fuse may not be opened in this sandbox',
+};
+
+/**
+ * The driver that was asked for, or the best that can work here; a copy is worth a warning.
+ * @param store where containers' files lie
+ */
+export function chooseDriver(
+  wanted: Driver | undefined,
+  store: string,
+  warn: (message: string) => void,
+): Driver {
+  if (wanted !== undefined) return wanted;
+  const why = noDevice() ?? noMarks(store);
+  if (why === undefined) return 'unionfs';
+  warn(`${why}, so the root is a full copy of the image`);
+  return 'copy';
+}
+
+function noDevice(): string | undefined {
+  try {
+    close(openDevice());
+    return undefined;
+  } catch (error) {
+    const why = error instanceof Errno ? NO_FUSE[error.code] : undefined;
+    if (why === undefined) throw error;
+    return why;
+  }
+}
+
+function noMarks(store: string): string | undefined {
+  if (!existsSync(store)) return undefined; // there is no image either
+  const fd = openSync(store, 'r');
+  try {
+    return keepsMarks(fd) ? undefined : `"${store}" is on a filesystem without extended attributes`;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Chooses what makes the root, in the mount namespace that the root will lie in. */
+export const startDriver = (driver: Driver): OpenRoot => DRIVE[driver]();
+
+async function openUnion(request: RootRequest, thread: Worker): Promise<RootFilesystem> {
+  const { id, init, lowers, upper, work, merged, autoRemove, owners } = request;
+  const translation = idTranslation();
   const union = await mountUnion({
     lowers: [init, ...lowers],
     upper,
     work,
     mountpoint: merged,
     source: `tscr:${id}`,
+    thread,
     layerChanges: 'never',
     volatile: autoRemove, // nobody sees it after a power cut
+    ...(translation && { ownership: translation }),
+    ...(owners && { ownership: ownershipOf(owners), ownerAttribute: owners.attribute }),
   });
   return { path: merged, release: () => union.end() };
 }
+
+const ownershipOf = ({ mapped: { uid, gid } }: VirtualOwners): Ownership => ({
+  keep: 'user',
+  squashUid: uid,
+  squashGid: gid,
+});
 
 /** The kernel reads at most a page of options, so layers are named by descriptors and not by their long paths. */
 function openOverlay({ init, lowers, upper, work, merged, autoRemove }: RootRequest): RootFilesystem {
@@ -62,7 +139,11 @@ function openOverlay({ init, lowers, upper, work, merged, autoRemove }: RootRequ
   const lower = directories.map((fd) => `/proc/self/fd/${fd}`).join(':');
   const escaped = (path: string): string => toBytes(path).replace(/[\\,:]/g, '\\$&');
   const options = [`lowerdir=${lower}`, `upperdir=${escaped(upper)}`, `workdir=${escaped(work)}`];
-  const features = ['index=on', 'redirect_dir=on', ...(autoRemove ? ['volatile'] : [])];
+  const privileged = caller().namespace === undefined;
+  const features = [
+    ...(privileged ? ['index=on', 'redirect_dir=on'] : ['userxattr']),
+    ...(autoRemove ? ['volatile'] : []),
+  ];
   try {
     mount('tscr', toBytes(merged), 'overlay', 0, [...options, ...features].join(','));
   } catch (error) {
@@ -80,11 +161,16 @@ function overlayRefused(code: number): string {
 }
 
 /** The copy is the container's own directory: its changes are what differs from the layers. */
-function openCopy({ init, lowers, upper }: RootRequest): RootFilesystem {
+function openCopy({ init, lowers, upper, work }: RootRequest): RootFilesystem {
   const view = viewOf({ lowers: [init, ...lowers] });
   const to = openSync(upper, 'r');
   try {
+    if (isNoexec(to))
+      throw new UsageError(
+        `"${upper}" is mounted noexec, and so would be a copy; name another store with --root`,
+      );
     flatten(view, to);
+    markCopied(work);
   } finally {
     closeSync(to);
     view.close();

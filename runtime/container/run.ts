@@ -18,6 +18,7 @@ import { UsageError } from '../../fs/index.js';
 import { directoryAt } from '../../fs/union/stack.js';
 import type { ExecutionConfig, StoredImage } from '../image/oci.js';
 import type { Store } from '../image/store.js';
+import { enterForContainers, type UserNamespace } from '../user/ladder.js';
 import { type InitProcess, runBundle, startInit } from './bundle.js';
 import { commandOf } from './command.js';
 import { containerSpec, type ProcessRequest } from './container-spec.js';
@@ -27,8 +28,10 @@ import { Hold } from './hold.js';
 import { makeInitLayer, makeOwnFiles } from './init-layer.js';
 import { enterMountNamespace } from './namespaces.js';
 import { thisNode } from './node.js';
+import { virtualOwners } from './owners/service.js';
 import type { ContainerRecord, Driver } from './record.js';
-import { openRoot } from './root-filesystem.js';
+import { chooseDriver, type OpenRoot, startDriver } from './root-filesystem.js';
+import { defaultUser, forOwnNamespace, mappedUser, withOwnHome } from './rootless-spec.js';
 import { readUserFiles, resolveUser } from './users.js';
 import { type Mount, type MountRequest, mountsOf } from './volumes.js';
 
@@ -48,7 +51,9 @@ export interface RunOptions extends MountRequest {
   readonly autoRemove: boolean;
   readonly interactive: boolean;
   readonly noPivot: boolean;
-  readonly driver: Driver;
+  /** What makes the root; chosen by what this machine has if it is left out. */
+  readonly driver?: Driver;
+  readonly userns: UserNamespace;
   /** Told what is done differently from what was asked, and why a command could not be executed. */
   readonly onWarning: (message: string) => void;
 }
@@ -63,24 +68,26 @@ const RUNTIME_ERROR = 125;
  * Throws `UsageError` for what the user can mend; the container is gone then, or has ended with 125.
  */
 export async function runImage(store: Store, reference: string, options: RunOptions): Promise<number> {
-  requireRoot();
+  enterForContainers(options.userns);
   const mounts = mountsOf(options);
+  const driver = chooseDriver(options.driver, store.root, options.onWarning);
   clearLeftovers(store.root);
   enterMountNamespace('slave');
   const id = randomBytes(ID_BYTES).toString('hex');
   const hold = Hold.take(store.root, id);
   if (hold === undefined) throw new Error('a fresh id is taken');
-  const init = startInit(stdinOf(options)); // it starts while the root is being made
+  const openRoot = startDriver(driver); // its thread and the init stage load meanwhile
+  const init = startInit(stdinOf(options));
   try {
     const { image, record } = await store.hold(() => {
       const found = store.find(reference);
-      const made = recordOf(store, found, reference, id, options);
+      const made = recordOf(store, found, reference, id, { ...options, driver });
       createContainer(store.root, made);
       return { image: found, record: made };
     });
     let exitCode = RUNTIME_ERROR;
     try {
-      exitCode = await supervise(store.root, { image, record, options, mounts, hold, init });
+      exitCode = await supervise(store.root, { image, record, options, mounts, hold, init, openRoot });
     } finally {
       endContainer(store.root, record, exitCode);
     }
@@ -93,18 +100,12 @@ export async function runImage(store: Store, reference: string, options: RunOpti
 
 const stdinOf = ({ interactive }: RunOptions) => (interactive ? 'inherit' : 'ignore');
 
-/** Namespaces and mounts of containers need it; without root they come later. */
-function requireRoot(): void {
-  const uid = process.geteuid?.() ?? 0;
-  if (uid !== 0) throw new UsageError(`uid ${uid} may not run containers yet; run as root`);
-}
-
 function recordOf(
   store: Store,
   image: StoredImage,
   reference: string,
   id: string,
-  options: RunOptions,
+  options: RunOptions & { readonly driver: Driver },
 ): ContainerRecord {
   const at = (name: string): string => join(directoryOf(store.root, id), name);
   return {
@@ -137,29 +138,40 @@ interface Supervised {
   readonly mounts: readonly Mount[];
   readonly hold: Hold;
   readonly init: InitProcess;
+  readonly openRoot: OpenRoot;
 }
 
 /** Makes the container's files and its root, and runs it to its end. */
 async function supervise(root: string, supervised: Supervised): Promise<number> {
-  const { image, record, options, mounts, hold, init } = supervised;
+  const { image, record, options, mounts, hold, init, openRoot } = supervised;
   const { readOnly, network, noPivot, onWarning } = options;
   const { upper, work, merged, init: initLayer } = record;
   for (const path of [upper, work, merged, initLayer]) mkdirSync(path, { mode: PRIVATE });
   makeInitLayer(initLayer, upper, record.lowers);
   const hostname = options.hostname ?? shortId(record.id);
   const own = makeOwnFiles(directoryOf(root, record.id), hostname, network);
-  const rootfs = await openRoot(record.driver, record);
+  const owners = virtualOwners();
+  const rootfs = await openRoot({ ...record, owners });
   try {
-    const command = processOf(rootfs.path, image.config.config ?? {}, record.command, hostname, options);
-    const all = [...own, ...mounts];
-    const spec = containerSpec({
-      process: command,
+    const command = processOf(
+      rootfs.path,
+      image.config.config ?? {},
+      record.command,
       hostname,
-      mounts: all,
-      readOnly,
-      network,
-      rootPath: rootfs.path,
-    });
+      options,
+      mounts,
+    );
+    const all = [...own, ...mounts];
+    const spec = forOwnNamespace(
+      containerSpec({
+        process: command,
+        hostname,
+        mounts: all,
+        readOnly,
+        network,
+        rootPath: rootfs.path,
+      }),
+    );
     const onStarted = (pid: number): void => hold.started(pid);
     const request = {
       spec,
@@ -168,6 +180,7 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
       noPivot,
       onStarted,
       onWarning,
+      ...(owners && { owners }),
     } as const;
     return await runBundle(request, init);
   } finally {
@@ -182,8 +195,15 @@ function processOf(
   args: readonly string[],
   hostname: string,
   options: RunOptions,
+  mounts: readonly Mount[],
 ): ProcessRequest {
-  const user = resolveUser(options.user ?? config.User ?? '', readUserFiles(root), options.groups);
+  const user = mappedUser(
+    resolveUser(
+      options.user ?? defaultUser(config.User, options.userns),
+      readUserFiles(root),
+      options.groups,
+    ),
+  );
   const env = environmentOf({
     image: config.Env ?? [],
     files: options.envFiles,
@@ -192,20 +212,27 @@ function processOf(
     caller: process.env,
   });
   const workdir = options.workdir ?? config.WorkingDir;
-  return { args, env, user, cwd: workdir === undefined || workdir === '' ? '/' : workdir };
+  return {
+    args,
+    env,
+    user: withOwnHome(user, mounts),
+    cwd: workdir === undefined || workdir === '' ? '/' : workdir,
+  };
 }
 
 /** Runs a command in a directory as it is: no image, no layers, and what it writes stays. */
 export async function runDirectory(path: string, options: RunOptions): Promise<number> {
-  requireRoot();
+  enterForContainers(options.userns);
   const root = directoryAt(path);
   const mounts = mountsOf(options);
   const { entrypoint, command, hostname = osHostname(), readOnly, network } = options;
   const args = [...(entrypoint === undefined || entrypoint === '' ? [] : [entrypoint]), ...command];
   if (args.length === 0) throw new UsageError('name a command');
   enterMountNamespace('slave');
-  const own = processOf(root, {}, args, hostname, options);
-  const spec = containerSpec({ process: own, hostname, mounts, readOnly, network, rootPath: root });
+  const own = processOf(root, {}, args, hostname, options, mounts);
+  const spec = forOwnNamespace(
+    containerSpec({ process: own, hostname, mounts, readOnly, network, rootPath: root }),
+  );
   const { noPivot, onWarning } = options;
   return runBundle({ spec, root, stdin: stdinOf(options), noPivot, onWarning });
 }

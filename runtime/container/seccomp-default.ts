@@ -7,6 +7,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
+import type { Architecture } from '../../fs/sys/architecture.js';
+import { HERE } from '../../fs/sys/machine.js';
 import { packageFile } from '../package.js';
 import type { SeccompRule, SeccompSpec } from './runtime-spec.js';
 
@@ -33,12 +35,6 @@ interface Profile {
   readonly syscalls: readonly ProfileRule[];
 }
 
-/** Node's name of an architecture -> Go's and libseccomp's. */
-const ARCHITECTURES: Readonly<Record<string, { readonly go: string; readonly scmp: string }>> = {
-  x64: { go: 'amd64', scmp: 'SCMP_ARCH_X86_64' },
-  arm64: { go: 'arm64', scmp: 'SCMP_ARCH_AARCH64' },
-};
-
 const PROFILE = packageFile('runtime/container/seccomp-default.json');
 
 function kernelIsAtLeast(version: string): boolean {
@@ -49,11 +45,10 @@ function kernelIsAtLeast(version: string): boolean {
 }
 
 /** Docker's default filter for a process whose bounding set is `capabilities` ("CAP_CHOWN" ...). */
-export function defaultSeccomp(capabilities: readonly string[]): SeccompSpec {
+export function defaultSeccomp(capabilities: readonly string[], machine: Architecture = HERE): SeccompSpec {
   const profile = JSON.parse(readFileSync(PROFILE, 'utf8')) as Profile;
-  const machine = ARCHITECTURES[process.arch];
   const has = (name: string): boolean => capabilities.includes(name);
-  const here = (name: string): boolean => name === machine?.go;
+  const here = (name: string): boolean => name === machine.go;
   const applies = ({ includes = {}, excludes = {} }: ProfileRule): boolean =>
     (includes.caps?.every(has) ?? true) &&
     (includes.arches?.some(here) ?? true) &&
@@ -61,7 +56,7 @@ export function defaultSeccomp(capabilities: readonly string[]): SeccompSpec {
     !(excludes.caps?.some(has) ?? false) &&
     !(excludes.arches?.some(here) ?? false) &&
     (excludes.minKernel === undefined || !kernelIsAtLeast(excludes.minKernel));
-  const family = profile.archMap.find(({ architecture }) => architecture === machine?.scmp);
+  const family = profile.archMap.find(({ architecture }) => architecture === machine.scmp);
   return {
     defaultAction: profile.defaultAction,
     ...(profile.defaultErrnoRet !== undefined && { defaultErrnoRet: profile.defaultErrnoRet }),

@@ -9,6 +9,7 @@
 import { E, Errno } from '../../fs/sys/errno.js';
 import { ACTION, COMPARE, type Comparison, SeccompFilter } from '../../fs/sys/seccomp.js';
 import { UsageError } from '../../fs/union/stack.js';
+import { AUDIT_ARCH, BPF, DATA, encode, type Instruction } from './bpf.js';
 import type { SeccompArgument, SeccompRule, SeccompSpec } from './runtime-spec.js';
 
 /** SECCOMP_FILTER_FLAG_* of seccomp(2). */
@@ -81,24 +82,26 @@ interface CallRange {
 }
 
 /** x32 calls come under x86-64's token with a bit of their own. */
-const X86_64 = 0xc000003e;
+const X86_64 = AUDIT_ARCH.x64;
 const X32 = 0x4000003e;
 const X32_CALL = 0x40000000;
+/** 32-bit Arm has calls of its own (breakpoint, cacheflush ...) far above all others: none of them is newer. */
+const ARM = 0x40000028;
+const ARM_OWN_CALLS = 0x0f0000;
 const ALL_CALLS = 0xffffffff;
 
 function callRange(filter: SeccompFilter, token: number, names: readonly string[]): CallRange {
+  const end = endOfCalls(token);
   const numbers = names.map((name) => filter.resolve(token, name) ?? 0);
-  const last = Math.max(0, ...numbers);
+  const last = Math.max(0, ...numbers.filter((number) => number <= end));
   if (token === X32) return { audit: X86_64, first: X32_CALL, end: ALL_CALLS, last: (last | X32_CALL) >>> 0 };
-  return { audit: token, first: 0, end: token === X86_64 ? X32_CALL - 1 : ALL_CALLS, last };
+  return { audit: token, first: 0, end, last };
 }
 
-/** BPF opcodes: load a word of struct seccomp_data, compare, return. */
-const BPF = { LOAD: 0x20, JEQ: 0x15, JGT: 0x25, JGE: 0x35, RET: 0x06 } as const;
-const DATA = { CALL: 0, ARCH: 4 } as const;
-const SIZEOF_INSTRUCTION = 8;
-
-type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, value: number];
+function endOfCalls(token: number): number {
+  if (token === X86_64) return X32_CALL - 1;
+  return token === ARM ? ARM_OWN_CALLS - 1 : ALL_CALLS;
+}
 
 /** ENOSYS for calls in the range that lie above its last one; everything else falls through. */
 function newerCallsFail({ audit, first, end, last }: CallRange): Instruction[] {
@@ -111,18 +114,6 @@ function newerCallsFail({ audit, first, end, last }: CallRange): Instruction[] {
     [BPF.JGT, 0, 1, last],
     [BPF.RET, 0, 0, (ACTION.ERRNO | E.ENOSYS) >>> 0],
   ];
-}
-
-function encode(instructions: readonly Instruction[]): Buffer {
-  const program = Buffer.alloc(instructions.length * SIZEOF_INSTRUCTION);
-  instructions.forEach(([code, ifTrue, ifFalse, value], index) => {
-    const at = index * SIZEOF_INSTRUCTION;
-    program.writeUInt16LE(code, at);
-    program.writeUInt8(ifTrue, at + 2);
-    program.writeUInt8(ifFalse, at + 3);
-    program.writeUInt32LE(value, at + 4);
-  });
-  return program;
 }
 
 function newFilter(defaultAction: number): SeccompFilter {

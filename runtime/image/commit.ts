@@ -23,14 +23,17 @@ export interface CommitOptions {
 
 /** Makes an image of a container; its ID. Throws `UsageError`, as when the container's image is gone. */
 export async function commit(store: Store, record: ContainerRecord, options: CommitOptions): Promise<Digest> {
-  const { upper } = changesOf(record);
+  const changes = changesOf(record);
   const execution = applyChanges(record.config, options.changes);
   return store.write(async (writer) => {
     const base = store.find(record.image.id);
     const { names, message, author } = options;
     return buildImage(writer, {
       base,
-      layer: packChanges({ lowers: record.lowers, upper }),
+      layer:
+        changes.copied === undefined
+          ? packChanges({ ...changes, lowers: record.lowers })
+          : packChanges(changes),
       execution,
       step: { created_by: record.command.join(' '), ...(message !== undefined && { comment: message }) },
       ...(author !== undefined && { author }),

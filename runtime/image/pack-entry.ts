@@ -9,7 +9,9 @@ import { UsageError } from '../../fs/index.js';
 import { isAcl, O, S } from '../../fs/sys/constants.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import type { Stat } from '../../fs/sys/stat.js';
-import { close, getxattrat, listxattrat, openat, pread, readlinkat } from '../../fs/sys/syscalls.js';
+import { close, getxattrat, listxattrat, openat, pread } from '../../fs/sys/syscalls.js';
+import { linkTarget, type Place } from '../../fs/union/owners.js';
+import type { OverrideXattr } from '../../fs/union/ownership.js';
 import { quote } from './names.js';
 import type { EntryType, TarEntry } from './tar-entry.js';
 import type { Item } from './tar-write.js';
@@ -24,14 +26,11 @@ const TYPES = new Map<number, EntryType>([
 ]);
 const CHUNK = 256 * 1024;
 
-/** Where a file is reached: a name in an open directory, or a descriptor and an empty name. */
-export interface Place {
-  readonly dirfd: number;
-  readonly name: string;
-}
-
-/** The name in the archive of an attribute that a file has; undefined leaves it out. */
-export type NameAttribute = (attribute: string) => string | undefined;
+/**
+ * The name in the archive of an attribute that a file has; undefined leaves it out.
+ * @param override how the file's layer keeps owners
+ */
+export type NameAttribute = (attribute: string, override?: OverrideXattr) => string | undefined;
 
 /** Turns the files of one walk into items. */
 export class Packer {
@@ -45,9 +44,11 @@ export class Packer {
 
   /**
    * The item of a file; undefined if tar has no form for it.
+   * @param stat as its layer records it
    * @param path relative to the root, "" for the root itself
+   * @param override how its layer keeps owners
    */
-  item(place: Place, stat: Stat, path: string): Item | undefined {
+  item(place: Place, stat: Stat, path: string, override?: OverrideXattr): Item | undefined {
     const type = TYPES.get(stat.mode & S.IFMT);
     if (type === undefined) return undefined;
     const first = type === 'directory' ? undefined : this.#firstName(stat, path);
@@ -57,10 +58,10 @@ export class Packer {
       ...plain(stat, type === 'directory' ? `${path || '.'}/` : path, type),
       size,
       stored: size,
-      linkName: type === 'symlink' ? readlinkat(place.dirfd, place.name) : '',
+      linkName: type === 'symlink' ? linkTarget(place) : '',
       major: type === 'character' || type === 'block' ? stat.rdevMajor : 0,
       minor: type === 'character' || type === 'block' ? stat.rdevMinor : 0,
-      xattrs: this.#xattrs(place),
+      xattrs: this.#xattrs(place, override),
     };
     return type === 'file' ? { entry, data: dataOf(place, size, path) } : { entry };
   }
@@ -73,11 +74,11 @@ export class Packer {
     return first;
   }
 
-  #xattrs({ dirfd, name }: Place): Map<string, Buffer> {
+  #xattrs({ dirfd, name }: Place, override: OverrideXattr | undefined): Map<string, Buffer> {
     const found = new Map<string, Buffer>();
     for (const attribute of listxattrat(dirfd, name).sort()) {
-      const shown = isOfFile(attribute) ? this.#nameAttribute(attribute) : undefined;
-      const value = shown === undefined ? undefined : getxattrat(dirfd, name, attribute);
+      const shown = this.#nameAttribute(attribute, override);
+      const value = shown === undefined || !isOfFile(shown) ? undefined : getxattrat(dirfd, name, attribute);
       if (shown !== undefined && value !== undefined) found.set(shown, Buffer.from(value));
     }
     return found;

@@ -4,9 +4,9 @@
  * Rule: what the user names wins (`--root`, then TSCR_ROOT); root's own is the machine's, an ordinary user's lies in
  * the home directory (XDG base directory specification).
  */
-import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { UsageError } from '../../fs/index.js';
+import { caller, homeOf } from '../user/caller.js';
 
 const SYSTEM_ROOT = '/var/lib/tscr';
 const PROGRAM = 'tscr';
@@ -17,7 +17,9 @@ export function storeRoot(given?: string): string {
   const { TSCR_ROOT, XDG_DATA_HOME } = process.env;
   const named = given ?? TSCR_ROOT;
   if (named !== undefined && named !== '') return resolve(named);
-  if (process.geteuid?.() === 0) return SYSTEM_ROOT;
+  const who = caller();
+  if (who.uid === 0) return SYSTEM_ROOT;
   const hasData = XDG_DATA_HOME !== undefined && isAbsolute(XDG_DATA_HOME);
-  return join(hasData ? XDG_DATA_HOME : join(homedir(), '.local', 'share'), PROGRAM);
+  const home = (): string => homeOf(who, 'name a store with --root or TSCR_ROOT');
+  return join(hasData ? XDG_DATA_HOME : join(home(), '.local', 'share'), PROGRAM);
 }

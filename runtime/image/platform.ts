@@ -1,10 +1,9 @@
 /** This machine in the words of image indexes: Go's GOOS and GOARCH (image-index.md, "platform"). */
 import { UsageError } from '../../fs/index.js';
+import { HERE } from '../../fs/sys/machine.js';
 import type { Descriptor, Platform } from './oci.js';
 
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', ppc64: 'ppc64le' };
-
-export const HOST: Platform = { os: 'linux', architecture: ARCHITECTURES[process.arch] ?? process.arch };
+export const HOST: Platform = { os: 'linux', architecture: HERE.go };
 
 const format = ({ os, architecture, variant }: Platform): string =>
   [os, architecture, variant].filter((part) => part !== undefined).join('/');

@@ -11,12 +11,14 @@ import { AT, NAME_MAX, O, S } from '../../fs/sys/constants.js';
 import { E, Errno, unless } from '../../fs/sys/errno.js';
 import { isWhiteoutDevice, type Time } from '../../fs/sys/stat.js';
 import { close, mkdirat, openat, readDirectory, statat, unlinkat, utimensat } from '../../fs/sys/syscalls.js';
+import type { OverrideXattr } from '../../fs/union/ownership.js';
 import {
   DOT_OPAQUE,
   DOT_WHITEOUT,
   MARK_REFUSED,
   makeWhiteoutDevice,
   markOpaque,
+  OVERLAY_PREFIXES,
 } from '../../fs/union/whiteout.js';
 import { type Attributes, applyAttributes } from './unpack-attributes.js';
 
@@ -25,6 +27,9 @@ const OPEN_DIRECTORIES = 128;
 const PRIVATE = 0o700;
 const EPOCH: Time = { seconds: 0, nanoseconds: 0 };
 const UNDESCRIBED: Attributes = {
+  type: 'directory',
+  major: 0,
+  minor: 0,
   mode: 0o755,
   uid: 0,
   gid: 0,
@@ -36,7 +41,7 @@ export class Directory {
   readonly parent: Directory | undefined;
   readonly name: string;
   readonly children = new Map<string, Directory>();
-  attributes = UNDESCRIBED;
+  attributes: Attributes = UNDESCRIBED;
   /** Names here that whiteouts hide in the layers below, whatever this layer holds under them. */
   readonly hidden = new Set<string>();
 
@@ -63,7 +68,11 @@ export class Directories {
   readonly #rootFd: number;
   readonly #open = new LRUCache<Directory, number>({ max: OPEN_DIRECTORIES, dispose: (fd) => close(fd) });
 
-  constructor(rootFd: number) {
+  /** @param keep the attribute that keeps owners here; undefined where inodes do */
+  constructor(
+    rootFd: number,
+    readonly keep: OverrideXattr | undefined,
+  ) {
     this.#rootFd = rootFd;
   }
 
@@ -155,18 +164,20 @@ export class Directories {
   /** Hides all that the layers below hold in a directory. */
   hideAll(directory: Directory): void {
     const dirfd = this.fd(directory);
-    const marked = unless(MARK_REFUSED, () => {
-      markOpaque('trusted.overlay.', dirfd, '');
-      return true;
-    });
-    if (marked !== true) makeMark(dirfd, DOT_OPAQUE);
+    const marked = OVERLAY_PREFIXES.some((prefix) =>
+      unless(MARK_REFUSED, () => {
+        markOpaque(prefix, dirfd, '');
+        return true;
+      }),
+    );
+    if (!marked) makeMark(dirfd, DOT_OPAQUE);
   }
 
   /** Sets the attributes of all directories; the number of those that were refused. */
   finish(directory = this.root): number {
     let skipped = 0;
     for (const child of directory.children.values()) skipped += this.finish(child);
-    skipped += applyAttributes(this.fd(directory), '', directory.attributes);
+    skipped += applyAttributes(this.fd(directory), '', directory.attributes, this.keep);
     this.#open.delete(directory);
     return skipped;
   }

@@ -7,7 +7,7 @@
  *   the root; here it is refused, because no layer that was made from a directory has one.
  * - A later entry replaces an earlier one of the same name; a directory's contents stay if it is a directory again.
  * - Whiteouts concern only the layers below, wherever in the archive they stand (OCI image-spec layer.md, "Whiteouts").
- *   They become 0/0 devices and `trusted.overlay.opaque`, or stay `.wh.` files where those are refused. Other names of
+ *   They become 0/0 devices and overlayfs' opaque mark, or stay `.wh.` files where those are refused. Other names of
  *   aufs (`.wh..wh.*`) are left out.
  * - Data and attributes are counted when they are announced, so a bomb is refused before it is written.
  *
@@ -15,7 +15,7 @@
  */
 import type { Readable } from 'node:stream';
 import { UsageError } from '../../fs/index.js';
-import { AT, O, S } from '../../fs/sys/constants.js';
+import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno, unless } from '../../fs/sys/errno.js';
 import { isDirectory, isWhiteoutDevice } from '../../fs/sys/stat.js';
 import {
@@ -29,13 +29,14 @@ import {
   statat,
   symlinkat,
 } from '../../fs/sys/syscalls.js';
+import { makeSymlinkFile } from '../../fs/union/make-recorded.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { DOT_OPAQUE, DOT_WHITEOUT } from '../../fs/union/whiteout.js';
 import { quote, refusal, splitName } from './names.js';
 import type { TarEntry } from './tar-entry.js';
 import { TarError } from './tar-header.js';
 import { readTar, type TarSink } from './tar-read.js';
-import { applyAttributes } from './unpack-attributes.js';
+import { type Attributes, applyAttributes, keepFor, overrideOf, TYPE_BITS } from './unpack-attributes.js';
 import { Directories, type Directory, NotDirectory } from './unpack-directories.js';
 
 export interface UnpackLimits {
@@ -59,7 +60,8 @@ export interface Unpacked {
 /**
  * Unpacks one layer. Nothing is synced: the caller does that before it gives the directory its final name.
  *
- * Without root, owners, devices and `trusted.` or `security.` attributes that are refused are left out and counted.
+ * Without root, owners, modes and types are kept in an attribute (`unpack-attributes.ts`), if the filesystem has any;
+ * what is refused is left out and counted.
  * @param tar uncompressed
  * @param directory exists and is empty; after an error it holds a part, which the caller removes
  * @throws UsageError for what is wrong with the archive, with the entry's name; errors of `tar` as they are
@@ -70,7 +72,7 @@ export async function unpackLayer(
   limits: Partial<UnpackLimits> = {},
 ): Promise<Unpacked> {
   const rootFd = openat(AT.FDCWD, toBytes(directory), O.RDONLY | O.DIRECTORY);
-  const unpacker = new Unpacker(new Directories(rootFd), { ...UNPACK_LIMITS, ...limits });
+  const unpacker = new Unpacker(new Directories(rootFd, keepFor(rootFd)), { ...UNPACK_LIMITS, ...limits });
   try {
     if (readDirectory(rootFd).length > 0) throw new UsageError(`"${directory}" is not empty`);
     await readTar(tar, unpacker);
@@ -82,10 +84,10 @@ export async function unpackLayer(
 
 const isAufsName = (name: string): boolean => name.startsWith(DOT_WHITEOUT + DOT_WHITEOUT);
 
-const DEVICE_TYPE = { character: S.IFCHR, block: S.IFBLK, fifo: S.IFIFO } as const;
 const MAX_MAJOR = 0xfff;
 const MAX_MINOR = 0xfffff;
 const PRIVATE = 0o600;
+const NEW_FILE = O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW;
 
 class Unpacker implements TarSink {
   readonly #directories: Directories;
@@ -130,7 +132,7 @@ class Unpacker implements TarSink {
     if (fd < 0 || entry === undefined) return;
     this.#explaining(() => {
       if (entry.size !== entry.stored) ftruncate(fd, entry.size);
-      this.#skipped += applyAttributes(fd, '', entry);
+      this.#skipped += applyAttributes(fd, '', { ...entry, type: 'file' }, this.#directories.keep);
     });
     this.#fd = -1;
     close(fd);
@@ -188,20 +190,20 @@ class Unpacker implements TarSink {
     const name = path.at(-1);
     if (name === undefined) {
       if (entry.type !== 'directory') throw refusal(entry.name, `names the root and is a ${entry.type}`);
-      this.#directories.root.attributes = entry;
+      this.#directories.root.attributes = { ...entry, type: 'directory' };
       return;
     }
     const parent = this.#directories.reach(path.slice(0, -1));
-    if (entry.type === 'directory') this.#directories.make(parent, name).attributes = entry;
-    else if (entry.type === 'file') this.#file(parent, name);
+    if (entry.type === 'directory') {
+      this.#directories.make(parent, name).attributes = { ...entry, type: 'directory' };
+    } else if (entry.type === 'file') this.#file(parent, name);
     else if (entry.type === 'link') this.#link(entry, parent, name);
     else this.#special(entry, entry.type, parent, name);
   }
 
   #file(parent: Directory, name: string): void {
-    const flags = O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW;
     this.#directories.replacing(parent, name, (dirfd) => {
-      this.#fd = openat(dirfd, name, flags, PRIVATE);
+      this.#fd = openat(dirfd, name, NEW_FILE, PRIVATE);
     });
   }
 
@@ -232,26 +234,38 @@ class Unpacker implements TarSink {
     parent: Directory,
     name: string,
   ): void {
-    if (type === 'symlink') {
-      checkTarget(entry);
-      this.#directories.replacing(parent, name, (dirfd) => symlinkat(entry.linkName, dirfd, name));
-    } else if (!this.#device(entry, type, parent, name)) {
-      return;
-    }
+    const attributes = { ...entry, type };
+    if (type === 'symlink') this.#symlink(attributes, parent, name);
+    else if (!this.#device(attributes, parent, name)) return;
     const dirfd = this.#directories.fd(parent);
-    this.#skipped += applyAttributes(dirfd, name, entry, type === 'symlink');
+    this.#skipped += applyAttributes(dirfd, name, attributes, this.#directories.keep);
+  }
+
+  /** Where symlinks cannot tell their owner, they are root's (`recordedForArchive`). */
+  #symlink(entry: TarEntry & Attributes, parent: Directory, name: string): void {
+    checkTarget(entry);
+    const { keep } = this.#directories;
+    const isPlain = keep === undefined || (entry.uid === 0 && entry.gid === 0);
+    this.#directories.replacing(parent, name, (dirfd) => {
+      if (isPlain) symlinkat(entry.linkName, dirfd, name);
+      else makeSymlinkFile(keep, { dirfd, name }, entry.linkName, overrideOf(entry));
+    });
   }
 
   /** Whether the device could be made: outside the initial user namespace the kernel refuses. */
-  #device(entry: TarEntry, type: 'character' | 'block' | 'fifo', parent: Directory, name: string): boolean {
-    const { major, minor } = entry;
+  #device(entry: TarEntry & Attributes, parent: Directory, name: string): boolean {
+    const { type, major, minor } = entry;
     if (major < 0 || minor < 0 || major > MAX_MAJOR || minor > MAX_MINOR) {
       throw refusal(entry.name, `has the device number ${major}:${minor}`);
     }
+    const { keep } = this.#directories;
+    const isWhiteout = type === 'character' && major === 0 && minor === 0;
     const made = unless([E.EPERM], () => {
-      this.#directories.replacing(parent, name, (dirfd) =>
-        mknodat(dirfd, name, DEVICE_TYPE[type] | PRIVATE, major, minor),
-      );
+      if (keep !== undefined && isWhiteout) throw new Errno(E.EPERM); // a whiteout has no owner to keep
+      this.#directories.replacing(parent, name, (dirfd) => {
+        if (keep === undefined) mknodat(dirfd, name, TYPE_BITS[type] | PRIVATE, major, minor);
+        else close(openat(dirfd, name, NEW_FILE, PRIVATE));
+      });
       return true;
     });
     if (made !== true) this.#skipped += 1;

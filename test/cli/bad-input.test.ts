@@ -356,12 +356,13 @@ describe(SUITE, function () {
     assert.equal(line, 'unknown command "mont"; the nearest known one is "mount"');
   });
 
-  describe('a user without right to /dev/fuse', () => {
+  describe('a user without right to the mountpoint', () => {
     let outcome: Made;
 
     before(() => {
       const directory = prepare('nobody');
       run('chown', ['-R', `${NOBODY}:${NOBODY}`, directory]); // a work directory could be made
+      run('chown', ['0:0', join(directory, 'm')]);
       const before = describeTree(directory);
       // The program is bound to a place that everybody can reach.
       place.make({ program: {} });
@@ -376,7 +377,8 @@ describe(SUITE, function () {
     });
 
     it('is told so in one line', () => {
-      assert.equal(refusal(outcome), `mount: /dev/fuse is not readable by uid ${NOBODY}; run as root`);
+      const message = `"${join(outcome.directory, 'm')}" is not writable by uid ${NOBODY}; mount on a directory that is`;
+      assert.equal(refusal(outcome), `mount: ${message}`);
     });
 
     it('has changed nothing', () => {

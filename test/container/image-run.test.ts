@@ -2,10 +2,20 @@
  * Protects `tscr run` as a user calls it: what a container sees and leaves, its exit code, and that nothing stays behind
  * however it ends. The image is made of this host's own programs.
  */
-import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { assert } from 'chai';
+import { flatten } from '../../fs/union/flatten.js';
+import { viewOf } from '../../fs/union/view.js';
 import { DRIVERS } from '../../runtime/container/record.js';
 import { describeTree, diffTrees, maskTimesSince } from '../acceptance/tree.js';
 import { usePlace } from '../mount/place.js';
@@ -13,7 +23,7 @@ import { crun, runc } from './bundles.js';
 import { Tscr } from './tscr.js';
 
 const SUITE = 'tscr run';
-const PROGRAMS = 'sh,ls,cat,true,id,sleep,touch,rm,mkdir,chmod,ln,tar,stat,mv,find,env,head,hostname,dd';
+const PROGRAMS = 'sh,ls,cat,true,id,sleep,touch,rm,mkdir,chmod,ln,tar,stat,mv,find,env,head,hostname,dd,cp';
 
 describe(SUITE, () => {
   const place = usePlace(SUITE);
@@ -29,6 +39,21 @@ describe(SUITE, () => {
 
   const sh = (script: string, ...options: readonly string[]) =>
     tscr.run(['run', '--rm', ...options, 'host:1', 'sh', '-c', script]);
+  /** A plain copy of what an image's layers show. */
+  const rootOf = (image: string): string => {
+    const [{ GraphDriver } = { GraphDriver: { Data: {} as Record<string, string> } }] = JSON.parse(
+      tscr.succeed(['inspect', image]),
+    );
+    const { UpperDir = '', LowerDir = '' } = GraphDriver.Data;
+    const name = `root-of-${image.replace(':', '-')}`;
+    place.make({ [name]: {} });
+    const view = viewOf({ lowers: [UpperDir, ...LowerDir.split(':')] });
+    const to = openSync(place.path(name), 'r');
+    flatten(view, to);
+    closeSync(to);
+    view.close();
+    return place.path(name);
+  };
   const output = (script: string, ...options: readonly string[]): string => {
     const { stdout, stderr, status } = sh(script, ...options);
     assert.deepEqual({ stderr, status }, { stderr: '', status: 0 }, script);
@@ -145,6 +170,41 @@ describe(SUITE, () => {
     });
     for (const tree of trees.slice(1)) assert.deepEqual(diffTrees(trees[0] ?? new Map(), tree), []);
     assert.isAbove(trees[0]?.size ?? 0, 30);
+  }).timeout(120_000);
+
+  it('all storage drivers tell the same changes, and commit the same root', () => {
+    const work = [
+      'echo changed >>/etc/kept; cp -p /etc/stamped /tmp/was; echo ATAD >/etc/stamped; touch -r /tmp/was /etc/stamped; rm /tmp/was',
+      'rm /etc/gone; rm -r /opt/tree; echo file >/opt/tree; rm /opt/file; mkdir -p /opt/file/deep',
+      'rm -r /opt/again; mkdir /opt/again; echo new >/opt/again/new; chmod 4711 /etc/mode',
+      'mkdir -p /new/deep; echo data >/new/deep/one; ln /new/deep/one /new/two; ln -s a /new/link',
+    ].join('; ');
+    const seed = [
+      'mkdir -p /opt/tree/below /opt/again /etc; for f in kept gone mode; do echo $f >/etc/$f; done; echo DATA >/etc/stamped',
+      'echo 1 >/opt/tree/below/file; echo 2 >/opt/file; echo 3 >/opt/again/old',
+    ].join('; ');
+    tscr.succeed(['run', '--name', 'seed', 'host:1', 'sh', '-c', seed]);
+    tscr.succeed(['commit', 'seed', 'seeded:1']);
+    const start = BigInt(Date.now() - 1000) * 1_000_000n;
+    const seen = DRIVERS.map((driver) => {
+      tscr.succeed(['run', '--name', driver, '--storage-driver', driver, 'seeded:1', 'sh', '-c', work]);
+      tscr.succeed(['commit', driver, `${driver}:1`]);
+      const told = {
+        changes: tscr.succeed(['diff', driver]),
+        inLayer: tscr.succeed(['diff', `${driver}:1`]),
+      };
+      return { ...told, tree: maskTimesSince(describeTree(rootOf(`${driver}:1`)), start) };
+    });
+    const [union, ...others] = seen;
+    if (union === undefined) throw new Error('there is no driver');
+    assert.include(union.changes, 'C /etc/stamped\n');
+    assert.include(union.changes, 'D /opt/again/old\n');
+    for (const other of others) {
+      assert.equal(other.changes, union.changes);
+      assert.equal(other.inLayer, union.inLayer);
+      assert.deepEqual(diffTrees(union.tree, other.tree), []);
+    }
+    tscr.succeed(['rm', 'seed', ...DRIVERS]);
   }).timeout(120_000);
 
   it('a signal goes to the command, and its answer comes back', async () => {

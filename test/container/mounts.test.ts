@@ -87,9 +87,11 @@ describe('container: mounts', () => {
     });
   });
 
-  it('gives a tmpfs the mode of what it covers', () => {
-    mounts({ destination: '/tmp', type: 'tmpfs', source: 'tmpfs' });
-    assert.equal(bundle.output('stat -c %a /tmp'), '1777');
+  it('gives a tmpfs the mode of what it covers, and over nothing the one for everybody', () => {
+    mkdirSync(bundle.inRoot('closed'), { mode: 0o750 });
+    const tmpfs = (destination: string) => ({ destination, type: 'tmpfs', source: 'tmpfs' });
+    mounts(tmpfs('/tmp'), tmpfs('/closed'), tmpfs('/scratch'));
+    assert.equal(bundle.output('stat -c %a /tmp /closed /scratch'), '1777\n750\n1777');
   });
 
   it('says which source does not exist', () => {

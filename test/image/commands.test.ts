@@ -160,20 +160,6 @@ describe('image commands', function () {
       assert.match(tree, /\n {3}└─ committed:latest .* \(shared [\d.]+MB, unique 12B\)$/);
     });
 
-    it('the copy driver cannot tell its changes, and says so', () => {
-      const path = join(shop.path('store', 'containers', ID), 'container.json');
-      writeFileSync(path, JSON.stringify({ ...record, driver: 'copy' }));
-      for (const command of ['commit', 'diff']) {
-        const { status, stderr } = shop.tscr([command, 'box']);
-        assert.equal(status, 125);
-        assert.match(
-          stderr,
-          new RegExp(`^${command}: container "box" has the storage driver "copy", .*\\n$`),
-        );
-      }
-      writeFileSync(path, JSON.stringify(record));
-    });
-
     it('export writes what the root shows', () => {
       shop.succeed(['export', '-o', 'export.tar', 'box']);
       const files = shop.run('tar', ['-tf', 'export.tar']).split('\n');

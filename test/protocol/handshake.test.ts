@@ -20,7 +20,7 @@ import { HEADER_LENGTH, INIT_5_4, INIT_6_2, INIT_6_18 } from './init-bytes.js';
 
 const SEED = 7;
 const DRAWN = 500;
-const PLAIN: Wishes = { writeback: false, invalidation: 'explicit', maxWrite: 1024 * 1024 };
+const PLAIN: Wishes = { writeback: false, invalidation: 'explicit', maxWrite: 1024 * 1024, pageSize: 4096 };
 const EVERY_WISH: readonly Wishes[] = [false, true].flatMap((writeback) =>
   (['explicit', 'by-mtime'] as const).map((invalidation) => ({ ...PLAIN, writeback, invalidation })),
 );
@@ -167,6 +167,14 @@ describe('protocol/handshake', () => {
         assert.isEmpty(NEVER.filter((flag) => flags.has(flag)));
       }
     }
+  });
+
+  it('counts the largest request in pages of the machine', () => {
+    const MAX_PAGES_OFFSET = 28;
+    const pages = [4096, 16384, 65536].map((pageSize) =>
+      encodeInit(agreed(decode(INIT_6_18), { ...PLAIN, pageSize })).readUInt16LE(MAX_PAGES_OFFSET),
+    );
+    assert.deepEqual(pages, [256, 64, 16]);
   });
 
   it('speaks the older of the two minor versions', () => {

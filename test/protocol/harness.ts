@@ -60,7 +60,7 @@ export class Harness {
   constructor({ answers = {}, fd, init, options = {} }: Settings = {}) {
     this.#fd = fd ?? temporaryFile();
     this.session = new Session(this.#fd, recording(this.calls, answers), {
-      wishes: { writeback: false, invalidation: 'explicit', maxWrite: 16384 },
+      wishes: { writeback: false, invalidation: 'explicit', maxWrite: 16384, pageSize: 4096 },
       trace: false,
       onReady: () => this.ready++,
       background: { fds: [], run: () => 'done' },

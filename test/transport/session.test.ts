@@ -208,7 +208,7 @@ describe('transport/session: INIT', () => {
 
 describe('transport/session: the loop', () => {
   const options: SessionOptions = {
-    wishes: { writeback: false, invalidation: 'explicit', maxWrite: 4096 },
+    wishes: { writeback: false, invalidation: 'explicit', maxWrite: 4096, pageSize: 4096 },
     trace: false,
     onReady: () => {},
     background: { fds: [], run: () => 'done' },

@@ -62,6 +62,12 @@ function hierarchies(): Hierarchy[] {
     });
 }
 
+/** Each once, although the host's /sys, bound, shows them again. */
+function distinct(all: readonly Hierarchy[]): Hierarchy[] {
+  const nameOf = ({ mountpoint }: Hierarchy): string => basename(mountpoint);
+  return all.filter((one, index) => all.findIndex((other) => nameOf(other) === nameOf(one)) === index);
+}
+
 /** A process's directory within a mount whose root may itself lie deeper in the hierarchy. */
 function below(root: string, path: string): string {
   return root !== '/' && path.startsWith(root) ? path.slice(root.length) : path;
@@ -78,7 +84,7 @@ function showHierarchy(hierarchy: Hierarchy, attributes: number, namespace: bool
 
 /** Shows the control groups at the directory `target`, which it closes. */
 export function mountCgroups(target: number, attributes: number, namespace: boolean): void {
-  const found = hierarchies();
+  const found = distinct(hierarchies());
   const [only] = found;
   if (found.length === 1 && only?.type === 'cgroup2') {
     const mount = showHierarchy(only, attributes, namespace);

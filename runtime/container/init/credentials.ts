@@ -36,10 +36,10 @@ export function limitCapabilities({ bounding }: CapabilitiesSpec): void {
 }
 
 /** Takes on the user's ids; capabilities stay for `setCapabilities`. */
-export function becomeUser({ uid, gid, additionalGids = [] }: UserSpec): void {
+export function becomeUser({ uid, gid, additionalGids = [] }: UserSpec, setsGroups: boolean): void {
   step(`cannot become user ${uid}:${gid}`, () => {
     prctl(PR.SET_KEEPCAPS, 1);
-    setgroups(additionalGids);
+    if (setsGroups) setgroups(additionalGids);
     setgid(gid);
     setuid(uid);
     prctl(PR.SET_KEEPCAPS, 0);

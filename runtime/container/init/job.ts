@@ -4,6 +4,8 @@
  *     supervisor                              init stage (PID 1)
  *        job, one line of JSON  ----------->  namespaces, mounts, pivot_root ...
  *        <-----------  warnings, one line each
+ *        <-----------  "listener"             where virtual owners are wanted: a descriptor to take
+ *        one line  ----------->               it has been taken
  *        <-----------  "ready"                execve(2) follows
  *        <-----------  end of file            the command runs: the descriptor closed itself
  *        <-----------  failure                instead of the end: one line, then the stage exits
@@ -23,13 +25,18 @@ export interface Job {
   /** Absolute path of the root. */
   readonly root: string;
   readonly noPivot: boolean;
+  /** Whether setgroups(2) is allowed (user_namespaces(7)). */
+  readonly setsGroups: boolean;
   /** The filter's program in base64 and its flags. */
   readonly seccomp?: { readonly program: string; readonly flags: number };
+  /** The program that asks about calls with ids that are not mapped, in base64 (`owners/service.ts`). */
+  readonly ownerFilter?: string;
   /** RLIMIT_NOFILE for a specification that sets none. */
   readonly openFiles: { readonly soft: number; readonly hard: number };
 }
 
 export type Report =
   | { readonly kind: 'warning'; readonly message: string }
+  | { readonly kind: 'listener'; readonly fd: number }
   | { readonly kind: 'ready' }
   | { readonly kind: 'failure'; readonly message: string; readonly exitCode: number };

@@ -94,8 +94,18 @@ function finishRoot({ spec }: Job): void {
   mask(spec.linux.maskedPaths ?? []);
 }
 
+/** Loads the filter that asks, and waits until somebody answers. */
+function askAboutOwners(program: string): void {
+  const fd = step('cannot load the filter for owners', () =>
+    self.loadSeccompListener(Buffer.from(program, 'base64')),
+  );
+  report({ kind: 'listener', fd });
+  if (readSync(CHANNEL, Buffer.alloc(1)) === 0) process.exit(EXIT.RUNTIME_ERROR); // the supervisor is gone
+  close(fd);
+}
+
 /** Loading a filter takes no_new_privs or CAP_SYS_ADMIN: without the first, it comes before the second is dropped. */
-function dropPrivileges({ spec: { process }, seccomp }: Job): void {
+function dropPrivileges({ spec: { process }, seccomp, ownerFilter, setsGroups }: Job): void {
   const { capabilities = {}, noNewPrivileges = false, user } = process;
   const load = (): void => {
     if (seccomp === undefined) return;
@@ -104,9 +114,10 @@ function dropPrivileges({ spec: { process }, seccomp }: Job): void {
   };
   if (noNewPrivileges) self.prctl(PR.SET_NO_NEW_PRIVS, 1);
   else load();
+  if (ownerFilter !== undefined) askAboutOwners(ownerFilter);
   limitCapabilities(capabilities);
   const entered = enterDirectory(process.cwd, 'as root');
-  becomeUser(user);
+  becomeUser(user, setsGroups);
   if (!entered) enterDirectory(process.cwd, 'as the user');
   setCapabilities(capabilities, warn);
   if (noNewPrivileges) load();
@@ -115,6 +126,7 @@ function dropPrivileges({ spec: { process }, seccomp }: Job): void {
 function start(job: Job): never {
   const { spec } = job;
   umask(0);
+  self.setsid();
   self.joinSessionKeyring();
   enterNamespaces(spec.linux.namespaces);
   if (spec.process.oomScoreAdj !== undefined) setOomScore(spec.process.oomScoreAdj);

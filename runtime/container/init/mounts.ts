@@ -8,7 +8,7 @@
  */
 import { posix } from 'node:path';
 import { AT, MOUNT_ATTR, MS, S } from '../../../fs/sys/constants.js';
-import { E, Errno } from '../../../fs/sys/errno.js';
+import { E, Errno, unless } from '../../../fs/sys/errno.js';
 import {
   changeMount,
   cloneTree,
@@ -63,8 +63,10 @@ function makeMount(root: number, mount: MountSpec, cgroupNamespace: boolean): vo
 
 function mountFilesystem(root: number, mount: MountSpec, options: MountOptions): void {
   const { type = 'none' } = mount;
-  const target = makeDirectory(root, placeOf(mount), KERNEL_FILESYSTEMS.includes(type) ? 'none' : 'inside');
-  const made = newMount(type, filesystemOptions(mount, options, target), attributesOf(mount, options));
+  const links = KERNEL_FILESYSTEMS.includes(type) ? 'none' : 'inside';
+  const mode = type === 'tmpfs' ? modeAt(root, placeOf(mount)) : undefined; // before it is made
+  const target = makeDirectory(root, placeOf(mount), links);
+  const made = newMount(type, filesystemOptions(mount, options, mode), attributesOf(mount, options));
   place(made, target, options);
 }
 
@@ -72,16 +74,27 @@ function attributesOf(mount: MountSpec, { set }: MountOptions): number {
   return isLateReadOnly(mount) ? set & ~MOUNT_ATTR.RDONLY : set;
 }
 
-/** A tmpfs without a mode takes that of the directory it covers. */
-function filesystemOptions(mount: MountSpec, options: MountOptions, target: number): FilesystemOption[] {
+/** The permissions of what is there; undefined if nothing is that could be covered. */
+function modeAt(root: number, path: string): number | undefined {
+  const fd = unless([E.ELOOP, E.ENOTDIR], () => openInRoot(root, path));
+  if (fd === undefined) return undefined;
+  const { mode } = fstat(fd);
+  close(fd);
+  return mode & PERMISSIONS;
+}
+
+/** A tmpfs without a mode takes that of the directory it `covers`; over nothing it is for everybody, as tmpfs(5) is. */
+function filesystemOptions(
+  mount: MountSpec,
+  options: MountOptions,
+  covers: number | undefined,
+): FilesystemOption[] {
   const data = options.data.map(
     ([name, value]): FilesystemOption => (value === undefined ? [bytes(name)] : [bytes(name), bytes(value)]),
   );
   const source: FilesystemOption[] = mount.source === undefined ? [] : [['source', bytes(mount.source)]];
   const needsMode = mount.type === 'tmpfs' && !data.some(([name]) => name === 'mode');
-  const mode: FilesystemOption[] = needsMode
-    ? [['mode', (fstat(target).mode & PERMISSIONS).toString(8)]]
-    : [];
+  const mode: FilesystemOption[] = needsMode && covers !== undefined ? [['mode', covers.toString(8)]] : [];
   return [...source, ...mode, ...data];
 }
 

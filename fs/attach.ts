@@ -1,0 +1,84 @@
+/**
+ * A union gets its place in the tree: as whoever may call mount(2), or through fusermount3.
+ *
+ * Rule: a refusal is one line that says what to do about it.
+ */
+import { accessSync, constants } from 'node:fs';
+import type { MountOptions } from './index.js';
+import { MS } from './sys/constants.js';
+import { E, Errno } from './sys/errno.js';
+import { close } from './sys/syscalls.js';
+import { attach, attachByHelper, openDevice, type Place } from './transport/device.js';
+import type { Refusal } from './transport/fusermount.js';
+import { joinLayers, type Stack, toBytes, UsageError } from './union/stack.js';
+
+const ROOT = 0;
+
+/** Opens the device for a mount on `mountpoint`, or says what to do. */
+export function openFuse(mountpoint: string): number {
+  const user = process.geteuid?.();
+  try {
+    if (user !== ROOT) accessSync(mountpoint, constants.W_OK);
+  } catch {
+    throw new UsageError(`"${mountpoint}" is not writable by uid ${user}; mount on a directory that is`);
+  }
+  try {
+    return openDevice();
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    if ([E.ENOENT, E.ENODEV, E.ENXIO].includes(error.code)) {
+      throw new UsageError('/dev/fuse is missing; load its module with "modprobe fuse"');
+    }
+    if ([E.EACCES, E.EPERM].includes(error.code)) {
+      throw new UsageError(`/dev/fuse is closed to uid ${user}; open it with "chmod 666 /dev/fuse"`);
+    }
+    throw error;
+  }
+}
+
+/** Mounts the device of `openFuse`, which is not the caller's any more; the descriptor to serve. */
+export function attachFuse(device: number, options: MountOptions, stack: Stack, mountpoint: string): number {
+  const flags = (options.flags ?? 0) | (stack.upper === undefined ? MS.RDONLY : 0);
+  const place = {
+    mountpoint: toBytes(mountpoint),
+    source: toBytes(options.source ?? describe(stack)),
+    flags,
+  };
+  if (attachOrClose(device, place)) return device;
+  const attached = attachByHelper(place, options.allowOther ?? false);
+  if (typeof attached === 'number') return attached;
+  throw new UsageError(explain(attached, mountpoint));
+}
+
+function attachOrClose(device: number, place: Place): boolean {
+  let attached = false;
+  try {
+    attached = attach(device, place);
+    return attached;
+  } finally {
+    if (!attached) close(device);
+  }
+}
+
+function explain(refusal: Refusal, mountpoint: string): string {
+  const user = `uid ${process.getuid?.()}`;
+  if ('missing' in refusal) {
+    return `${user} may not mount on "${mountpoint}" without fusermount3; install fuse3, or run as root`;
+  }
+  const { said } = refusal;
+  if (said.includes('user_allow_other')) {
+    return 'fusermount3 refuses "-o allow_other"; add the line "user_allow_other" to /etc/fuse.conf';
+  }
+  if (said === 'could not determine username') {
+    return `fusermount3 serves named users only; add ${user} to /etc/passwd, or mount in a user namespace`;
+  }
+  return `fusermount3 refuses ${user} the mount on "${mountpoint}": ${said}`;
+}
+
+/** What /proc/mounts shows as source. */
+function describe({ lowers, upper, work }: Stack): string {
+  const layers = `lowerdir=${joinLayers(lowers)}`;
+  return upper === undefined || work === undefined
+    ? layers
+    : `${layers},upperdir=${joinLayers([upper])},workdir=${joinLayers([work])}`;
+}

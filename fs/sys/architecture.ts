@@ -1,0 +1,47 @@
+/**
+ * What differs between the machines that are served: one table each, and nothing of the kind anywhere else.
+ *
+ * Rules: system calls from number 424 on have one number everywhere and are not listed. Both machines are 64-bit and
+ * little-endian and use the kernel's generic layouts for the structures we read and write; test/sys holds both tables
+ * and layouts against the kernel's own headers. Compare arch/arm64/include/uapi/asm/fcntl.h, asm-generic/unistd.h.
+ */
+
+export interface Architecture {
+  /** Numbers for syscall(2). */
+  readonly SYS: { readonly keyctl: number; readonly seccomp: number };
+  /** Flags of open(2). */
+  readonly O: { readonly DIRECTORY: number; readonly NOFOLLOW: number; readonly DIRECT: number };
+  /** musl's C library, by soname. */
+  readonly musl: string;
+  /** Go's name, which images use (GOARCH). */
+  readonly go: string;
+  /** libseccomp's name, as in an OCI specification. */
+  readonly scmp: string;
+}
+
+export const ARCHITECTURES = {
+  x64: {
+    SYS: { keyctl: 250, seccomp: 317 },
+    O: { DIRECTORY: 0o200000, NOFOLLOW: 0o400000, DIRECT: 0o40000 },
+    musl: 'libc.musl-x86_64.so.1',
+    go: 'amd64',
+    scmp: 'SCMP_ARCH_X86_64',
+  },
+  arm64: {
+    SYS: { keyctl: 219, seccomp: 277 },
+    O: { DIRECTORY: 0o40000, NOFOLLOW: 0o100000, DIRECT: 0o200000 },
+    musl: 'libc.musl-aarch64.so.1',
+    go: 'arm64',
+    scmp: 'SCMP_ARCH_AARCH64',
+  },
+} as const satisfies Readonly<Record<string, Architecture>>;
+
+export type ArchitectureName = keyof typeof ARCHITECTURES;
+
+export const isServed = (name: string): name is ArchitectureName => Object.hasOwn(ARCHITECTURES, name);
+
+/** @param name as process.arch has it */
+export function architectureOf(name: string): Architecture {
+  if (isServed(name)) return ARCHITECTURES[name];
+  throw new Error(`the machine "${name}" is not served; ${Object.keys(ARCHITECTURES).join(' and ')} are`);
+}

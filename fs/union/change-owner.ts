@@ -1,0 +1,93 @@
+/**
+ * chown(2) and chmod(2) of nodes in upper, wherever upper keeps owners and modes.
+ *
+ * Rules: ids come as the mount shows them and are kept as on disk. Where an attribute keeps them, taking set-id bits and
+ * capabilities away at chown(2) is ours (chown_common), and the inode's own mode follows. A refused chown(2) does not
+ * matter where every owner is shown as the same one (fuse-overlayfs' do_fchown).
+ */
+import { S } from '../sys/constants.js';
+import { E, unless } from '../sys/errno.js';
+import { fchmodat, fchownat, removexattrat, statat, utimensat } from '../sys/syscalls.js';
+import { makeSymlink } from './make-recorded.js';
+import { DirectoryNode, type FileNode, type Node } from './node.js';
+import { linkTarget, type Place, rerecord } from './owners.js';
+import { diskOwner, modeAfterChown, type OverrideXattr, type Owner, squashes } from './ownership.js';
+import { layerOf, locate } from './place.js';
+import type { Union } from './state.js';
+import { escapeXattr } from './xattr.js';
+
+/** chown(2); an id that is left out stays. */
+export function changeOwner(
+  union: Union,
+  node: Node,
+  changes: { readonly uid?: number | undefined; readonly gid?: number | undefined },
+): void {
+  const { ownership } = union.settings;
+  const disk = diskOwner(ownership, { uid: changes.uid ?? 0, gid: changes.gid ?? 0 });
+  const owner: Partial<Owner> = {
+    ...(changes.uid !== undefined && { uid: disk.uid }),
+    ...(changes.gid !== undefined && { gid: disk.gid }),
+  };
+  const { override } = layerOf(node);
+  if (override !== undefined) changeRecorded(union, override, node, owner);
+  else {
+    const { dirfd, name } = locate(union, node);
+    unless(squashes(ownership) ? REFUSED : [], () =>
+      fchownat(dirfd, name, owner.uid ?? KEEP, owner.gid ?? KEEP),
+    );
+  }
+}
+
+const KEEP = -1;
+const REFUSED = [E.EPERM, E.EINVAL];
+
+function changeRecorded(union: Union, attribute: OverrideXattr, node: Node, owner: Partial<Owner>): void {
+  if (!(node instanceof DirectoryNode) && node.type === S.IFLNK) {
+    replaceSymlink(union, attribute, node, owner);
+    return;
+  }
+  const place = locate(union, node);
+  rerecord(attribute, place, ({ mode }) => ({ ...owner, mode: modeAfterChown(mode) }));
+  dropCapability(attribute, place);
+}
+
+/** A file whose data changes loses its capability (file_remove_privs). Inodes lose it by themselves. */
+export function loseCapability(union: Union, node: FileNode): void {
+  const { override } = layerOf(node);
+  if (override === undefined || node.bare) return;
+  dropCapability(override, locate(union, node));
+  node.bare = true;
+}
+
+function dropCapability(attribute: OverrideXattr, { dirfd, name }: Place): void {
+  unless([E.ENODATA], () => removexattrat(dirfd, name, escapeXattr('security.capability', attribute)));
+}
+
+/** A symlink that gets another owner becomes a file that can tell so. One with several names stays as it is. */
+function replaceSymlink(union: Union, attribute: OverrideXattr, node: FileNode, owner: Partial<Owner>): void {
+  const { work } = union.writable();
+  const { dirfd, name } = locate(union, node);
+  const stat = name === '' ? undefined : statat(dirfd, name);
+  const { uid = stat?.uid, gid = stat?.gid } = owner;
+  if (stat === undefined || stat.nlink > 1 || (stat.uid === uid && stat.gid === gid)) return;
+  const staged = work.temporary();
+  try {
+    const override = { ...stat, ...owner };
+    makeSymlink(attribute, { dirfd: work.fd, name: staged }, linkTarget({ dirfd, name }), override);
+    utimensat(work.fd, staged, stat.atime, stat.mtime);
+    work.install(staged, dirfd, name, false);
+  } catch (error) {
+    work.discard(staged);
+    throw error;
+  }
+  const now = statat(dirfd, name);
+  if (now !== undefined) node.becomes(now);
+}
+
+/** chmod(2). */
+export function changeMode(union: Union, node: Node, mode: number): void {
+  const { override } = layerOf(node);
+  const place = locate(union, node);
+  if (override === undefined) fchmodat(place.dirfd, place.name, mode);
+  else rerecord(override, place, (now) => ({ mode: (now.mode & S.IFMT) | (mode & ~S.IFMT) }));
+}

@@ -1,0 +1,59 @@
+/**
+ * Which system calls are answered in place of the kernel where one id is all there is.
+ *
+ * Rules: in a user namespace with one id, others are refused before a filesystem sees them. A chown(2) that names
+ * nothing but the mapped ids, or -1 ("keep"), is the kernel's; so is every call of another architecture than the native
+ * one. Calls that change or tell who a process is are always asked about: becoming somebody else is believed, as under
+ * fakeroot(1). Names and arguments are those of section 2 of the manual.
+ */
+import type { Architecture } from '../bpf.js';
+
+/** Where chown(2) and its relatives have their arguments. */
+export interface ChownForm {
+  readonly descriptor?: number;
+  readonly path?: number;
+  /** Of the uid; the gid follows. */
+  readonly owner: number;
+  readonly flags?: number;
+  readonly followsLinks: boolean;
+}
+
+export interface OwnerCall {
+  readonly name: string;
+  readonly numbers: Readonly<Partial<Record<Architecture, number>>>;
+  /** The call gives a file away; undefined if it concerns the process. */
+  readonly chown?: ChownForm;
+}
+
+const identity = (name: string, x64: number, arm64: number): OwnerCall => ({ name, numbers: { x64, arm64 } });
+
+export const OWNER_CALLS: readonly OwnerCall[] = [
+  { name: 'chown', numbers: { x64: 92 }, chown: { path: 0, owner: 1, followsLinks: true } },
+  { name: 'lchown', numbers: { x64: 94 }, chown: { path: 0, owner: 1, followsLinks: false } },
+  { name: 'fchown', numbers: { x64: 93, arm64: 55 }, chown: { descriptor: 0, owner: 1, followsLinks: true } },
+  {
+    name: 'fchownat',
+    numbers: { x64: 260, arm64: 54 },
+    chown: { descriptor: 0, path: 1, owner: 2, flags: 4, followsLinks: true },
+  },
+  identity('setuid', 105, 146),
+  identity('setgid', 106, 144),
+  identity('setreuid', 113, 145),
+  identity('setregid', 114, 143),
+  identity('setresuid', 117, 147),
+  identity('setresgid', 119, 149),
+  identity('setgroups', 116, 159),
+  identity('setfsuid', 122, 151),
+  identity('setfsgid', 123, 152),
+  identity('getuid', 102, 174),
+  identity('geteuid', 107, 175),
+  identity('getgid', 104, 176),
+  identity('getegid', 108, 177),
+  identity('getresuid', 118, 148),
+  identity('getresgid', 120, 150),
+  identity('getgroups', 115, 158),
+];
+
+/** The call that a number means; undefined for others. */
+export const callOf = (number: number, architecture: Architecture): OwnerCall | undefined =>
+  OWNER_CALLS.find(({ numbers }) => numbers[architecture] === number);

@@ -1,0 +1,79 @@
+/**
+ * Owners in a container that has one id: who calls chown(2) with another is answered by this process.
+ *
+ *     supervisor                                    init stage
+ *        job with the filter  ------------------>     loads it, before it gives up privileges
+ *        pidfd_getfd(2)  <------------ "listener"     waits
+ *        a thread listens, "go on"  ------------>     ... the command
+ *        the union records owners  <------------      every call with an id that is not mapped waits for its answer
+ *
+ * Rule: the filter stays with the container's processes as long as they live; so does the thread.
+ */
+import { Worker } from 'node:worker_threads';
+import { newOwnerAttribute } from '../../../fs/index.js';
+import { descriptorOf } from '../../../fs/sys/seccomp-notify.js';
+import { close, eventfd, signalEventfd } from '../../../fs/sys/syscalls.js';
+import { caller } from '../../user/caller.js';
+import { currentMaps } from '../../user/id-maps.js';
+import type { Architecture } from '../bpf.js';
+import { type MappedIds, ownerFilter } from './filter.js';
+import type { OwnerWorkerData } from './owner-worker.js';
+
+/** What a container with virtual owners is started with. */
+export interface VirtualOwners {
+  /** The ids that exist. */
+  readonly mapped: MappedIds;
+  /** The attribute by which the union that is the root takes owners (`MountOptions.ownerAttribute`). */
+  readonly attribute: string;
+}
+
+/** Owners for a container of a user namespace with one id; undefined where there are others, or none is needed. */
+export function virtualOwners(): VirtualOwners | undefined {
+  if (caller().namespace !== 'single') return undefined;
+  const { uids, gids } = currentMaps();
+  const mapped = { uid: uids[0]?.inside ?? 0, gid: gids[0]?.inside ?? 0 };
+  return { mapped, attribute: newOwnerAttribute() };
+}
+
+/** Answers for one container. */
+export class OwnerService {
+  readonly #owners: VirtualOwners;
+  /** The program that the init stage loads with `loadSeccompListener`. */
+  readonly filter: Buffer;
+  #thread: { readonly listener: number; readonly stop: number; readonly ended: Promise<void> } | undefined;
+
+  constructor(owners: VirtualOwners) {
+    this.#owners = owners;
+    this.filter = ownerFilter(owners.mapped, process.arch as Architecture);
+  }
+
+  /**
+   * Answers for a listener that process `pid` has as `fd`, in a thread of its own.
+   * @throws Errno if it cannot be taken
+   */
+  serve(pid: number, fd: number): void {
+    const listener = descriptorOf(pid, fd);
+    const stop = eventfd();
+    const data: OwnerWorkerData = { listener, stop, ...this.#owners };
+    const worker = new Worker(new URL('./owner-worker.js', import.meta.url), { workerData: data });
+    const ended = new Promise<void>((resolve, reject) => {
+      worker.on('error', reject);
+      worker.on('exit', () => resolve());
+    });
+    ended.catch(() => {}); // `end` tells
+    this.#thread = { listener, stop, ended };
+  }
+
+  /** Ends the thread; calls that come later fail with ENOSYS. Rejects if the thread failed. */
+  async end(): Promise<void> {
+    if (this.#thread === undefined) return;
+    const { listener, stop, ended } = this.#thread;
+    signalEventfd(stop);
+    try {
+      await ended;
+    } finally {
+      close(listener);
+      close(stop);
+    }
+  }
+}

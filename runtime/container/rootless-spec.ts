@@ -1,0 +1,72 @@
+/**
+ * What a container cannot have as in the initial user namespace, and what it gets instead.
+ *
+ * Rules: only mapped ids exist. A sysfs needs a network namespace of the same owner: with the host's network the host's
+ * /sys is shown, read-only. Compare containers/common's rootless adjustments and runc's specconv.ToRootless.
+ */
+import { UsageError } from '../../fs/index.js';
+import { caller } from '../user/caller.js';
+import { currentMaps, type IdMaps, isMapped } from '../user/id-maps.js';
+import type { UserNamespace } from '../user/ladder.js';
+import type { MountSpec, RuntimeSpec } from './runtime-spec.js';
+import type { ContainerUser } from './users.js';
+import type { Mount } from './volumes.js';
+
+const HOST_SYS: MountSpec = {
+  destination: '/sys',
+  type: 'bind',
+  source: '/sys',
+  options: ['rbind', 'rprivate', 'nosuid', 'noexec', 'nodev', 'ro'],
+};
+
+/** A specification as it is, or as a user namespace of this program's own making allows it. */
+export function forOwnNamespace(spec: RuntimeSpec): RuntimeSpec {
+  if (caller().namespace === undefined) return spec;
+  const maps = currentMaps();
+  const ownNetwork = spec.linux.namespaces.some(({ type }) => type === 'network');
+  const mounts = (spec.mounts ?? []).map((mount) => {
+    if (mount.type === 'sysfs' && !ownNetwork) return { ...HOST_SYS, destination: mount.destination };
+    return mount.type === 'devpts' ? withoutUnmappedGroup(mount, maps) : mount;
+  });
+  return { ...spec, mounts };
+}
+
+/** Terminals belong to the group "tty" where there is one. */
+function withoutUnmappedGroup(mount: MountSpec, { gids }: IdMaps): MountSpec {
+  const options = (mount.options ?? []).filter((option) => {
+    const gid = /^gid=(\d+)$/.exec(option)?.[1];
+    return gid === undefined || isMapped(gids, Number(gid));
+  });
+  return { ...mount, options };
+}
+
+/** Who runs the command if nobody is named: the caller where its own ids are kept, else the image's user. */
+export function defaultUser(image: string | undefined, userns: UserNamespace): string {
+  return userns === 'keep-id' ? `${caller().uid}:${caller().gid}` : (image ?? '');
+}
+
+/** The user with the groups that exist here. Throws `UsageError` for a user that does not. */
+export function mappedUser(user: ContainerUser): ContainerUser {
+  if (caller().namespace === undefined) return user;
+  const { uids, gids } = currentMaps();
+  const { uid, gid, groups } = user;
+  if (isMapped(uids, uid) && isMapped(gids, gid))
+    return { ...user, groups: groups.filter((group) => isMapped(gids, group)) };
+  const { name = '' } = caller();
+  const ids = uids.map(({ inside }) => inside).join(', ');
+  const fix = `as root, run "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name}"`;
+  throw new UsageError(
+    `there is no user ${uid}:${gid} inside, only ${ids}; name that with --user, or ${fix}`,
+  );
+}
+
+/** The caller, if it keeps its id and sees its home directory, is at home there. */
+export function withOwnHome(user: ContainerUser, mounts: readonly Mount[]): ContainerUser {
+  const { uid, home, namespace } = caller();
+  const isShown = mounts.some(
+    ({ destination }) => home === destination || home?.startsWith(`${destination}/`),
+  );
+  return namespace !== undefined && user.uid === uid && home !== undefined && isShown
+    ? { ...user, home }
+    : user;
+}

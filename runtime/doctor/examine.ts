@@ -1,0 +1,82 @@
+/**
+ * `tscr doctor`: a host is probed, the facts are judged, and each command's mode follows from them.
+ *
+ *     Host -> probe (facts, one file per concern) -> judge (findings) and modesOf (modes)
+ *
+ * Rule: all questions are asked first; what is said afterwards is a pure function of the answers.
+ */
+import { type CgroupFacts, judgeCgroups, probeCgroups } from './cgroups.js';
+import { type EnvironmentFacts, judgeEnvironment, probeEnvironment } from './environment.js';
+import type { Finding } from './finding.js';
+import { type FuseFacts, judgeFuse, probeFuse } from './fuse.js';
+import { type FusermountFacts, judgeFusermount, probeFusermount } from './fusermount.js';
+import type { Host } from './host.js';
+import { type IdRangeFacts, judgeIdRanges, probeIdRanges } from './id-ranges.js';
+import { type Identity, judgeIdentity, probeIdentity } from './identity.js';
+import { judgeKernel, type KernelFacts, probeKernel } from './kernel.js';
+import { type Mode, modesOf, REFUSED } from './modes.js';
+import { judgeOverlay, type OverlayFacts, probeOverlay } from './overlay.js';
+import { judgeSeccomp, probeSeccomp, type SeccompFacts } from './seccomp.js';
+import { judgeStore, probeStore, type StoreFacts } from './store.js';
+import { judgeUserNamespaces, probeUserNamespaces, type UserNamespaceFacts } from './user-namespaces.js';
+
+export interface Facts {
+  readonly identity: Identity;
+  readonly kernel: KernelFacts;
+  readonly fuse: FuseFacts;
+  readonly fusermount: FusermountFacts;
+  readonly userNamespaces: UserNamespaceFacts;
+  readonly idRanges: IdRangeFacts;
+  readonly overlay: OverlayFacts;
+  readonly seccomp: SeccompFacts;
+  readonly cgroups: CgroupFacts;
+  readonly store: StoreFacts;
+  readonly environment: EnvironmentFacts;
+}
+
+/** The doctor's whole word; the keys are stable. */
+export interface Report {
+  /** Whether `tscr run` will work. */
+  readonly ready: boolean;
+  readonly modes: readonly Mode[];
+  readonly findings: readonly Finding[];
+}
+
+/** @param storePath the store's root, absolute; undefined for a user who has no place for one */
+export function probe(host: Host, storePath: string | undefined): Facts {
+  const identity = probeIdentity(host);
+  return {
+    identity,
+    kernel: probeKernel(host),
+    fuse: probeFuse(host, identity),
+    fusermount: probeFusermount(host),
+    userNamespaces: probeUserNamespaces(host),
+    idRanges: probeIdRanges(host),
+    overlay: probeOverlay(host, identity),
+    seccomp: probeSeccomp(host),
+    cgroups: probeCgroups(host),
+    store: probeStore(host, storePath),
+    environment: probeEnvironment(host),
+  };
+}
+
+export function judge(facts: Facts): Report {
+  const { identity } = facts;
+  const findings = [
+    ...judgeIdentity(identity),
+    ...judgeKernel(facts.kernel),
+    ...judgeFuse(facts.fuse, identity, facts.userNamespaces.works),
+    ...judgeFusermount(facts.fusermount, identity),
+    ...judgeUserNamespaces(facts.userNamespaces, identity),
+    ...judgeIdRanges(facts.idRanges, identity),
+    ...judgeOverlay(facts.overlay, identity),
+    ...judgeSeccomp(facts.seccomp),
+    ...judgeCgroups(facts.cgroups, identity),
+    ...judgeStore(facts.store, identity),
+    ...judgeEnvironment(facts.environment, identity),
+  ];
+  const modes = modesOf(facts);
+  return { ready: modes[0]?.mode !== REFUSED, modes, findings };
+}
+
+export const examine = (host: Host, storePath: string | undefined): Report => judge(probe(host, storePath));

@@ -1,0 +1,110 @@
+/**
+ * /dev/fuse and what the kernel offers behind it.
+ *
+ * Rule: the features are those of a real INIT: a filesystem is mounted in a mount namespace of its own, in a user
+ * namespace for who may not mount, and the first message is read. Both end with the child. Compare fuse(4) and
+ * fs/protocol/handshake.ts.
+ */
+import { SIZEOF } from '../../fs/protocol/abi.js';
+import { Cursor } from '../../fs/protocol/decode.js';
+import { decodeInit, type InitIn, negotiate, WANTED } from '../../fs/protocol/handshake.js';
+import { asRoot, type Finding, type Fix, missing, ok, warning } from './finding.js';
+import type { Host, HostFile } from './host.js';
+import { type Identity, restartWith, SEE_REFUSALS, UNCONFINED } from './identity.js';
+import { installCommand } from './packages.js';
+
+export interface FuseFacts {
+  readonly device: HostFile | undefined;
+  /** The kernel has the filesystem, built in or as a loaded module. */
+  readonly inKernel: boolean;
+  /** What the kernel said when a filesystem was mounted: as ourselves, or as root of a user namespace. */
+  readonly init: InitIn | undefined;
+  readonly install: string;
+}
+
+const DEVICE = '/dev/fuse';
+/** Mounts on /tmp as the namespace sees it, and prints the kernel's first message. */
+const SAY_INIT = `exec 3<>${DEVICE} &&
+mount -n -i -t fuse.tscr-doctor -o fd=3,rootmode=40000,user_id=0,group_id=0 tscr-doctor /tmp &&
+exec dd bs=65536 count=1 <&3`;
+
+export function probeFuse(host: Host, { admin }: Identity): FuseFacts {
+  const device = host.stat(DEVICE);
+  const usable = device?.readable === true && device.writable;
+  return {
+    device,
+    inKernel: /\tfuse$/m.test(host.read('/proc/filesystems') ?? ''),
+    init: usable ? probeInit(host, admin) : undefined,
+    install: installCommand(host, 'kernel'),
+  };
+}
+
+function probeInit(host: Host, admin: boolean): InitIn | undefined {
+  const namespaces = admin ? ['--mount'] : ['--user', '--map-root-user', '--mount'];
+  const { status, stdout } = host.run('unshare', [...namespaces, 'sh', '-c', SAY_INIT]) ?? {};
+  if (status !== 0 || stdout === undefined || stdout.length <= SIZEOF.fuse_in_header) return undefined;
+  const cursor = new Cursor(stdout).reset(stdout.length);
+  cursor.skip(SIZEOF.fuse_in_header);
+  return decodeInit(cursor);
+}
+
+export const deviceWorks = ({ device }: FuseFacts): boolean =>
+  device?.kind === 'character device' && device.readable && device.writable;
+
+/** A union can be mounted with mount(2): by ourselves, or in a user namespace. */
+export const fuseMounts = ({ init }: FuseFacts): boolean => init !== undefined && served(init);
+
+const served = (init: InitIn): boolean =>
+  negotiate(init, { writeback: false, invalidation: 'explicit', maxWrite: 0, pageSize: 1 }).outcome ===
+  'agreed';
+
+/** @param userNamespaces whether one can be made, in which users would mount */
+export function judgeFuse(facts: FuseFacts, identity: Identity, userNamespaces: boolean): Finding[] {
+  const device = judgeDevice(facts, identity);
+  if (facts.init !== undefined) return [device, judgeFeatures(facts.init, facts.install)];
+  const tried = deviceWorks(facts) && (identity.admin || userNamespaces);
+  return tried ? [device, refusedMount(identity)] : [device];
+}
+
+function refusedMount(identity: Identity): Finding {
+  const id = 'fuse.features';
+  const detail = `FUSE cannot be mounted${identity.admin ? '' : ' in a user namespace'}`;
+  if (identity.container !== undefined) {
+    return missing(
+      id,
+      `${detail}: the container around us refuses it`,
+      asRoot(restartWith(identity, UNCONFINED)),
+    );
+  }
+  return missing(id, `${detail}: a security module refuses it`, asRoot(SEE_REFUSALS));
+}
+
+function judgeDevice(facts: FuseFacts, identity: Identity): Finding {
+  const { device, inKernel } = facts;
+  const id = 'fuse.device';
+  if (device === undefined) return missing(id, `${DEVICE} is missing`, bringDevice(inKernel, identity));
+  if (device.kind !== 'character device') {
+    return missing(id, `${DEVICE} is no device`, asRoot(`rm ${DEVICE} && mknod -m 666 ${DEVICE} c 10 229`));
+  }
+  if (deviceWorks(facts)) return ok(id, `${DEVICE} can be opened`);
+  const detail = `${DEVICE} is not readable and writable by uid ${identity.uid}`;
+  return missing(id, detail, asRoot(`chmod 666 ${DEVICE}`));
+}
+
+function bringDevice(inKernel: boolean, identity: Identity): Fix {
+  if (identity.container !== undefined) return asRoot(restartWith(identity, `--device ${DEVICE}`));
+  return asRoot(inKernel ? `mknod -m 666 ${DEVICE} c 10 229` : 'modprobe fuse');
+}
+
+/** What is only slower, or less exact, without. */
+function judgeFeatures(init: InitIn, install: string): Finding {
+  const id = 'fuse.features';
+  const version = `FUSE ${init.major}.${init.minor}`;
+  if (!served(init)) {
+    const detail = `the kernel speaks ${version}, which is not served`;
+    return missing(id, detail, asRoot(`${install} && reboot`));
+  }
+  const lacking = WANTED.filter((name) => !init.flags.has(name));
+  if (lacking.length === 0) return ok(id, `${version} with everything we ask for`);
+  return warning(id, `${version} without ${lacking.join(', ')}`);
+}

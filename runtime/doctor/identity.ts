@@ -1,0 +1,77 @@
+/**
+ * Who asks, and what this process may do at all: credentials(7), capabilities(7), the no_new_privs of prctl(2).
+ *
+ * Rule: what decides is not uid 0 but CAP_SYS_ADMIN: root in a container often lacks it.
+ */
+import { capabilityNumber } from '../container/capabilities.js';
+import { asRoot, type Finding, missing, ok, warning } from './finding.js';
+import type { Host } from './host.js';
+
+export interface Identity {
+  readonly uid: number;
+  readonly userName: string | undefined;
+  /** CAP_SYS_ADMIN: mount(2) and namespaces need no user namespace. */
+  readonly admin: boolean;
+  /** Set-user-id programs have no effect. */
+  readonly noNewPrivileges: boolean;
+  readonly initialUserNamespace: boolean;
+  /** What holds this process: "docker", "podman", "lxc" ...; undefined on a plain host. */
+  readonly container: string | undefined;
+}
+
+const ALL_IDS = /^\s*0\s+0\s+4294967295\s*$/;
+
+export function probeIdentity(host: Host): Identity {
+  const status = host.read('/proc/self/status') ?? '';
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+  const bit = BigInt(capabilityNumber('CAP_SYS_ADMIN') ?? 0);
+  return {
+    uid: host.uid,
+    userName: host.userName,
+    admin: ((effective >> bit) & 1n) === 1n,
+    noNewPrivileges: /^NoNewPrivs:\s*1/m.test(status),
+    initialUserNamespace: ALL_IDS.test(host.read('/proc/self/uid_map') ?? '0 0 4294967295'),
+    container: containerOf(host),
+  };
+}
+
+/** Marks that engines leave in their containers; systemd's container interface for the others. */
+function containerOf(host: Host): string | undefined {
+  if (host.stat('/.dockerenv') !== undefined) return 'docker';
+  if (host.stat('/run/.containerenv') !== undefined) return 'podman';
+  return host.environment['container'] ?? host.read('/run/systemd/container')?.trim();
+}
+
+/** How the engine around us is told to allow something. */
+export const restartWith = ({ container }: Identity, options: string): string =>
+  `${container === 'podman' ? 'podman' : 'docker'} run ${options} ...`;
+
+/** What lets namespaces and mounts through an engine's defaults. */
+export const UNCONFINED = '--security-opt seccomp=unconfined --security-opt apparmor=unconfined';
+/** What a plain host refuses without a setting that could be named. */
+export const SEE_REFUSALS = 'journalctl -k | grep -iE "apparmor|selinux|denied"';
+
+const ALLOW_MOUNTS = '--cap-add SYS_ADMIN --security-opt apparmor=unconfined';
+
+export function judgeIdentity(identity: Identity): Finding[] {
+  const { uid, admin, container, noNewPrivileges, initialUserNamespace } = identity;
+  const where = [
+    ...(initialUserNamespace ? [] : ['in a user namespace']),
+    ...(container === undefined ? [] : [`in a container of ${container}`]),
+  ].join(', ');
+  const who = `uid ${uid}${where === '' ? '' : `, ${where}`}`;
+  const findings = [
+    uid === 0 && !admin
+      ? missing(
+          'identity.admin',
+          `${who}: root without CAP_SYS_ADMIN`,
+          asRoot(restartWith(identity, ALLOW_MOUNTS)),
+        )
+      : ok('identity.admin', admin ? `${who}: may mount` : `${who}: an ordinary user`),
+  ];
+  if (noNewPrivileges && !admin) {
+    const detail = 'no_new_privs is set: newuidmap and fusermount3 have no effect';
+    findings.push(warning('identity.privileges', detail));
+  }
+  return findings;
+}

@@ -1,0 +1,125 @@
+/**
+ * Which way each command goes on an examined host. Pure: the rungs are those of `way.ts`.
+ *
+ * Rule: a command that is refused names the findings that refuse it, whose fixes mend it.
+ */
+
+import type { Facts } from './examine.js';
+import { deviceWorks, fuseMounts } from './fuse.js';
+import { fusermountWorks } from './fusermount.js';
+import type { Identity } from './identity.js';
+import { kernelSuffices } from './kernel.js';
+import { type Abilities, chooseWay } from './way.js';
+
+export interface Mode {
+  /** What the user types, e.g. "tscr run". */
+  readonly command: string;
+  /** "root", "ranges", "one-id"; "mount", "fusermount3", "exec-only", "user-namespace"; "refused". */
+  readonly mode: string;
+  /** For commands that make a container's root. */
+  readonly storage?: string;
+  /** For the reader. */
+  readonly detail: string;
+  /** Ids of the findings that refuse it. */
+  readonly because: readonly string[];
+}
+
+export const REFUSED = 'refused';
+
+function abilitiesOf({ identity, userNamespaces, idRanges, fuse }: Facts): Abilities {
+  const { newuidmap, newgidmap, uids, gids } = idRanges;
+  const mapped = newuidmap.privileged && newgidmap.privileged && !identity.noNewPrivileges;
+  return {
+    uid: identity.uid,
+    userNamespace: userNamespaces.works,
+    ranges: uids > 0 && gids > 0 && mapped,
+    device: deviceWorks(fuse),
+  };
+}
+
+export function modesOf(facts: Facts): Mode[] {
+  return [modeOfRun(facts), modeOfImages(facts), modeOfMount(facts), modeOfExec(facts)];
+}
+
+const refused = (command: string, because: readonly string[]): Mode => ({
+  command,
+  mode: REFUSED,
+  detail: 'will be refused',
+  because,
+});
+
+/** Root that may not mount: it makes no user namespace either. */
+const isPowerless = ({ uid, admin }: Identity): boolean => uid === 0 && !admin;
+
+const RUNGS = {
+  root: 'as root',
+  ranges: 'in a user namespace with ranges of ids',
+  'one-id': 'in a user namespace with one id, other owners are virtual',
+} as const;
+const STORAGE = { unionfs: 'the union', copy: 'a copy of the layers (no FUSE)' } as const;
+
+function modeOfRun(facts: Facts): Mode {
+  const command = 'tscr run';
+  const { kernel, seccomp, store, identity, fuse } = facts;
+  const way = chooseWay(abilitiesOf(facts));
+  const because = [
+    ...(kernelSuffices(kernel) ? [] : ['kernel.release']),
+    ...(seccomp.inKernel ? [] : ['seccomp.kernel']),
+    ...(seccomp.library ? [] : ['seccomp.library']),
+    ...storeRefuses(store.trial),
+    ...(way === undefined ? ['userns.create'] : []),
+    ...(isPowerless(identity) ? ['identity.admin'] : []),
+  ];
+  if (because.length === 0 && way?.storage === 'unionfs' && !fuseMounts(fuse)) because.push('fuse.features');
+  if (way === undefined || because.length > 0) return refused(command, because);
+  const { rung, storage } = way;
+  return { command, mode: rung, storage, detail: `${RUNGS[rung]}, on ${STORAGE[storage]}`, because };
+}
+
+function storeRefuses(trial: Facts['store']['trial']): string[] {
+  if (trial === undefined) return ['store.writable'];
+  return trial.symlinks ? [] : ['store.symlinks'];
+}
+
+const OWNERS = {
+  root: 'as root, owners as in the image',
+  ranges: 'in a user namespace, owners in ranges of ids',
+  'one-id': 'without privilege, owners beside the files',
+} as const;
+
+/** Images need no user namespace: without one everything belongs to the caller. */
+function modeOfImages(facts: Facts): Mode {
+  const command = 'tscr load, save, images, history ...';
+  const because = storeRefuses(facts.store.trial);
+  if (because.length > 0) return refused(command, because);
+  const { rung } = chooseWay(abilitiesOf(facts)) ?? { rung: 'one-id' };
+  return { command, mode: rung, detail: OWNERS[rung], because };
+}
+
+function modeOfMount(facts: Facts): Mode {
+  const command = 'unionfs mount';
+  const { identity, fuse, fusermount } = facts;
+  if (isPowerless(identity)) return refused(command, ['identity.admin']);
+  if (!deviceWorks(fuse)) return refused(command, ['fuse.device']);
+  if (identity.admin) {
+    if (fuseMounts(fuse)) return { command, mode: 'mount', detail: 'by mount(2)', because: [] };
+    return refused(command, ['fuse.features']);
+  }
+  if (fusermountWorks(fusermount, identity)) {
+    return { command, mode: 'fusermount3', detail: 'by fusermount3', because: [] };
+  }
+  const because = fusermount.program.privileged ? ['identity.privileges'] : ['fusermount.program'];
+  if (!fuseMounts(fuse)) return refused(command, because);
+  return { command, mode: 'exec-only', detail: 'use "unionfs exec": no visible mounts', because };
+}
+
+function modeOfExec({ identity, fuse, userNamespaces }: Facts): Mode {
+  const command = 'unionfs exec';
+  if (isPowerless(identity)) return refused(command, ['identity.admin']);
+  if (!deviceWorks(fuse)) return refused(command, ['fuse.device']);
+  if (fuseMounts(fuse)) {
+    const where = identity.admin ? 'in a mount namespace' : 'in a user namespace';
+    return { command, mode: identity.admin ? 'mount' : 'user-namespace', detail: where, because: [] };
+  }
+  return refused(command, [userNamespaces.works ? 'fuse.features' : 'userns.create']);
+}

@@ -1,0 +1,129 @@
+/** The machine this process runs on. */
+import { spawnSync } from 'node:child_process';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  type Stats,
+  statfsSync,
+  statSync,
+  symlinkSync,
+  writeSync,
+} from 'node:fs';
+import { homedir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { AT, O } from '../../fs/sys/constants.js';
+
+import { ACTION, SeccompFilter } from '../../fs/sys/seccomp.js';
+import { close, ficlone, getxattrat, openat, setxattrat } from '../../fs/sys/syscalls.js';
+import { toBytes } from '../../fs/union/stack.js';
+import type { DirectoryTrial, Host, HostFile, Outcome } from './host.js';
+
+const PERMISSION_BITS = 0o7777;
+/** A child that takes longer hangs: on a dead network filesystem, say. */
+const PATIENCE_MS = 5000;
+const PRIVATE = 0o600;
+/** More than filesystems keep within an inode, which could not be shared. */
+const SAMPLE_BYTES = 65_536;
+
+/** What `ask` answers; undefined if it throws. */
+function answer<T>(ask: () => T): T | undefined {
+  try {
+    return ask();
+  } catch {
+    return undefined;
+  }
+}
+
+export function realHost(): Host {
+  const uid = process.geteuid?.() ?? 0;
+  return {
+    uid,
+    gid: process.getegid?.() ?? 0,
+    userName: answer(() => userInfo().username),
+    home: answer(homedir),
+    architecture: process.arch,
+    nodeVersion: process.versions.node,
+    environment: process.env,
+    read: (path) => answer(() => readFileSync(path, 'latin1')),
+    stat: (path) => answer(() => describe(path, statSync(path))),
+    run,
+    tryDirectory: (path) => answer(() => tryDirectory(path)),
+    hasLibseccomp,
+  };
+}
+
+function hasLibseccomp(): boolean {
+  const filter = answer(() => new SeccompFilter(ACTION.ALLOW));
+  filter?.release();
+  return filter !== undefined;
+}
+
+function describe(path: string, stat: Stats): HostFile {
+  return {
+    kind: kindOf(stat),
+    mode: stat.mode & PERMISSION_BITS,
+    uid: stat.uid,
+    readable: mayAccess(path, constants.R_OK),
+    writable: mayAccess(path, constants.W_OK),
+    hasCapabilities: stat.isFile() && hasXattr(path, 'security.capability'),
+  };
+}
+
+function kindOf(stat: Stats): HostFile['kind'] {
+  if (stat.isFile()) return 'file';
+  if (stat.isDirectory()) return 'directory';
+  return stat.isCharacterDevice() ? 'character device' : 'other';
+}
+
+const mayAccess = (path: string, mode: number): boolean =>
+  answer(() => accessSync(path, mode) === undefined) === true;
+
+function hasXattr(path: string, attribute: string): boolean {
+  const fd = openat(AT.FDCWD, toBytes(path), O.PATH);
+  try {
+    return getxattrat(fd, '', attribute) !== undefined;
+  } finally {
+    close(fd);
+  }
+}
+
+function run(program: string, args: readonly string[]): Outcome | undefined {
+  const options = { timeout: PATIENCE_MS, killSignal: 'SIGKILL', encoding: 'buffer' } as const;
+  const { status, stdout, stderr, error } = spawnSync(program, args, options);
+  if (error !== undefined && 'code' in error && error.code === 'ENOENT') return undefined;
+  return { status: status ?? undefined, stdout, stderr: stderr.toString('latin1') };
+}
+
+function tryDirectory(path: string): DirectoryTrial {
+  const own = mkdtempSync(join(path, '.tscr-doctor-'));
+  try {
+    const { bavail, bsize } = statfsSync(own);
+    return { ...tryFiles(own), free: bavail * bsize };
+  } finally {
+    rmSync(own, { recursive: true, force: true });
+  }
+}
+
+function tryFiles(directory: string): Omit<DirectoryTrial, 'free'> {
+  const from = openSync(join(directory, 'from'), 'wx', PRIVATE);
+  const to = openSync(join(directory, 'to'), 'wx', PRIVATE);
+  try {
+    writeSync(from, Buffer.alloc(SAMPLE_BYTES));
+    const works = (attempt: () => void): boolean => answer(() => attempt() === undefined) === true;
+    return {
+      userXattrs: works(() => setxattrat(from, '', 'user.tscr-doctor', Buffer.from('1'))),
+      trustedXattrs: works(() => setxattrat(from, '', 'trusted.tscr-doctor', Buffer.from('1'))),
+      tmpfile: works(() => close(openat(AT.FDCWD, toBytes(directory), O.TMPFILE | O.RDWR, PRIVATE))),
+      reflink: ficlone(to, from),
+      symlinks: works(() => symlinkSync('from', join(directory, 'link'))),
+    };
+  } finally {
+    closeSync(from);
+    closeSync(to);
+  }
+}

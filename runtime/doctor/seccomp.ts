@@ -1,0 +1,47 @@
+/**
+ * System call filters: the kernel's seccomp(2), and libseccomp, which compiles them.
+ *
+ * Rule: a container never runs without the filter that it should have, so both are needed. Virtual owners need
+ * notifications to user space besides (seccomp_unotify(2), Linux 5.0).
+ */
+import { asRoot, type Finding, missing, ok, warning } from './finding.js';
+import type { Host } from './host.js';
+import { installCommand } from './packages.js';
+
+export interface SeccompFacts {
+  readonly inKernel: boolean;
+  readonly notifies: boolean;
+  readonly library: boolean;
+  /** Commands that install libseccomp, and the distribution's kernel. */
+  readonly install: string;
+  readonly upgrade: string;
+}
+
+const ACTIONS = '/proc/sys/kernel/seccomp/actions_avail';
+
+export function probeSeccomp(host: Host): SeccompFacts {
+  const actions = host.read(ACTIONS);
+  return {
+    inKernel: actions !== undefined || /^Seccomp_filters:/m.test(host.read('/proc/self/status') ?? ''),
+    notifies: actions?.split(/\s+/).includes('user_notif') ?? false,
+    library: host.hasLibseccomp(),
+    install: installCommand(host, 'libseccomp'),
+    upgrade: installCommand(host, 'kernel'),
+  };
+}
+
+export function judgeSeccomp({ inKernel, notifies, library, install, upgrade }: SeccompFacts): Finding[] {
+  const kernel = inKernel
+    ? notifies
+      ? ok('seccomp.kernel', 'the kernel filters system calls')
+      : warning('seccomp.kernel', 'the kernel filters system calls, without notifications')
+    : missing(
+        'seccomp.kernel',
+        'the kernel is built without CONFIG_SECCOMP_FILTER',
+        asRoot(`${upgrade} && reboot`),
+      );
+  const compiler = library
+    ? ok('seccomp.library', 'libseccomp.so.2 is installed')
+    : missing('seccomp.library', 'libseccomp.so.2 is not installed', asRoot(install));
+  return [kernel, compiler];
+}

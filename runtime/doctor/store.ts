@@ -1,0 +1,130 @@
+/**
+ * The filesystem that images and containers lie on.
+ *
+ * Rules: the nearest directory that exists is tried, since a store is made when something is first added. Only what
+ * cannot be written at all keeps commands from working; everything else costs time or exactness.
+ */
+import { dirname } from 'node:path';
+import { asRoot, asUser, type Finding, type Fix, missing, ok, warning } from './finding.js';
+import type { DirectoryTrial, Host } from './host.js';
+import type { Identity } from './identity.js';
+import { mountOf, mountTable } from './mounts.js';
+
+export interface StoreFacts {
+  /** Where the store is or will be; undefined for a user without a home directory. */
+  readonly path: string | undefined;
+  /** The nearest directory above it that exists; itself if it does. */
+  readonly nearest: string;
+  readonly type: string;
+  readonly mountpoint: string;
+  readonly noexec: boolean;
+  readonly readOnly: boolean;
+  /** Undefined where nothing can be written. */
+  readonly trial: DirectoryTrial | undefined;
+}
+
+export function probeStore(host: Host, path: string | undefined): StoreFacts {
+  let nearest = path ?? '/';
+  while (host.stat(nearest) === undefined && nearest !== '/') nearest = dirname(nearest);
+  const mount = mountOf(mountTable(host), nearest);
+  return {
+    path,
+    nearest,
+    type: mount?.type ?? 'unknown',
+    mountpoint: mount?.mountpoint ?? '/',
+    noexec: mount?.options.includes('noexec') ?? false,
+    readOnly: mount?.options.includes('ro') ?? false,
+    trial: path === undefined ? undefined : host.tryDirectory(nearest),
+  };
+}
+
+const NETWORK_TYPES =
+  /^(nfs4?|cifs|smb3|smbfs|9p|virtiofs|ceph|afs|lustre|gpfs|beegfs|glusterfs|orangefs|pvfs2|fuse\..*)$/;
+/** A small image and its container. */
+const LITTLE_SPACE = 2 ** 30;
+const GIB = 2 ** 30;
+
+/** A store on the machine's own disk, which survives a reboot (file-hierarchy(7)). */
+export const storeElsewhere = (uid: number): Fix =>
+  asUser(`mkdir -p -m 700 /var/tmp/tscr-${uid} && export TSCR_ROOT=/var/tmp/tscr-${uid}`);
+
+export function judgeStore(facts: StoreFacts, identity: Identity): Finding[] {
+  const { trial } = facts;
+  if (trial === undefined) return [judgeUnwritable(facts, identity)];
+  return [
+    ok('store.writable', `${facts.path} on ${facts.type}`),
+    judgeNetwork(facts, identity),
+    judgeXattrs(facts.type, trial, identity),
+    judgeCopies(trial),
+    judgeSymlinks(facts.type, trial, identity),
+    facts.noexec
+      ? warning(
+          'store.exec',
+          `${facts.mountpoint} is noexec: programs do not start with the copy driver`,
+          asRoot(`mount -o remount,exec ${facts.mountpoint}`),
+        )
+      : ok('store.exec', 'programs may be executed from it'),
+    judgeSpace(trial),
+  ];
+}
+
+function judgeUnwritable({ path, nearest, mountpoint, readOnly }: StoreFacts, { uid }: Identity): Finding {
+  const id = 'store.writable';
+  if (path === undefined) {
+    return missing(id, `uid ${uid} has no home directory for its store`, storeElsewhere(uid));
+  }
+  if (readOnly) {
+    return missing(id, `${path} is on a read-only mount`, asRoot(`mount -o remount,rw ${mountpoint}`));
+  }
+  return missing(id, `uid ${uid} cannot write below ${nearest}`, storeElsewhere(uid));
+}
+
+function judgeNetwork({ type }: StoreFacts, { uid }: Identity): Finding {
+  const id = 'store.local';
+  if (!NETWORK_TYPES.test(type)) return ok(id, 'on this machine');
+  return warning(
+    id,
+    `${type} is a network filesystem: slow, and owners may not be kept`,
+    storeElsewhere(uid),
+  );
+}
+
+/** Root writes trusted xattrs; others user ones, and virtual owners with them. */
+function judgeXattrs(
+  type: string,
+  { userXattrs, trustedXattrs }: DirectoryTrial,
+  { uid, initialUserNamespace }: Identity,
+): Finding {
+  const id = 'store.xattrs';
+  const trusted = uid === 0 && initialUserNamespace;
+  if (trusted && !trustedXattrs) {
+    return warning(
+      id,
+      `${type} has no trusted xattrs: deletions are marked by ".wh." files`,
+      storeElsewhere(uid),
+    );
+  }
+  if (trusted || userXattrs) return ok(id, `${trusted ? 'trusted' : 'user'} xattrs are kept`);
+  return warning(
+    id,
+    `${type} has no user xattrs: owners are not kept, deletions are marked by ".wh." files`,
+    storeElsewhere(uid),
+  );
+}
+
+function judgeCopies({ tmpfile, reflink }: DirectoryTrial): Finding {
+  const copies = reflink ? 'copies share their data' : 'copies take space (no reflinks)';
+  return ok('store.copies', `${copies}; ${tmpfile ? '' : 'no '}O_TMPFILE`);
+}
+
+function judgeSymlinks(type: string, { symlinks }: DirectoryTrial, { uid }: Identity): Finding {
+  const id = 'store.symlinks';
+  if (symlinks) return ok(id, 'symbolic links are kept');
+  return missing(id, `${type} has no symbolic links: images cannot be unpacked`, storeElsewhere(uid));
+}
+
+function judgeSpace({ free }: DirectoryTrial): Finding {
+  const id = 'store.space';
+  const amount = `${(free / GIB).toFixed(1)} GiB free`;
+  return free >= LITTLE_SPACE ? ok(id, amount) : warning(id, amount, asUser('tscr system prune'));
+}

@@ -1,0 +1,79 @@
+/**
+ * User namespaces: whether the kernel has them, who forbids them, and whether one can really be made.
+ *
+ * Rule: a real attempt decides; the settings only tell why it failed. Compare user_namespaces(7), Debian's
+ * kernel.unprivileged_userns_clone, and Ubuntu's AppArmor restriction (since 23.10), under which the namespace is made
+ * but has no capabilities, so that its id map cannot be written.
+ */
+import { asRoot, type Finding, missing, ok } from './finding.js';
+import type { Host } from './host.js';
+import { type Identity, restartWith, SEE_REFUSALS, UNCONFINED } from './identity.js';
+import { installCommand } from './packages.js';
+
+export interface UserNamespaceFacts {
+  readonly inKernel: boolean;
+  /** user.max_user_namespaces; undefined where there is no such setting. */
+  readonly maximum: number | undefined;
+  /** kernel.unprivileged_userns_clone is 0. */
+  readonly cloneForbidden: boolean;
+  /** kernel.apparmor_restrict_unprivileged_userns is 1. */
+  readonly restrictedByAppArmor: boolean;
+  readonly hasUnshare: boolean;
+  /** Commands that install unshare(1), and the distribution's kernel. */
+  readonly install: string;
+  readonly kernel: string;
+  /** A child of this process made one, and a mount namespace in it. */
+  readonly works: boolean;
+}
+
+const SYSCTLS = '/proc/sys';
+
+export function probeUserNamespaces(host: Host): UserNamespaceFacts {
+  const setting = (path: string): string | undefined => host.read(`${SYSCTLS}/${path}`)?.trim();
+  const maximum = setting('user/max_user_namespaces');
+  const attempt = host.run('unshare', ['--user', '--keep-caps', '--mount', '--', 'true']);
+  return {
+    inKernel: host.stat('/proc/self/ns/user') !== undefined,
+    maximum: maximum === undefined ? undefined : Number(maximum),
+    cloneForbidden: setting('kernel/unprivileged_userns_clone') === '0',
+    restrictedByAppArmor: setting('kernel/apparmor_restrict_unprivileged_userns') === '1',
+    hasUnshare: attempt !== undefined,
+    install: installCommand(host, 'unshare'),
+    kernel: installCommand(host, 'kernel'),
+    works: attempt?.status === 0,
+  };
+}
+
+const ID = 'userns.create';
+/** Far above what anybody uses. */
+const MANY = 65536;
+
+export function judgeUserNamespaces(facts: UserNamespaceFacts, identity: Identity): Finding[] {
+  if (facts.works) return [ok(ID, 'user namespaces can be made')];
+  if (identity.admin) return [ok(ID, 'user namespaces cannot be made, and are not needed')];
+  return [whyNot(facts, identity)];
+}
+
+function whyNot(facts: UserNamespaceFacts, identity: Identity): Finding {
+  const { inKernel, maximum, cloneForbidden, restrictedByAppArmor, hasUnshare, install, kernel } = facts;
+  if (!inKernel) {
+    return missing(ID, 'the kernel is built without CONFIG_USER_NS', asRoot(`${kernel} && reboot`));
+  }
+  if (!hasUnshare) return missing(ID, 'unshare(1) is not installed', asRoot(install));
+  if (maximum === 0) {
+    const fix = `sysctl -w user.max_user_namespaces=${MANY}`;
+    return missing(ID, 'user.max_user_namespaces is 0', asRoot(fix));
+  }
+  if (cloneForbidden) {
+    const fix = 'sysctl -w kernel.unprivileged_userns_clone=1';
+    return missing(ID, 'kernel.unprivileged_userns_clone is 0', asRoot(fix));
+  }
+  if (restrictedByAppArmor) {
+    const fix = 'sysctl -w kernel.apparmor_restrict_unprivileged_userns=0';
+    return missing(ID, 'AppArmor takes their capabilities away', asRoot(fix));
+  }
+  if (identity.container !== undefined) {
+    return missing(ID, 'the container around us refuses them', asRoot(restartWith(identity, UNCONFINED)));
+  }
+  return missing(ID, 'a security module refuses them', asRoot(SEE_REFUSALS));
+}

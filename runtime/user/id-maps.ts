@@ -1,0 +1,122 @@
+/**
+ * Which ids a user namespace of an ordinary user has.
+ *
+ * Rules: with ranges of subordinate ids (subuid(5), subgid(5)) and the programs that may map them, all of them; else
+ * only the caller's own. A line counts by the user's name or uid; the ranges follow each other inside, beginning at 1.
+ * Compare user_namespaces(7), newuidmap(1), and GetSubIDRanges in containers/storage.
+ */
+import { readFileSync } from 'node:fs';
+import type { Caller } from './caller.js';
+
+/** One line of /proc/PID/uid_map. */
+export interface IdRange {
+  readonly inside: number;
+  readonly outside: number;
+  readonly count: number;
+}
+
+export interface IdMaps {
+  readonly uids: readonly IdRange[];
+  readonly gids: readonly IdRange[];
+}
+
+/** Where the caller is found inside: as root, or with its own ids. */
+export type Place = 'root' | 'own';
+
+/** What /etc/subuid and /etc/subgid say. */
+export interface SubordinateFiles {
+  readonly uids: string;
+  readonly gids: string;
+}
+
+export function readSubordinateFiles(): SubordinateFiles {
+  return { uids: contentOf('/etc/subuid'), gids: contentOf('/etc/subgid') };
+}
+
+function contentOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** The caller's id alone. */
+export function singleMaps({ uid, gid }: Caller, place: Place): IdMaps {
+  const alone = (id: number): IdRange[] => [{ inside: place === 'root' ? 0 : id, outside: id, count: 1 }];
+  return { uids: alone(uid), gids: alone(gid) };
+}
+
+/** The caller in its place, and its subordinate ids; undefined if it has none of either kind. */
+export function rangeMaps(who: Caller, files: SubordinateFiles, place: Place): IdMaps | undefined {
+  const uids = rangesOf(who, files.uids);
+  const gids = rangesOf(who, files.gids);
+  if (uids.length === 0 || gids.length === 0) return undefined;
+  const maps = { uids: rootAnd(who.uid, uids), gids: rootAnd(who.gid, gids) };
+  if (place === 'root') return maps;
+  return { uids: keepingOwn(maps.uids, who.uid), gids: keepingOwn(maps.gids, who.gid) };
+}
+
+export type Range = Omit<IdRange, 'inside'>;
+
+/** (uid_t) -1 is no id. */
+const MAX_ID = 2 ** 32 - 2;
+
+/** The lines of subuid(5) that are the caller's; what is no line is skipped. */
+export function rangesOf({ uid, name }: Pick<Caller, 'uid' | 'name'>, file: string): Range[] {
+  return file.split('\n').flatMap((line) => {
+    const [, owner, startText, countText] = /^([^:#]+):(\d+):(\d+)\s*$/.exec(line) ?? [];
+    const [outside, count] = [Number(startText), Number(countText)];
+    const isOwn = owner !== undefined && (owner === name || owner === String(uid));
+    return isOwn && count > 0 && outside + count - 1 <= MAX_ID ? [{ outside, count }] : [];
+  });
+}
+
+function rootAnd(id: number, ranges: readonly Range[]): IdRange[] {
+  const maps: IdRange[] = [{ inside: 0, outside: id, count: 1 }];
+  let inside = 1;
+  for (const range of ranges) {
+    maps.push({ inside, ...range });
+    inside += range.count;
+  }
+  return maps;
+}
+
+/**
+ * The same ids outside, shown so that the caller is itself inside: what had its id before takes those from 0 on, in
+ * their order. Compare podman's `--userns=keep-id`.
+ */
+function keepingOwn(maps: readonly IdRange[], own: number): IdRange[] {
+  const [self, ...others] = maps;
+  if (self === undefined || own === 0) return [...maps];
+  const moved = others.flatMap(({ inside, outside, count }): IdRange[] => {
+    const first = inside - 1; // without the caller at 0 everything moves down by one
+    const below = Math.min(Math.max(own - first, 0), count);
+    return [
+      { inside: first, outside, count: below },
+      { inside: first + below + 1, outside: outside + below, count: count - below },
+    ].filter((range) => range.count > 0);
+  });
+  return [{ ...self, inside: own }, ...moved];
+}
+
+/** Whether an id is mapped. */
+export const isMapped = (maps: readonly IdRange[], id: number): boolean =>
+  maps.some(({ inside, count }) => id >= inside && id < inside + count);
+
+/** As /proc/PID/uid_map shows and takes it. */
+export const formatMaps = (maps: readonly IdRange[]): string =>
+  maps.map(({ inside, outside, count }) => `${inside} ${outside} ${count}\n`).join('');
+
+/** The ids of this process's own namespace. */
+export function currentMaps(): IdMaps {
+  return { uids: parseMaps('/proc/self/uid_map'), gids: parseMaps('/proc/self/gid_map') };
+}
+
+function parseMaps(path: string): IdRange[] {
+  const lines = readFileSync(path, 'utf8').trim().split('\n');
+  return lines.map((line) => {
+    const [inside = 0, outside = 0, count = 0] = line.trim().split(/\s+/).map(Number);
+    return { inside, outside, count };
+  });
+}

@@ -1,0 +1,138 @@
+/**
+ * Protects mounts by ordinary users: through fusermount3 where only root may call mount(2), with mount(2) where they
+ * are root of a user namespace; and that a refusal says what to do.
+ */
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { assert } from 'chai';
+import { asUser, USER } from '../acceptance/as-user.js';
+import { run } from '../acceptance/run.js';
+import { usePlace } from './place.js';
+
+const SUITE = 'mount: ordinary users';
+
+/** What both ways of mounting must give; $UNIONFS is the program. */
+const SCRIPT = `
+  mkdir -p a b/d u m
+  echo a >a/x; echo b >b/x; echo y >b/y; echo z >b/d/z
+  $UNIONFS mount --lower a:b --upper u m
+  cat m/x m/y m/d/z
+  rm m/y; rm -r m/d; mkdir m/d; echo more >>m/x; mv m/x m/x2; ln m/x2 m/x3; echo new >m/new
+  $UNIONFS diff m | sort
+  grep " $PWD/m fuse.unionfs " /proc/mounts | cut -d' ' -f4
+  $UNIONFS inspect m >/dev/null
+  { cd m; $UNIONFS umount ../m 2>&1 || :; cd ..; }
+  $UNIONFS umount m
+  ! grep " $PWD/m " /proc/mounts
+  $UNIONFS mount --lower a:b --upper u m
+  ls m; cat m/x2; ls m/d
+  $UNIONFS umount m
+  cat a/x b/y b/d/z
+`;
+const CHANGES = ['A /new', 'A /x2', 'A /x3', 'C /d', 'D /d/z', 'D /x', 'D /y'];
+const SEEN = ['a', 'y', 'z'];
+const REMOUNTED = ['d', 'new', 'x2', 'x3', 'a', 'more'];
+
+describe(SUITE, () => {
+  const place = usePlace(SUITE, ['fusermount3']);
+  let number = 0;
+  let named: readonly [source: string, target: string];
+
+  before(() => {
+    const passwd = place.path('passwd');
+    writeFileSync(passwd, `${readFileSync('/etc/passwd', 'utf8')}ordinary:x:${USER}:${USER}::/:/bin/sh\n`);
+    named = [passwd, '/etc/passwd'];
+  });
+
+  /** A directory of the user's own. */
+  function home(): string {
+    const name = `home${number++}`;
+    place.make({ [name]: {} });
+    run('chown', [String(USER), place.path(name)]);
+    return place.path(name);
+  }
+
+  const ways = [
+    [
+      'through fusermount3',
+      'none',
+      'rw,nosuid,nodev,relatime,user_id=61234,group_id=61234,default_permissions',
+    ],
+    ['as root of a user namespace', 'single', undefined],
+    ['as root of a user namespace with many ids', 'range', undefined],
+  ] as const;
+  for (const [name, namespace, options] of ways) {
+    it(`${name}: a union is mounted, changed, busy, unmounted and mounted again`, () => {
+      const directory = home();
+      const lines = asUser(SCRIPT, directory, namespace, [named]).trimEnd().split('\n');
+      const busy = `umount: "${directory}/m" is busy; end what uses it, or detach it with --lazy`;
+      const [shown] = lines.splice(SEEN.length + CHANGES.length, 1);
+      if (options !== undefined) assert.equal(shown, options);
+      assert.deepEqual(lines, [...SEEN, ...CHANGES, busy, ...REMOUNTED, 'a', 'y', 'z']);
+    });
+  }
+
+  it('a mount without upper is read-only, and flags that users may give arrive', () => {
+    const script = `
+      mkdir -p a m; echo a >a/x
+      $UNIONFS mount -o noexec,noatime,relatime,sync --lower a m
+      grep " $PWD/m fuse.unionfs " /proc/mounts | cut -d' ' -f4
+      fusermount3 -u m
+    `;
+    const flags = 'ro,nosuid,nodev,noexec,sync,noatime,user_id=61234,group_id=61234,default_permissions';
+    assert.sameMembers(asUser(script, home(), 'none', [named]).trim().split(','), flags.split(','));
+  });
+
+  it('others get in when the user asks for it and fuse.conf allows it', () => {
+    const directory = home();
+    const mount = '$UNIONFS mount -o allow_other --lower a m';
+    const denied = asUser(`mkdir -p a m; ${mount} 2>&1 || :`, directory, 'none', [named]);
+    assert.equal(
+      denied,
+      'mount: fusermount3 refuses "-o allow_other"; add the line "user_allow_other" to /etc/fuse.conf\n',
+    );
+    writeFileSync(`${directory}/fuse.conf`, 'user_allow_other\n');
+    const allowed = asUser(
+      `${mount}; grep -o allow_other /proc/mounts | head -1; $UNIONFS umount m`,
+      directory,
+      'none',
+      [named, [`${directory}/fuse.conf`, '/etc/fuse.conf']],
+    );
+    assert.equal(allowed, 'allow_other\n');
+  });
+
+  const refusals: readonly [name: string, script: string, message: string][] = [
+    [
+      'fusermount3 does not know them',
+      'mkdir -p a m; $UNIONFS mount --lower a m',
+      `fusermount3 serves named users only; add uid ${USER} to /etc/passwd, or mount in a user namespace`,
+    ],
+    [
+      'fusermount3 is missing',
+      'mkdir -p bin a m; ln -s "$(command -v node)" bin/; PATH=$PWD/bin $UNIONFS mount --lower a m',
+      `uid ${USER} may not mount on "HOME/m" without fusermount3; install fuse3, or run as root`,
+    ],
+    [
+      "the mountpoint is not the user's",
+      'mkdir -p a; $UNIONFS mount --lower a /opt',
+      `"/opt" is not writable by uid ${USER}; mount on a directory that is`,
+    ],
+  ];
+  for (const [name, script, message] of refusals) {
+    it(`says what to do when ${name}`, () => {
+      const directory = home();
+      const said = asUser(`${script} 2>&1 || :`, directory, 'none').replaceAll(directory, 'HOME');
+      assert.equal(said, `mount: ${message}\n`);
+    });
+  }
+
+  it('says what to do when /dev/fuse is closed to them', () => {
+    const directory = home();
+    const closed = place.path('closed-device');
+    run('mknod', [closed, 'c', '10', '229']);
+    chmodSync(closed, 0o600);
+    const said = asUser('mkdir -p a m; $UNIONFS mount --lower a m 2>&1 || :', directory, 'none', [
+      [closed, '/dev/fuse'],
+    ]);
+    assert.equal(said, `mount: /dev/fuse is closed to uid ${USER}; open it with "chmod 666 /dev/fuse"\n`);
+  });
+});

@@ -1,0 +1,307 @@
+/**
+ * Protects containers of ordinary users: with subordinate ids and with one id, whatever the host lacks, and that
+ * nothing of them stays. The image is made of this host's own programs, by the user.
+ */
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+import { assert } from 'chai';
+import { Tscr } from '../container/tscr.js';
+import { usePlace } from '../mount/place.js';
+import { Account, endOf, type Host, saying } from './account.js';
+
+const SUITE = 'rootless: tscr';
+const PROGRAMS = 'sh,ls,cat,true,id,sleep,touch,rm,mkdir,chmod,chown,stat,head';
+const TOOLS = ['useradd', 'userdel', 'newuidmap', 'setpriv'];
+
+describe(SUITE, function () {
+  this.timeout(60_000);
+  const place = usePlace(SUITE, TOOLS);
+  const accounts: Record<'ranges' | 'single', Account | undefined> = { ranges: undefined, single: undefined };
+  const account = (kind: keyof typeof accounts): Account => accounts[kind] as Account;
+
+  before(() => {
+    for (const kind of ['ranges', 'single'] as const) {
+      accounts[kind] = new Account(`unionfs-${kind}-${process.pid}`, kind === 'ranges');
+      account(kind).succeed(['image', 'from-host', PROGRAMS, '-t', 'host:1']);
+    }
+  });
+  after(() => {
+    for (const made of Object.values(accounts)) made?.remove();
+  });
+  afterEach(async () => {
+    for (const made of Object.values(accounts)) {
+      for (let tries = 0; (made?.processes().length ?? 0) > 0 && tries < 50; tries++) await setTimeout(20);
+      assert.deepEqual(made?.processes(), []);
+    }
+  });
+
+  const sh = (who: Account, script: string, options: readonly string[] = [], host: Host = {}) =>
+    who.tscr(['run', '--rm', ...options, 'host:1', 'sh', '-c', script], host);
+  const output = (who: Account, script: string, options: readonly string[] = [], host: Host = {}): string => {
+    const { status, stdout, stderr } = sh(who, script, options, host);
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
+    return stdout.trim();
+  };
+  const mapped = 'cat /proc/self/uid_map | head -c 1000; true';
+  const lines = (text: string): number => text.split('\n').length;
+
+  for (const kind of ['ranges', 'single'] as const) {
+    describe(`with ${kind === 'ranges' ? 'subordinate ids' : 'one id'}`, () => {
+      it('the user is root inside, and has the ids there are', () => {
+        assert.equal(output(account(kind), 'id -u; id -g'), '0\n0');
+        assert.equal(lines(output(account(kind), mapped)), kind === 'ranges' ? 2 : 1);
+      });
+
+      it('files can be given away, and root sees the same owners in the image that is made of them', () => {
+        const who = account(kind);
+        const work =
+          'mkdir /d && touch /d/f && chown 5:6 /d/f && chmod 4755 /d/f && chown 7 /d && rm /usr/bin/id';
+        who.succeed(['run', '--name', 'work', 'host:1', 'sh', '-c', `${work} && stat -c %u:%g:%a /d/f /d`]);
+        who.succeed(['commit', 'work', 'mine:1']);
+        who.succeed(['rm', 'work']);
+        const seen = who.succeed(['run', '--rm', 'mine:1', 'stat', '-c', '%u:%g:%a', '/d/f', '/d']);
+        assert.equal(seen, kind === 'ranges' ? '5:6:4755\n7:0:755\n' : '0:0:4755\n0:0:755\n');
+        who.succeed(['save', '-o', who.path('mine.tar'), 'mine:1']);
+        const root = new Tscr(place.path(`store-${kind}`), place.path('run'));
+        root.succeed(['load', '-q', '-i', who.path('mine.tar')]);
+        const script = 'stat -c %u:%g:%a /d/f /d /; test ! -e /usr/bin/id';
+        assert.equal(
+          root.succeed(['run', '--rm', 'mine:1', 'sh', '-c', script]),
+          '5:6:4755\n7:0:755\n0:0:755\n',
+        );
+        root.succeed(['rmi', '-f', 'mine:1']);
+        who.succeed(['rmi', 'mine:1']);
+      });
+
+      for (const [what, command, status] of [
+        ["the command's own", ['sh', '-c', 'exit 7'], 7],
+        ['128+n for a signal', ['sh', '-c', 'sh -c "kill -9 \\$\\$"'], 137],
+        ['126 for what is no program', ['/etc'], 126],
+        ['127 for what is not there', ['nothing'], 127],
+      ] as const) {
+        it(`exit codes: ${what}`, () => {
+          assert.equal(account(kind).tscr(['run', '--rm', 'host:1', ...command]).status, status);
+        });
+      }
+
+      it('keep-id: the own ids, home directory and working directory', () => {
+        const who = account(kind);
+        const options = ['--userns', 'keep-id', '-v', `${who.home}:${who.home}`, '-w', who.home];
+        const seen = output(who, 'id -u; pwd; echo $HOME; echo made >kept; stat -c %u kept /usr', options);
+        const root = kind === 'ranges' ? 0 : who.uid;
+        assert.equal(seen, [who.uid, who.home, who.home, who.uid, root].join('\n'));
+        assert.equal(statSync(who.path('kept')).uid, who.uid);
+      });
+
+      it('it has no network but its own with --network none', () => {
+        assert.equal(lines(output(account(kind), 'cat /proc/net/dev', ['--network', 'none'])), 3);
+      });
+
+      it('a signal goes to the command, and its answer comes back', async () => {
+        const script = 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done';
+        const container = account(kind).start('tscr', ['run', '--rm', 'host:1', 'sh', '-c', script]);
+        const ended = endOf(container);
+        await saying(container, 'ready');
+        container.kill('SIGTERM');
+        assert.equal(await ended, 9);
+      });
+
+      it('a supervisor that is killed takes everything along; the next command clears up', async () => {
+        const who = account(kind);
+        const script = 'mkdir /d; chmod 700 /d; touch /d/f; chown 5 /d/f /d; echo ready; sleep 60 & sleep 60';
+        const container = who.start('tscr', [
+          'run',
+          '--rm',
+          '--name',
+          'victim',
+          'host:1',
+          'sh',
+          '-c',
+          script,
+        ]);
+        const ended = endOf(container);
+        await saying(container, 'ready');
+        container.kill('SIGKILL');
+        assert.equal(await ended, 'SIGKILL');
+        for (let tries = 0; who.processes().length > 0 && tries < 100; tries++) await setTimeout(20);
+        assert.deepEqual(who.processes(), []);
+        assert.notMatch(who.succeed(['ps', '-a']), /victim/);
+        assert.deepEqual(readdirSync(who.path('.local/share/tscr/containers')), []);
+      });
+
+      it('rm -f ends a container of another user inside', async () => {
+        const who = account(kind);
+        const as = kind === 'ranges' ? ['-u', '1000:1000'] : [];
+        const script = 'echo ready; sleep 60';
+        const container = who.start('tscr', ['run', '--name', 'busy', ...as, 'host:1', 'sh', '-c', script]);
+        const ended = endOf(container);
+        await saying(container, 'ready');
+        assert.match(who.succeed(['top', 'busy']), /^PID.*\n[^k]*sleep 60\n$/);
+        who.succeed(['rm', '-f', 'busy']);
+        assert.include([137, 'SIGKILL'], await ended);
+        assert.notMatch(who.succeed(['ps', '-a']), /busy/);
+      });
+    });
+  }
+
+  describe('drivers', () => {
+    for (const driver of ['unionfs', 'overlay', 'copy']) {
+      it(`${driver}: what is deleted is gone, what is made is there`, () => {
+        const script = 'rm /usr/bin/id; touch /made; ls /made; test ! -e /usr/bin/id';
+        assert.equal(output(account('ranges'), script, ['--storage-driver', driver]), '/made');
+      });
+    }
+
+    it('without /dev/fuse the root is a copy, and that is said', () => {
+      const { status, stdout, stderr } = sh(account('single'), 'touch /made; ls /made', [], {
+        refusesFuse: true,
+      });
+      assert.deepEqual([status, stdout], [0, '/made\n']);
+      assert.equal(
+        stderr,
+        'run: /dev/fuse may not be opened (as root: chmod 666 /dev/fuse), so the root is a full copy of the image\n',
+      );
+    });
+  });
+
+  describe('stores', () => {
+    const TSCR = 'node /mnt/project/dist/bin/tscr.js';
+    const SCRIPT = `${TSCR} image from-host ${PROGRAMS} -t host:1 >/dev/null; exec ${TSCR} run --rm`;
+    const STORES: readonly [string, string, string, RegExp][] = [
+      [
+        'without extended attributes holds copies, and that is said',
+        'ramfs',
+        'host:1 true',
+        /^run: "\/mnt\/fs\/store" is on a filesystem without extended attributes, so the root is a full copy of the image\n$/,
+      ],
+      ['mounted noexec is no hindrance', 'tmpfs -o noexec', 'host:1 true', /^$/],
+      [
+        'mounted noexec cannot hold a copy, and that is said',
+        'tmpfs -o noexec',
+        '--storage-driver copy host:1 true',
+        /^run: "\/mnt\/fs\/store\/.*" is mounted noexec, .*--root\n$/,
+      ],
+    ];
+    for (const [what, type, words, message] of STORES) {
+      it(`one ${what}`, () => {
+        const prepared = `mkdir /mnt/fs; mount -t ${type} none /mnt/fs; chmod 777 /mnt/fs`;
+        const host: Host = { prepared, env: { TSCR_ROOT: '/mnt/fs/store' } };
+        const { status, stderr } = account('single').run(['sh', '-euc', `${SCRIPT} ${words}`], host);
+        assert.match(stderr, message);
+        assert.equal(status, what.includes('cannot') ? 125 : 0);
+      });
+    }
+  });
+
+  describe('the ladder', () => {
+    const ONE_ID: readonly [string, Host][] = [
+      ['newuidmap is not there', { without: ['newuidmap'] }],
+      ['newgidmap is not there', { without: ['newgidmap'] }],
+      ['there are no new privileges', { setpriv: ['--no-new-privs'] }],
+      ['the user has no ids in /etc/subgid', { prepared: 'mount --bind /dev/null /etc/subgid' }],
+    ];
+    for (const [what, host] of ONE_ID) {
+      it(`one id where ${what}`, () => {
+        assert.equal(lines(output(account('ranges'), mapped, [], host)), 1);
+      });
+    }
+
+    it('one id where the mapping is refused, and that is said', () => {
+      const refuses = `printf '#!/bin/sh\\necho newgidmap: refused >&2; exit 1\\n' >/mnt/refuses; chmod 755 /mnt/refuses
+        mount --bind /mnt/refuses "$(command -v newgidmap)"`;
+      const { status, stdout, stderr } = sh(account('ranges'), mapped, [], { prepared: refuses });
+      assert.deepEqual([status, lines(stdout.trim())], [0, 1]);
+      assert.equal(stderr, 'ids cannot be mapped, but your own: newgidmap: refused\n');
+    });
+
+    it('one id where the user asks for it', () => {
+      assert.equal(lines(output(account('ranges'), mapped, ['--userns', 'single'])), 1);
+    });
+
+    const FORBIDDEN = `echo 0 >/mnt/zero; mount --bind /mnt/zero /proc/sys/user/max_user_namespaces
+      mount --bind /bin/false "$(command -v unshare)"`;
+    const REFUSALS: readonly [string, Host, readonly string[], RegExp][] = [
+      [
+        'unshare(1) is not there',
+        { without: ['unshare'] },
+        [],
+        /^run: .* install the package "util-linux"\n$/,
+      ],
+      [
+        'user namespaces are forbidden',
+        { prepared: FORBIDDEN },
+        [],
+        /^run: uid \d+ may not make user namespaces; as root, run "sysctl user.max_user_namespaces=65536"\n$/,
+      ],
+      ['none is wanted', {}, ['--userns', 'host'], /^run: uid \d+ may not .* run as root\n$/],
+      ['the user inside has no id', {}, ['-u', '1000'], /^run: there is no user 1000:0 inside.*usermod/],
+      [
+        'nobody is at home',
+        { uid: 4_242_424, env: { HOME: '' } },
+        [],
+        /^run: uid 4242424 has no home directory; .*TSCR_ROOT\n$/,
+      ],
+    ];
+    for (const [what, host, options, message] of REFUSALS) {
+      it(`a refusal with the fix where ${what}`, () => {
+        const { status, stderr } = sh(account('single'), 'true', options, host);
+        assert.equal(status, 125);
+        assert.match(stderr, message);
+      });
+    }
+
+    it('images need no namespace where they touch no layer', () => {
+      const who = account('ranges');
+      const host: Host = { without: ['unshare', 'newuidmap'], refusesFuse: true };
+      who.succeed(['tag', 'host:1', 'host:2'], host);
+      assert.match(who.succeed(['images'], host), /host +2/);
+      assert.match(who.succeed(['history', 'host:2'], host), /from-host/);
+      assert.lengthOf(JSON.parse(who.succeed(['inspect', 'host:2'], host)), 1);
+      who.succeed(['save', '-o', who.path('saved.tar'), 'host:2'], host);
+      who.succeed(['info'], host);
+      who.succeed(['rmi', 'host:2']);
+    });
+  });
+
+  describe('who the user is', () => {
+    it('an unknown uid works where it may write', () => {
+      const host: Host = {
+        uid: 4_242_425,
+        env: { HOME: '', TSCR_ROOT: '/mnt/store' },
+        cwd: '/',
+        prepared: 'mkdir -m 777 /mnt/store',
+      };
+      const script = `node /mnt/project/dist/bin/tscr.js image from-host ${PROGRAMS} -t host:1 >/dev/null
+        node /mnt/project/dist/bin/tscr.js run --rm host:1 id -u`;
+      const { status, stdout, stderr } = account('single').run(['sh', '-euc', script], host);
+      assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '0\n', stderr: '' });
+    });
+
+    it("another's XDG_RUNTIME_DIR, as su(1) leaves it, is not used", () => {
+      output(account('single'), 'true', [], { env: { XDG_RUNTIME_DIR: '/run' } });
+      assert.isFalse(existsSync('/run/tscr/x'));
+    });
+
+    it('root has one id as well if it wants', () => {
+      const root = new Tscr(place.path('store-root'), place.path('run'));
+      root.succeed(['image', 'from-host', PROGRAMS, '-t', 'host:1']);
+      assert.equal(
+        root.succeed(['run', '--rm', '--userns', 'single', 'host:1', 'sh', '-c', mapped]).trim(),
+        '0          0          1',
+      );
+      const { stderr } = root.run(['run', '--userns', 'keep-id', 'host:1', 'true']);
+      assert.equal(stderr, 'run: --userns "keep-id" is for ordinary users; root is root inside\n');
+    });
+  });
+
+  describe('in the end', () => {
+    it('with the images gone, nothing is left of the layers', () => {
+      for (const kind of ['ranges', 'single'] as const) {
+        const who = account(kind);
+        who.succeed(['system', 'prune', '-af']);
+        assert.deepEqual(readdirSync(who.path('.local/share/tscr/layers')), []);
+        assert.notInclude(readFileSync('/proc/self/mounts', 'latin1'), who.home);
+      }
+    });
+  });
+});
