@@ -23,10 +23,13 @@ export interface FuseFacts {
 }
 
 const DEVICE = '/dev/fuse';
-/** Mounts on /tmp as the namespace sees it, and prints the kernel's first message. */
-const SAY_INIT = `exec 3<>${DEVICE} &&
+/**
+ * Mounts on /tmp as the namespace sees it, and prints the kernel's first message. From the mount on nothing below /tmp
+ * answers, which may be in PATH.
+ */
+const SAY_INIT = `reader=$(command -v dd) && exec 3<>${DEVICE} &&
 mount -n -i -t fuse.tscr-doctor -o fd=3,rootmode=40000,user_id=0,group_id=0 tscr-doctor /tmp &&
-exec dd bs=65536 count=1 <&3`;
+exec "$reader" bs=65536 count=1 <&3`;
 
 export function probeFuse(host: Host, { admin }: Identity): FuseFacts {
   const device = host.stat(DEVICE);

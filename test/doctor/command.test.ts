@@ -69,8 +69,8 @@ interface Asked {
   readonly stderr: string;
 }
 
-function asRoot(args: readonly string[], store: string): Asked {
-  const env = { ...process.env, TSCR_ROOT: store };
+function asRoot(args: readonly string[], store: string, variables: NodeJS.ProcessEnv = {}): Asked {
+  const env = { ...process.env, TSCR_ROOT: store, ...variables };
   const options = { env, encoding: 'utf8', timeout: TIMEOUT_MS } as const;
   return spawnSync(process.execPath, [PROGRAM, 'doctor', ...args], options);
 }
@@ -103,6 +103,12 @@ describe('tscr doctor', () => {
     assert.match(stdout, /^ok {7}kernel\.release {2,}Linux \d/m);
     assert.match(stdout, /^ok {7}fuse\.features {2,}FUSE 7\.\d/m);
     assert.match(stdout, /^COMMAND +WAY\ntscr run +as root, on the union$/m);
+  });
+
+  it('mounts for a trial where programs may lie, and finds them', () => {
+    const path = `${directory}:${process.env['PATH']}`; // below /tmp
+    const { status } = asRoot([], join(directory, 'store'), { PATH: path });
+    assert.equal(status, 0);
   });
 
   it('names the fixes of what a user lacks, and they mend it', () => {
