@@ -178,7 +178,7 @@ export function keepsMarks(dirfd: number): boolean {
   return OVERLAY_PREFIXES.some((prefix) =>
     unless([E.EPERM, E.EOPNOTSUPP], () => {
       setxattrat(dirfd, '', `${prefix}probe`, yes);
-      removexattrat(dirfd, '', `${prefix}probe`);
+      unless([E.ENODATA], () => removexattrat(dirfd, '', `${prefix}probe`)); // another process may be asking too
       return true;
     }),
   );
