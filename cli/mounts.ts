@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { UsageError } from '../fs/index.js';
 import { AT, O } from '../fs/sys/constants.js';
 import { Errno } from '../fs/sys/errno.js';
+import { parseMountinfo } from '../fs/sys/mountinfo.js';
 import { close, openat } from '../fs/sys/syscalls.js';
 import { FUSE_TYPE } from '../fs/transport/device.js';
 import { readInspection } from '../fs/union/inspect.js';
@@ -32,21 +33,12 @@ export interface MountEntry {
   readonly type: string;
 }
 
-const decodeOctal = (field: string): string =>
-  Buffer.from(
-    field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
-    'latin1',
-  ).toString();
-
 /** All mounts, in the order of mounting. */
 export function mounts(): MountEntry[] {
-  return readFileSync('/proc/self/mountinfo', 'latin1')
-    .trimEnd()
-    .split('\n')
-    .map((line) => {
-      const [left = '', right = ''] = line.split(' - ');
-      return { mountpoint: decodeOctal(left.split(' ')[4] ?? ''), type: right.split(' ')[0] ?? '' };
-    });
+  return parseMountinfo(readFileSync('/proc/self/mountinfo', 'latin1')).map(({ mountpoint, type }) => ({
+    mountpoint: Buffer.from(mountpoint, 'latin1').toString(),
+    type,
+  }));
 }
 
 /** The live unions' mountpoints. */

@@ -8,7 +8,8 @@ import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
 import { buildUnion, describeUnion } from './serve.js';
-import { unionSettings } from './server.js';
+import { DETACH_GRACE_MS, unionSettings } from './server.js';
+import { type MountLine, parseMountinfo } from './sys/mountinfo.js';
 import { detach, FUSE_TYPE } from './transport/device.js';
 import {
   FUSE_NATIVE_OPTIONS,
@@ -24,12 +25,8 @@ import type { Union } from './union/state.js';
 
 /** How often the mount table is looked at. */
 const LOOK_MS = 300;
-/** How long processes inside a detached mount may go on. */
-const DETACH_GRACE_MS = 1000;
 /** Seconds after which layers are looked at again: nothing tells libfuse that they have changed. */
 const LAYERS_TTL = 1;
-/** In /proc/self/mountinfo; in front of it stand the ids of mount and filesystem (proc(5)). */
-const MOUNTPOINT_FIELD = 4;
 const SUBTYPE = FUSE_TYPE.replace(/^fuse\./, '');
 
 /** Refuses what this transport cannot do, and a package that cannot be loaded. Throws `UsageError`. */
@@ -121,15 +118,10 @@ async function endMount(mountpoint: string, ended: Promise<void>): Promise<void>
 
 /** Settles when the mount that is now the last one on a directory is no longer there. */
 async function untilGone(mountpoint: string): Promise<void> {
-  const place = toBytes(mountpoint).replace(/[\s\\]/g, (character) => {
-    return `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`;
-  });
-  const mounted = mountLines()
-    .filter((line) => line.split(' ')[MOUNTPOINT_FIELD] === place)
-    .at(-1);
-  const identity = mounted?.split(' ').slice(0, MOUNTPOINT_FIELD).join(' ') ?? '';
-  const isThere = (): boolean => mountLines().some((line) => line.startsWith(`${identity} `));
-  while (mounted !== undefined && isThere()) await setTimeout(LOOK_MS);
+  const place = toBytes(mountpoint);
+  const mounted = mountTable().findLast((mount) => mount.mountpoint === place);
+  const isThere = (): boolean => mountTable().some(({ id }) => id === mounted?.id);
+  while (isThere()) await setTimeout(LOOK_MS);
 }
 
-const mountLines = (): string[] => readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
+const mountTable = (): MountLine[] => parseMountinfo(readFileSync('/proc/self/mountinfo', 'latin1'));

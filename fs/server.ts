@@ -19,7 +19,7 @@ import { type Stack, toBytes } from './union/stack.js';
 import type { UnionSettings } from './union/state.js';
 
 /** How long processes inside a detached mount may go on. */
-const DETACH_GRACE_MS = 1000;
+export const DETACH_GRACE_MS = 1000;
 /** Seconds after which layers are looked at again that cannot be watched. */
 const UNWATCHABLE_TTL = 1;
 const MIN_DESCRIPTORS = 64;

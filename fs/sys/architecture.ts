@@ -15,6 +15,8 @@ export interface Architecture {
   readonly musl: string;
   /** Go's name, which images use (GOARCH). */
   readonly go: string;
+  /** AUDIT_ARCH_* of linux/audit.h. */
+  readonly audit: number;
   /** libseccomp's name, as in an OCI specification. */
   readonly scmp: string;
 }
@@ -25,6 +27,7 @@ export const ARCHITECTURES = {
     O: { DIRECTORY: 0o200000, NOFOLLOW: 0o400000, DIRECT: 0o40000 },
     musl: 'libc.musl-x86_64.so.1',
     go: 'amd64',
+    audit: 0xc000003e,
     scmp: 'SCMP_ARCH_X86_64',
   },
   arm64: {
@@ -32,6 +35,7 @@ export const ARCHITECTURES = {
     O: { DIRECTORY: 0o40000, NOFOLLOW: 0o100000, DIRECT: 0o200000 },
     musl: 'libc.musl-aarch64.so.1',
     go: 'arm64',
+    audit: 0xc00000b7,
     scmp: 'SCMP_ARCH_AARCH64',
   },
 } as const satisfies Readonly<Record<string, Architecture>>;

@@ -4,12 +4,6 @@
  * Rule: little endian, as both architectures that are served are.
  */
 
-/** As `process.arch` calls them. */
-export type Architecture = 'x64' | 'arm64';
-
-/** AUDIT_ARCH_* of linux/audit.h. */
-export const AUDIT_ARCH: Readonly<Record<Architecture, number>> = { x64: 0xc000003e, arm64: 0xc00000b7 };
-
 /** Load a word of struct seccomp_data, compare it, return. */
 export const BPF = { LOAD: 0x20, JEQ: 0x15, JGT: 0x25, JGE: 0x35, RET: 0x06 } as const;
 

@@ -6,10 +6,11 @@
  * Compare with runc's libcontainer/seccomp and its patchbpf.
  */
 
+import { ARCHITECTURES } from '../../fs/sys/architecture.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import { ACTION, COMPARE, type Comparison, SeccompFilter } from '../../fs/sys/seccomp.js';
 import { UsageError } from '../../fs/union/stack.js';
-import { AUDIT_ARCH, BPF, DATA, encode, type Instruction } from './bpf.js';
+import { BPF, DATA, encode, type Instruction } from './bpf.js';
 import type { SeccompArgument, SeccompRule, SeccompSpec } from './runtime-spec.js';
 
 /** SECCOMP_FILTER_FLAG_* of seccomp(2). */
@@ -82,7 +83,7 @@ interface CallRange {
 }
 
 /** x32 calls come under x86-64's token with a bit of their own. */
-const X86_64 = AUDIT_ARCH.x64;
+const X86_64 = ARCHITECTURES.x64.audit;
 const X32 = 0x4000003e;
 const X32_CALL = 0x40000000;
 /** 32-bit Arm has calls of its own (breakpoint, cacheflush ...) far above all others: none of them is newer. */

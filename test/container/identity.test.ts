@@ -2,8 +2,9 @@
  * Protects what is answered where one id is all there is: who may become whom, and which calls are asked about at all.
  */
 import { assert } from 'chai';
+import { ARCHITECTURES, type ArchitectureName } from '../../fs/sys/architecture.js';
 import { E, Errno } from '../../fs/sys/errno.js';
-import { type Architecture, AUDIT_ARCH, BPF, VERDICT } from '../../runtime/container/bpf.js';
+import { BPF, VERDICT } from '../../runtime/container/bpf.js';
 import { OWNER_CALLS } from '../../runtime/container/owners/calls.js';
 import { KEEP, ownerFilter } from '../../runtime/container/owners/filter.js';
 import {
@@ -115,10 +116,10 @@ describe('container/owners: the filter', () => {
     return args;
   };
 
-  for (const architecture of ['x64', 'arm64'] satisfies Architecture[]) {
+  for (const architecture of ['x64', 'arm64'] satisfies ArchitectureName[]) {
     const program = ownerFilter({ uid: 0, gid: 1000 }, architecture);
     const decide = (call: number, args: readonly number[]): number =>
-      verdict(program, AUDIT_ARCH[architecture], call, args);
+      verdict(program, ARCHITECTURES[architecture].audit, call, args);
 
     for (const { name, numbers, chown } of OWNER_CALLS) {
       const number = numbers[architecture];

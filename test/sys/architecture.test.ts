@@ -29,7 +29,6 @@ import {
 } from '../../fs/sys/constants.js';
 import { STATX_SIZE } from '../../fs/sys/stat.js';
 import { getpagesize } from '../../fs/sys/syscalls.js';
-import { AUDIT_ARCH } from '../../runtime/container/bpf.js';
 import { OWNER_CALLS } from '../../runtime/container/owners/calls.js';
 
 /** A C expression and the value that the code takes it to have. */
@@ -122,8 +121,8 @@ const NUMBERS: Readonly<Record<string, readonly Claim[]>> = {
     ['SECCOMP_IOCTL_NOTIF_ID_VALID', 0x40082102],
   ],
   'architectures of a filter': [
-    ['AUDIT_ARCH_X86_64', AUDIT_ARCH.x64],
-    ['AUDIT_ARCH_AARCH64', AUDIT_ARCH.arm64],
+    ['AUDIT_ARCH_X86_64', ARCHITECTURES.x64.audit],
+    ['AUDIT_ARCH_AARCH64', ARCHITECTURES.arm64.audit],
     ['AUDIT_ARCH_ARM', 0x40000028],
   ],
   'system calls with one number': [

@@ -6,7 +6,7 @@
  * one. Calls that change or tell who a process is are always asked about: becoming somebody else is believed, as under
  * fakeroot(1). Names and arguments are those of section 2 of the manual.
  */
-import type { Architecture } from '../bpf.js';
+import type { ArchitectureName } from '../../../fs/sys/architecture.js';
 
 /** Where chown(2) and its relatives have their arguments. */
 export interface ChownForm {
@@ -20,7 +20,7 @@ export interface ChownForm {
 
 export interface OwnerCall {
   readonly name: string;
-  readonly numbers: Readonly<Partial<Record<Architecture, number>>>;
+  readonly numbers: Readonly<Partial<Record<ArchitectureName, number>>>;
   /** The call gives a file away; undefined if it concerns the process. */
   readonly chown?: ChownForm;
 }
@@ -55,5 +55,5 @@ export const OWNER_CALLS: readonly OwnerCall[] = [
 ];
 
 /** The call that a number means; undefined for others. */
-export const callOf = (number: number, architecture: Architecture): OwnerCall | undefined =>
+export const callOf = (number: number, architecture: ArchitectureName): OwnerCall | undefined =>
   OWNER_CALLS.find(({ numbers }) => numbers[architecture] === number);

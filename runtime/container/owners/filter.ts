@@ -4,7 +4,8 @@
  * Rule: it stands beside the container's own filter; of the two answers the kernel takes the stricter one, and "asks"
  * is weaker than an error: what the profile refuses is not asked about (seccomp(2), "Filter return values").
  */
-import { type Architecture, AUDIT_ARCH, BPF, DATA, encode, type Instruction, VERDICT } from '../bpf.js';
+import { ARCHITECTURES, type ArchitectureName } from '../../../fs/sys/architecture.js';
+import { BPF, DATA, encode, type Instruction, VERDICT } from '../bpf.js';
 import { OWNER_CALLS, type OwnerCall } from './calls.js';
 
 /** The ids that exist in the namespace. */
@@ -20,14 +21,14 @@ const ALLOW: Instruction = [BPF.RET, 0, 0, VERDICT.ALLOW];
 const ASK: Instruction = [BPF.RET, 0, 0, VERDICT.ASK];
 
 /** The program: an array of struct sock_filter. */
-export function ownerFilter(mapped: MappedIds, architecture: Architecture): Buffer {
+export function ownerFilter(mapped: MappedIds, architecture: ArchitectureName): Buffer {
   const calls = OWNER_CALLS.flatMap((call) => {
     const number = call.numbers[architecture];
     return number === undefined ? [] : oneCall(number, call, mapped);
   });
   return encode([
     [BPF.LOAD, 0, 0, DATA.ARCH],
-    [BPF.JEQ, 1, 0, AUDIT_ARCH[architecture]],
+    [BPF.JEQ, 1, 0, ARCHITECTURES[architecture].audit],
     ALLOW,
     [BPF.LOAD, 0, 0, DATA.CALL],
     ...calls,

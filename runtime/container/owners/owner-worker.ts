@@ -5,12 +5,12 @@
  * for but the kernel and the union, which another thread serves. A call that this thread cannot answer fails with EIO.
  */
 import { workerData } from 'node:worker_threads';
+import type { ArchitectureName } from '../../../fs/sys/architecture.js';
 import { CLONE } from '../../../fs/sys/constants.js';
 import { E, Errno, unless } from '../../../fs/sys/errno.js';
 import { type Answer, type Notification, SeccompListener, word } from '../../../fs/sys/seccomp-notify.js';
 import { close, PollSet, setxattrat, unshare } from '../../../fs/sys/syscalls.js';
 import { ownerValue } from '../../../fs/union/owner-attribute.js';
-import type { Architecture } from '../bpf.js';
 import { capabilityMask } from '../capabilities.js';
 import { CallerFiles } from './caller-file.js';
 import { type ChownForm, callOf } from './calls.js';
@@ -64,7 +64,7 @@ class OwnerServer {
   }
 
   #decide(notification: Notification): Answer {
-    const call = callOf(notification.call, process.arch as Architecture);
+    const call = callOf(notification.call, process.arch as ArchitectureName);
     try {
       if (call === undefined) return 'continue';
       if (call.chown === undefined) return answerIdentity(this.#identities, notification, call.name);

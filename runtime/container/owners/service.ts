@@ -11,11 +11,11 @@
  */
 import { Worker } from 'node:worker_threads';
 import { newOwnerAttribute } from '../../../fs/index.js';
+import type { ArchitectureName } from '../../../fs/sys/architecture.js';
 import { descriptorOf } from '../../../fs/sys/seccomp-notify.js';
 import { close, eventfd, signalEventfd } from '../../../fs/sys/syscalls.js';
 import { caller } from '../../user/caller.js';
 import { currentMaps } from '../../user/id-maps.js';
-import type { Architecture } from '../bpf.js';
 import { type MappedIds, ownerFilter } from './filter.js';
 import type { OwnerWorkerData } from './owner-worker.js';
 
@@ -44,7 +44,7 @@ export class OwnerService {
 
   constructor(owners: VirtualOwners) {
     this.#owners = owners;
-    this.filter = ownerFilter(owners.mapped, process.arch as Architecture);
+    this.filter = ownerFilter(owners.mapped, process.arch as ArchitectureName);
   }
 
   /**

@@ -1,0 +1,30 @@
+/** The mount table, from /proc/self/mountinfo (proc(5)). */
+
+export interface MountLine {
+  /** The mount's, which no other has while it lasts. */
+  readonly id: string;
+  /** One character per byte. */
+  readonly mountpoint: string;
+  /** As in /proc/filesystems, e.g. "ext4", "fuse.sshfs". */
+  readonly type: string;
+  /** Options of the mount and of its filesystem. */
+  readonly options: readonly string[];
+}
+
+const decodeOctal = (field: string): string =>
+  field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+
+/**
+ * All mounts, in the order of mounting.
+ * @param text the file's, one character per byte
+ */
+export function parseMountinfo(text: string): MountLine[] {
+  const lines = text.split('\n').filter((line) => line !== '');
+  return lines.map((line) => {
+    const [left = '', right = ''] = line.split(' - ');
+    const [id = '', , , , mountpoint = '', flags = ''] = left.split(' ');
+    const [type = '', , superOptions = ''] = right.split(' ');
+    const options = [...flags.split(','), ...superOptions.split(',')];
+    return { id, mountpoint: decodeOctal(mountpoint), type, options };
+  });
+}
