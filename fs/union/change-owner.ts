@@ -16,40 +16,47 @@ import { layerOf, locate } from './place.js';
 import type { Union } from './state.js';
 import { escapeXattr } from './xattr.js';
 
-/** chown(2); an id that is left out stays. */
-export function changeOwner(
-  union: Union,
-  node: Node,
-  changes: { readonly uid?: number | undefined; readonly gid?: number | undefined },
-): void {
+/** An id that is left out stays. */
+interface OwnerChange {
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+}
+
+/** chown(2). */
+export function changeOwner(union: Union, node: Node, { uid, gid }: OwnerChange): void {
   const { ownership } = union.settings;
-  const disk = diskOwner(ownership, { uid: changes.uid ?? 0, gid: changes.gid ?? 0 });
-  const owner: Partial<Owner> = {
-    ...(changes.uid !== undefined && { uid: disk.uid }),
-    ...(changes.gid !== undefined && { gid: disk.gid }),
+  const disk = diskOwner(ownership, { uid: uid ?? 0, gid: gid ?? 0 });
+  const change = {
+    uid: uid === undefined ? undefined : disk.uid,
+    gid: gid === undefined ? undefined : disk.gid,
   };
   const { override } = layerOf(node);
-  if (override !== undefined) changeRecorded(union, override, node, owner);
+  if (override !== undefined) changeRecorded(union, override, node, change);
   else {
     const { dirfd, name } = locate(union, node);
-    unless(squashes(ownership) ? REFUSED : [], () =>
-      fchownat(dirfd, name, owner.uid ?? KEEP, owner.gid ?? KEEP),
-    );
+    const chown = (): void => fchownat(dirfd, name, change.uid ?? KEEP, change.gid ?? KEEP);
+    if (squashes(ownership)) unless(REFUSED, chown);
+    else chown();
   }
 }
 
 const KEEP = -1;
 const REFUSED = [E.EPERM, E.EINVAL];
 
-function changeRecorded(union: Union, attribute: OverrideXattr, node: Node, owner: Partial<Owner>): void {
+function changeRecorded(union: Union, attribute: OverrideXattr, node: Node, change: OwnerChange): void {
   if (!(node instanceof DirectoryNode) && node.type === S.IFLNK) {
-    replaceSymlink(union, attribute, node, owner);
+    replaceSymlink(union, attribute, node, change);
     return;
   }
   const place = locate(union, node);
-  rerecord(attribute, place, ({ mode }) => ({ ...owner, mode: modeAfterChown(mode) }));
+  rerecord(attribute, place, (now) => ({ ...changed(now, change), mode: modeAfterChown(now.mode) }));
   dropCapability(attribute, place);
 }
+
+const changed = (owner: Owner, { uid, gid }: OwnerChange): Owner => ({
+  uid: uid ?? owner.uid,
+  gid: gid ?? owner.gid,
+});
 
 /** A file whose data changes loses its capability (file_remove_privs). Inodes lose it by themselves. */
 export function loseCapability(union: Union, node: FileNode): void {
@@ -64,12 +71,13 @@ function dropCapability(attribute: OverrideXattr, { dirfd, name }: Place): void 
 }
 
 /** A symlink that gets another owner becomes a file that can tell so. One with several names stays as it is. */
-function replaceSymlink(union: Union, attribute: OverrideXattr, node: FileNode, owner: Partial<Owner>): void {
+function replaceSymlink(union: Union, attribute: OverrideXattr, node: FileNode, change: OwnerChange): void {
   const { work } = union.writable();
   const { dirfd, name } = locate(union, node);
   const stat = name === '' ? undefined : statat(dirfd, name);
-  const { uid = stat?.uid, gid = stat?.gid } = owner;
-  if (stat === undefined || stat.nlink > 1 || (stat.uid === uid && stat.gid === gid)) return;
+  if (stat === undefined || stat.nlink > 1) return;
+  const owner = changed(stat, change);
+  if (stat.uid === owner.uid && stat.gid === owner.gid) return;
   const staged = work.temporary();
   try {
     const override = { ...stat, ...owner };
