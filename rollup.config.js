@@ -18,6 +18,7 @@ export default [
   programs,
   alone('dist/fs/serve.js', 'serve.js', 'es'),
   alone('dist/runtime/container/owners/owner-worker.js', 'owner-worker.js', 'es'),
+  alone('dist/fs/transport/flusher-thread.js', 'flusher-thread.js', 'es'),
   alone('dist/fs/transport/notifier.js', 'transport/notifier.js', 'es'),
   alone('dist/runtime/container/init/main.js', 'init.cjs', 'cjs'),
 ];

@@ -8,7 +8,9 @@
 import { parentPort } from 'node:worker_threads';
 import { CLONE, PR, SECBIT_NO_SETUID_FIXUP } from './sys/constants.js';
 import { chdir, close, getpagesize, prctl, takeEventfd, unshare } from './sys/syscalls.js';
-import { attributesNotifier, NotifyQueue, NotifyRing } from './transport/notify.js';
+import { Flusher } from './transport/flusher.js';
+import { attributesNotifier, NotifyQueue } from './transport/notify.js';
+import { MessageRing } from './transport/ring.js';
 import { Session } from './transport/session.js';
 import { Changes } from './union/changes.js';
 import { UnionFilesystem } from './union/filesystem.js';
@@ -98,8 +100,9 @@ function serve(data: ServeData): void {
   const union = buildUnion(data);
   union.attributesChanged = attributesNotifier(data.fd);
   union.ownerAttribute = data.ownerAttribute;
-  const queue = new NotifyQueue(new NotifyRing(data.notifications));
+  const queue = new NotifyQueue(new MessageRing(data.notifications));
   if (data.settings.layerChanges === 'watch') union.changes = new Changes(union, queue);
+  const flusher = new Flusher(data.fd);
   const describe = (): unknown => describeUnion(data, union, session.counts);
   const session: Session = new Session(data.fd, new UnionFilesystem(union, describe), {
     wishes: {
@@ -109,6 +112,7 @@ function serve(data: ServeData): void {
       pageSize: getpagesize(),
     },
     trace: data.trace,
+    flusher,
     onReady: ({ flags }) => {
       queue.canExpire = flags.has('HAS_EXPIRE_ONLY');
       tell('ready');
@@ -124,6 +128,7 @@ function serve(data: ServeData): void {
     },
   });
   session.run();
+  flusher.close();
   union.close();
   tell('released');
   union.changes?.close(); // last: the kernel takes its time (fsnotify_destroy_group), and it holds no layer

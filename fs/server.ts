@@ -13,7 +13,7 @@ import type { ServeData, ServeMessage } from './serve.js';
 import { close, eventfd, signalEventfd } from './sys/syscalls.js';
 import { detach } from './transport/device.js';
 import type { NotifierData } from './transport/notifier.js';
-import { NotifyRing } from './transport/notify.js';
+import { MessageRing } from './transport/ring.js';
 import { changesAreSeen } from './union/changes.js';
 import { type Stack, toBytes } from './union/stack.js';
 import type { UnionSettings } from './union/state.js';
@@ -66,7 +66,7 @@ export class Server {
   private constructor(fd: number, options: MountOptions, stack: Stack, mountpoint: string) {
     this.#mountpoint = toBytes(mountpoint);
     this.#stop = eventfd();
-    const ring = new NotifyRing();
+    const ring = new MessageRing();
     const data = serveData(fd, this.#stop, ring, options, stack);
     const serving = options.thread ?? startServingThread();
     serving.ref();
@@ -126,7 +126,7 @@ function exitOf(worker: Worker): Promise<void> {
 function serveData(
   fd: number,
   stop: number,
-  ring: NotifyRing,
+  ring: MessageRing,
   options: MountOptions,
   stack: Stack,
 ): ServeData {

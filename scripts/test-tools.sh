@@ -21,6 +21,7 @@ need git git
 need gcc gcc
 need make make
 need python3 python3
+need strace strace
 need sqlite3 sqlite3
 need tar tar
 need zstd zstd

@@ -18,6 +18,12 @@ const DT_SHIFT = 12;
 const DIRENT_ALIGN = 8;
 const padded = (length: number): number => Math.ceil(length / DIRENT_ALIGN) * DIRENT_ALIGN;
 
+/** fsync(2) of an open file, or fdatasync(2). */
+export interface Flush {
+  readonly fd: number;
+  readonly dataOnly: boolean;
+}
+
 export class Reply {
   readonly memory: Memory;
   readonly buffer: Buffer;
@@ -25,6 +31,7 @@ export class Reply {
   #end: number = SIZEOF.fuse_out_header;
   /** READDIR: the space the caller has, counted from the start of the buffer. */
   #limit = 0;
+  #flush: Flush | undefined;
 
   constructor(size: number) {
     this.memory = allocate(size);
@@ -35,8 +42,14 @@ export class Reply {
   /** The nodes whose lookups this reply counts; if it does not arrive, they must be taken back. */
   readonly handedOut: NodeId[] = [];
 
+  /** What must be durable before the reply is sent. */
+  get flush(): Flush | undefined {
+    return this.#flush;
+  }
+
   begin(): void {
     this.#end = SIZEOF.fuse_out_header;
+    this.#flush = undefined;
     if (this.handedOut.length > 0) this.handedOut.length = 0;
   }
 
@@ -48,6 +61,11 @@ export class Reply {
     this.#view.setUint32(8, uniqueLow, true);
     this.#view.setUint32(12, uniqueHigh, true);
     return length;
+  }
+
+  /** The reply says that what `fd` leads to is durable. */
+  flushFirst(fd: number, dataOnly: boolean): void {
+    this.#flush = { fd, dataOnly };
   }
 
   #take(length: number): number {

@@ -106,7 +106,8 @@ export interface Filesystem {
     toOffset: number,
     length: number,
   ): number;
-  fsync(node: NodeId, dataOnly: boolean): void;
+  /** The descriptor whose fsync(2) makes a node durable; undefined where nothing is to be done. */
+  unflushed(node: NodeId): number | undefined;
   /** Entries after `cookie`; 0 starts from the beginning. */
   readdir(node: NodeId, cookie: number, sink: DirectorySink): void;
   readdirplus(node: NodeId, cookie: number, sink: DirectoryPlusSink): void;

@@ -125,6 +125,11 @@ function decodeFsync(cursor: Cursor) {
   return { dataOnly: (cursor.u32() & FUSE_FSYNC_FDATASYNC) !== 0 };
 }
 
+function runFsync(fs: Filesystem, { node }: RequestHeader, flush: { dataOnly: boolean }, reply: Reply): void {
+  const fd = fs.unflushed(node);
+  if (fd !== undefined) reply.flushFirst(fd, flush.dataOnly);
+}
+
 /** Answers GETXATTR and LISTXATTR: size 0 asks for the length, a buffer that is too small is ERANGE. */
 function answerSized(reply: Reply, value: Uint8Array, size: number): number | undefined {
   if (size !== 0 && value.length > size) return E.ERANGE;
@@ -313,12 +318,12 @@ export const operations = {
   [Opcode.FSYNC]: operation({
     name: 'FSYNC',
     decode: decodeFsync,
-    run: (fs, { node }, { dataOnly }) => fs.fsync(node, dataOnly),
+    run: runFsync,
   }),
   [Opcode.FSYNCDIR]: operation({
     name: 'FSYNCDIR',
     decode: decodeFsync,
-    run: (fs, { node }, { dataOnly }) => fs.fsync(node, dataOnly),
+    run: runFsync,
   }),
   [Opcode.SETXATTR]: operation({
     name: 'SETXATTR',

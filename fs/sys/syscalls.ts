@@ -49,6 +49,13 @@ export function close(fd: number): void {
   native.close(fd);
 }
 
+const F_DUPFD_CLOEXEC = 1030;
+
+/** fcntl(2): another descriptor of the same open file, which child processes do not inherit. */
+export function duplicate(fd: number): number {
+  return check('fcntl', native.fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
 /** dup2(2): makes `to` another name of `from`, inherited by child processes. */
 export function dup2(from: number, to: number): void {
   check('dup3', native.dup3(from, to, 0));
@@ -279,8 +286,10 @@ export function fsync(fd: number): void {
   check('fsync', native.fsync(fd));
 }
 
-export function fdatasync(fd: number): void {
-  check('fdatasync', native.fdatasync(fd));
+/** fsync(2), or fdatasync(2) where the data is all that counts. */
+export function flush(fd: number, dataOnly: boolean): void {
+  if (dataOnly) check('fdatasync', native.fdatasync(fd));
+  else fsync(fd);
 }
 
 export function syncfs(fd: number): void {

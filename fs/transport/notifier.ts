@@ -5,7 +5,7 @@
  */
 import { workerData } from 'node:worker_threads';
 import { allocate, tryWrite } from '../sys/syscalls.js';
-import { NotifyRing } from './notify.js';
+import { MessageRing } from './ring.js';
 
 export interface NotifierData {
   readonly fd: number;
@@ -16,7 +16,7 @@ export interface NotifierData {
 const MESSAGE_MAX = 1024;
 
 const { fd, shared } = workerData as NotifierData;
-const ring = new NotifyRing(shared);
+const ring = new MessageRing(shared);
 const memory = allocate(MESSAGE_MAX);
 for (let message = ring.pop(); message !== undefined; message = ring.pop()) {
   memory.bytes.set(message);

@@ -9,6 +9,7 @@ import { FUSE_ROOT_ID } from '../protocol/abi.js';
 import type { AttributeChanges, Caller, Filesystem, NewInode, NodeId } from '../protocol/filesystem.js';
 import { isAcl, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
+import { flush } from '../sys/syscalls.js';
 import { type PathStat, type PathStatfs, statfsOf, statOf, timeOf, toBytes, toText } from './path-values.js';
 
 const PERMISSIONS = 0o7777;
@@ -163,11 +164,16 @@ export class PathOperations {
   }
 
   fsync(_path: string, dataOnly: number, handle: number): void {
-    this.#filesystem.fsync(this.#opened(handle), dataOnly !== 0);
+    this.#flush(this.#opened(handle), dataOnly !== 0);
   }
 
   fsyncdir(path: string, dataOnly: number): void {
-    this.#at(path, (node) => this.#filesystem.fsync(node, dataOnly !== 0));
+    this.#at(path, (node) => this.#flush(node, dataOnly !== 0));
+  }
+
+  #flush(node: NodeId, dataOnly: boolean): void {
+    const fd = this.#filesystem.unflushed(node);
+    if (fd !== undefined) flush(fd, dataOnly);
   }
 
   // --- extended attributes

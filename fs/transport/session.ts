@@ -6,6 +6,7 @@
  *   unknown one ENOSYS, a failed one its errno; any other error is a bug, logged once and answered EIO.
  * - The loop never returns to the event loop. Waking up costs more than any request, so it spins for a moment
  *   before it sleeps (`Idle`).
+ * - fsync(2) may take long: another thread may do it and answer (`Flusher`).
  * - If a reply does not arrive, or an operation fails half-way, the lookups it counted are taken back.
  *
  * Compare fuse_dev_do_read and fuse_dev_do_write in fs/fuse/dev.c.
@@ -13,7 +14,7 @@
 import { writeSync } from 'node:fs';
 import { MESSAGE_OVERHEAD, Opcode, SIZEOF } from '../protocol/abi.js';
 import { Cursor, decodeHeader, Malformed, type RequestHeader } from '../protocol/decode.js';
-import { Reply } from '../protocol/encode.js';
+import { type Flush, Reply } from '../protocol/encode.js';
 import type { Filesystem } from '../protocol/filesystem.js';
 import {
   type Connection,
@@ -26,6 +27,7 @@ import {
 import { type Operation, operationOf } from '../protocol/operations.js';
 import { E, Errno, errnoName } from '../sys/errno.js';
 import { allocate, type Memory, tryRead, tryWrite } from '../sys/syscalls.js';
+import type { Flusher } from './flusher.js';
 import { Idle } from './idle.js';
 
 export interface SessionOptions {
@@ -34,6 +36,8 @@ export interface SessionOptions {
   readonly trace: boolean;
   /** Called once, when INIT is answered. */
   readonly onReady: (connection: Connection) => void;
+  /** Makes files durable. */
+  readonly flusher: Pick<Flusher, 'flush'>;
   /** Other work of the serving thread, such as changes of layers. */
   readonly background: Background;
 }
@@ -129,7 +133,14 @@ export class Session {
     const operation = operationOf(header.opcode);
     const error = this.#run(header, operation);
     if (error !== 0) this.#takeBack();
-    if (operation?.unanswered !== true) this.#send(header, error);
+    if (operation?.unanswered === true) return;
+    if (this.#reply.flush === undefined || error !== 0) this.#send(header, error);
+    else this.#flush(header, this.#reply.flush);
+  }
+
+  #flush(header: RequestHeader, flush: Flush): void {
+    const error = this.#options.flusher.flush(flush, header);
+    if (error !== 'later') this.#send(header, error);
   }
 
   #run(header: RequestHeader, operation: Operation | undefined): number {

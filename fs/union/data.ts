@@ -9,9 +9,7 @@ import { E, Errno } from '../sys/errno.js';
 import {
   copyFileRange as copyFileRangeCall,
   fallocate as fallocateCall,
-  fdatasync,
   fstat,
-  fsync as fsyncCall,
   lseek as lseekCall,
   pread,
   pwrite,
@@ -95,15 +93,9 @@ export function copyFileRange(
   return count;
 }
 
-/** Nothing of a lower layer is dirty. */
-export function fsync(union: Union, node: Node, dataOnly: boolean): void {
-  if (union.settings.volatile) return;
-  if (node instanceof DirectoryNode) {
-    if (node.upper !== undefined) fsyncCall(union.handles.directory(node.upper));
-    return;
-  }
-  if (!node.inUpper || !node.isRegular) return;
-  const fd = union.handles.reader(node);
-  if (dataOnly) fdatasync(fd);
-  else fsyncCall(fd);
+/** What fsync(2) is to be called on. Nothing of a lower layer is dirty. */
+export function unflushed(union: Union, node: Node): number | undefined {
+  if (union.settings.volatile) return undefined;
+  if (node instanceof DirectoryNode) return node.upper && union.handles.directory(node.upper);
+  return node.inUpper && node.isRegular ? union.handles.reader(node) : undefined;
 }

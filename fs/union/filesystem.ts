@@ -18,7 +18,7 @@ import type {
 import { type FilesystemStat, fstatfs } from '../sys/syscalls.js';
 import { getattr, setattr } from './attributes.js';
 import { create, link, tmpfile } from './create.js';
-import { copyFileRange, fallocate, fsync, lseek, read, write } from './data.js';
+import { copyFileRange, fallocate, lseek, read, unflushed, write } from './data.js';
 import { flagsIoctl } from './flags.js';
 import { inspectChunk } from './inspect.js';
 import { lookup } from './lookup.js';
@@ -118,8 +118,8 @@ export class UnionFilesystem implements Filesystem {
     return copyFileRange(this.#union, caller, source, fromOffset, target, toOffset, length);
   }
 
-  fsync(node: NodeId, dataOnly: boolean): void {
-    fsync(this.#union, this.#union.node(node), dataOnly);
+  unflushed(node: NodeId): number | undefined {
+    return unflushed(this.#union, this.#union.node(node));
   }
 
   readdir(node: NodeId, cookie: number, sink: DirectorySink): void {

@@ -7,6 +7,7 @@ import fs, { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } fro
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { assert } from 'chai';
 import type { Filesystem } from '../../fs/protocol/filesystem.js';
 import { Session, type SessionOptions } from '../../fs/transport/session.js';
 
@@ -63,6 +64,7 @@ export class Harness {
       wishes: { writeback: false, invalidation: 'explicit', maxWrite: 16384, pageSize: 4096 },
       trace: false,
       onReady: () => this.ready++,
+      flusher: { flush: () => assert.fail('nothing is to be flushed') },
       background: { fds: [], run: () => 'done' },
       ...options,
     });

@@ -10,8 +10,8 @@ import {
   encodeInvalidateEntry,
   encodeInvalidateInode,
   NotifyQueue,
-  NotifyRing,
 } from '../../fs/transport/notify.js';
+import { MessageRing } from '../../fs/transport/ring.js';
 import { dump, hex } from '../protocol/bytes.js';
 import { temporaryFile } from '../protocol/harness.js';
 import { Random } from '../random.js';
@@ -75,16 +75,16 @@ describe('transport/notify: bytes', () => {
 });
 
 /** The ring's words, to look at and to begin elsewhere than at 0. */
-const control = (ring: NotifyRing): Int32Array => new Int32Array(ring.shared, 0, 2);
+const control = (ring: MessageRing): Int32Array => new Int32Array(ring.shared, 0, 2);
 
-function beginAt(position: number): NotifyRing {
-  const ring = new NotifyRing();
+function beginAt(position: number): MessageRing {
+  const ring = new MessageRing();
   control(ring).fill(position);
   return ring;
 }
 
 /** The next message; an empty ring would wait forever. */
-function take(ring: NotifyRing): Buffer {
+function take(ring: MessageRing): Buffer {
   const [written, read] = control(ring);
   const message = written === read ? undefined : ring.pop();
   if (message === undefined) throw new Error('the ring is empty');
@@ -150,7 +150,7 @@ describe('transport/notify: the ring', () => {
   }
 
   it('refusing a message leaves it as it was', () => {
-    const ring = new NotifyRing();
+    const ring = new MessageRing();
     while (ring.push(numbered(1, 1020)));
     const before = Buffer.from(new Uint8Array(ring.shared));
     assert.isFalse(ring.push(numbered(2, 2040)));
@@ -158,15 +158,15 @@ describe('transport/notify: the ring', () => {
   });
 
   it('is the same ring for whoever shares its memory', () => {
-    const ring = new NotifyRing();
-    const other = new NotifyRing(ring.shared);
+    const ring = new MessageRing();
+    const other = new MessageRing(ring.shared);
     ring.push(numbered(7, 8));
     assert.strictEqual(dump(take(other)), dump(numbered(7, 8)));
     assert.strictEqual(control(ring)[READ], control(ring)[WRITTEN]);
   });
 
   it('gives what is left, and then ends, when it is stopped', () => {
-    const ring = new NotifyRing();
+    const ring = new MessageRing();
     ring.push(numbered(1, 4));
     ring.stop();
     assert.strictEqual(dump(take(ring)), dump(numbered(1, 4)));
@@ -174,7 +174,7 @@ describe('transport/notify: the ring', () => {
   });
 
   it('does not let its reader sleep through a stop that comes just before it falls asleep', () => {
-    const ring = new NotifyRing();
+    const ring = new MessageRing();
     const results: string[] = [];
     whileWaiting(
       () => ring.stop(),
@@ -185,7 +185,7 @@ describe('transport/notify: the ring', () => {
   });
 
   it('does not let its reader sleep through a message that comes just before it falls asleep', () => {
-    const ring = new NotifyRing();
+    const ring = new MessageRing();
     const results: string[] = [];
     whileWaiting(
       () => ring.push(numbered(1, 4)),
@@ -216,7 +216,7 @@ function whileWaiting(first: () => unknown, report: (result: string) => void, ac
 
 describe('transport/notify: the queue', () => {
   it('hands nothing over before it is flushed, and then everything in order', () => {
-    const ring = new NotifyRing();
+    const ring = new MessageRing();
     const queue = new NotifyQueue(ring);
     queue.invalidateEntry(NODE, 'a', false);
     queue.invalidateInode(NODE);
@@ -228,7 +228,7 @@ describe('transport/notify: the queue', () => {
   });
 
   it('keeps what the ring has no room for, in order, and says so', () => {
-    const ring = new NotifyRing();
+    const ring = new MessageRing();
     const queue = new NotifyQueue(ring);
     const count = CAPACITY / 32;
     for (let number = 1; number <= count; number++) queue.invalidateInode(number as NodeId);
@@ -243,7 +243,7 @@ describe('transport/notify: the queue', () => {
   });
 
   it('spares what may hold mounts where a kernel cannot let names expire', () => {
-    const ring = new NotifyRing();
+    const ring = new MessageRing();
     const queue = new NotifyQueue(ring);
     queue.canExpire = false;
     queue.invalidateEntry(NODE, 'directory', true);

@@ -9,6 +9,7 @@ import { Opcode } from '../../fs/protocol/abi.js';
 import type { Connection } from '../../fs/protocol/handshake.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import { close, eventfd } from '../../fs/sys/syscalls.js';
+import { encodeAnswer, type Unique } from '../../fs/transport/flusher.js';
 import { Session, type SessionOptions } from '../../fs/transport/session.js';
 import { dump, hex, NODE, reply, request } from '../protocol/bytes.js';
 import { type Answers, Harness, recording, standardError, temporaryFile } from '../protocol/harness.js';
@@ -206,11 +207,72 @@ describe('transport/session: INIT', () => {
   });
 });
 
+describe('transport/session: fsync', () => {
+  const FD = 7;
+  const FSYNC = (dataOnly: boolean): Buffer =>
+    request(Opcode.FSYNC, hex(`${'bb '.repeat(8)} ${dataOnly ? '01' : '00'} ${'00 '.repeat(7)}`));
+  const flushing = (
+    flush: SessionOptions['flusher']['flush'],
+    unflushed = (): number | undefined => FD,
+  ): Harness => new Harness({ answers: { unflushed }, init: INIT_6_18, options: { flusher: { flush } } });
+
+  for (const dataOnly of [false, true]) {
+    it(`is the flusher's${dataOnly ? ', of data only' : ''}`, () => {
+      const asked: unknown[] = [];
+      const harness = flushing((what) => {
+        asked.push(what);
+        return 0;
+      });
+      assert.strictEqual(dump(harness.answer(FSYNC(dataOnly))), dump(reply(EMPTY)));
+      assert.deepEqual(asked, [{ fd: FD, dataOnly }]);
+      harness.close();
+    });
+  }
+
+  it('fails as the flusher says', () => {
+    const harness = flushing(() => E.EIO);
+    assert.strictEqual(dump(harness.answer(FSYNC(false))), dump(reply(EMPTY, E.EIO)));
+    harness.close();
+  });
+
+  it('gets no answer here if the flusher answers later: a request by its number', () => {
+    let unique: Buffer = EMPTY;
+    let fd: number | undefined = FD;
+    const later = (_what: unknown, asked: Unique): 'later' => {
+      unique = encodeAnswer(0, asked).subarray(8);
+      return 'later';
+    };
+    const harness = flushing(later, () => fd);
+    assert.isEmpty(harness.ask(FSYNC(false)));
+    assert.strictEqual(dump(unique), dump(reply(EMPTY).subarray(8)));
+    fd = undefined;
+    assert.strictEqual(
+      dump(harness.answer(FSYNC(false))),
+      dump(reply(EMPTY)),
+      'the next has nothing to wait for',
+    );
+    harness.close();
+  });
+
+  it('is not asked for where the filesystem has nothing to flush, or fails', () => {
+    const never = (): never => assert.fail('asked');
+    for (const [unflushed, error] of [
+      [() => undefined, 0],
+      [throws(new Errno(E.ESTALE)), E.ESTALE],
+    ] as const) {
+      const harness = flushing(never, unflushed);
+      assert.strictEqual(dump(harness.answer(FSYNC(false))), dump(reply(EMPTY, error)));
+      harness.close();
+    }
+  });
+});
+
 describe('transport/session: the loop', () => {
   const options: SessionOptions = {
     wishes: { writeback: false, invalidation: 'explicit', maxWrite: 4096, pageSize: 4096 },
     trace: false,
     onReady: () => {},
+    flusher: { flush: () => 0 },
     background: { fds: [], run: () => 'done' },
   };
 

@@ -1,0 +1,124 @@
+/**
+ * fsync(2) for requests, so that a slow disk holds up nobody but who asked for it.
+ *
+ * Rules: the serving thread does it itself as long as it takes no time worth telling, as on tmpfs. After the first that
+ * does, a thread of its own (`flusher-thread.ts`) does them, in the order in which they came, and answers the requests.
+ * It works on a duplicate of the descriptor: the node's may be closed meanwhile. The kernel keeps the inode locked until
+ * the answer (fuse_fsync), so nothing overtakes it that it should have made durable.
+ */
+import { Worker } from 'node:worker_threads';
+import { SIZEOF } from '../protocol/abi.js';
+import type { RequestHeader } from '../protocol/decode.js';
+import type { Flush } from '../protocol/encode.js';
+import { Errno } from '../sys/errno.js';
+import { close, duplicate, flush } from '../sys/syscalls.js';
+import { MessageRing } from './ring.js';
+
+/** Milliseconds; handing over costs a wake-up, 50 us between two CPUs. */
+const SLOW = 1;
+
+/** The thread's life, in a word of shared memory. */
+export const STATE = { STARTING: 0, RUNNING: 1, ENDED: 2 } as const;
+
+export interface FlusherData {
+  /** /dev/fuse. */
+  readonly fd: number;
+  /** A MessageRing of `encodeFlush`. */
+  readonly messages: SharedArrayBuffer;
+  /** One of STATE. */
+  readonly state: SharedArrayBuffer;
+}
+
+/** Which request asked. */
+export type Unique = Pick<RequestHeader, 'uniqueLow' | 'uniqueHigh'>;
+
+const SIZEOF_FLUSH = 16;
+
+export function encodeFlush({ fd, dataOnly }: Flush, { uniqueLow, uniqueHigh }: Unique): Buffer {
+  const message = Buffer.alloc(SIZEOF_FLUSH);
+  message.writeInt32LE(fd, 0);
+  message.writeUInt32LE(dataOnly ? 1 : 0, 4);
+  message.writeUInt32LE(uniqueLow, 8);
+  message.writeUInt32LE(uniqueHigh, 12);
+  return message;
+}
+
+export function decodeFlush(bytes: Uint8Array): Flush & Unique {
+  const message = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return {
+    fd: message.readInt32LE(0),
+    dataOnly: message.readUInt32LE(4) !== 0,
+    uniqueLow: message.readUInt32LE(8),
+    uniqueHigh: message.readUInt32LE(12),
+  };
+}
+
+/** struct fuse_out_header. @param error a positive errno, or 0 */
+export function encodeAnswer(error: number, { uniqueLow, uniqueHigh }: Unique): Buffer {
+  const answer = Buffer.alloc(SIZEOF.fuse_out_header);
+  answer.writeUInt32LE(answer.length, 0);
+  answer.writeInt32LE(-error, 4);
+  answer.writeUInt32LE(uniqueLow, 8);
+  answer.writeUInt32LE(uniqueHigh, 12);
+  return answer;
+}
+
+/** Its errno, or 0. Whatever else is thrown is a bug. */
+export function flushNow({ fd, dataOnly }: Flush): number {
+  try {
+    flush(fd, dataOnly);
+    return 0;
+  } catch (error) {
+    if (error instanceof Errno) return error.code;
+    throw error;
+  }
+}
+
+export class Flusher {
+  readonly #device: number;
+  readonly #messages = new MessageRing();
+  readonly #state = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  #thread: Worker | undefined;
+
+  /** @param device /dev/fuse */
+  constructor(device: number) {
+    this.#device = device;
+  }
+
+  /** Gives the errno, or 0; "later" if the thread answers. */
+  flush(what: Flush, request: Unique): number | 'later' {
+    if (this.#isRunning && this.#handOver(what, request)) return 'later';
+    const since = performance.now();
+    const error = flushNow(what);
+    if (performance.now() - since > SLOW) this.#thread ??= this.#start();
+    return error;
+  }
+
+  get #isRunning(): boolean {
+    return Atomics.load(this.#state, 0) === STATE.RUNNING;
+  }
+
+  #handOver(what: Flush, request: Unique): boolean {
+    const fd = duplicate(what.fd);
+    const taken = this.#messages.push(encodeFlush({ ...what, fd }, request));
+    if (!taken) close(fd);
+    return taken;
+  }
+
+  #start(): Worker {
+    const workerData: FlusherData = {
+      fd: this.#device,
+      messages: this.#messages.shared,
+      state: this.#state.buffer as SharedArrayBuffer,
+    };
+    const thread = new Worker(new URL('./flusher-thread.js', import.meta.url), { workerData });
+    thread.on('error', () => {}); // it never ran: nothing was handed over
+    return thread;
+  }
+
+  /** Waits until everything that was handed over is done. */
+  close(): void {
+    this.#messages.stop();
+    while (this.#isRunning) Atomics.wait(this.#state, 0, STATE.RUNNING);
+  }
+}
