@@ -145,24 +145,23 @@ function newNode(union: Union, parent: DirectoryNode, name: string, stat: Stat):
   return node;
 }
 
-/** FUSE_TMPFILE: an unnamed file in upper, made where a name for it is expected. */
-export function tmpfile(
+/** FUSE_TMPFILE: an unnamed inode in upper, made where a name for it is expected. */
+export function unnamed(
   union: Union,
   caller: Caller,
   parent: DirectoryNode,
-  mode: number,
-  umask: number,
+  inode: NewInode & { readonly kind: 'node' },
 ): Entry {
+  checkNewInode(inode);
   const directory = copyUpDirectory(union, parent);
   const { override } = directory.layer;
   if (override === undefined) {
     union.actAs(caller);
-    union.mask(umask);
+    union.mask(inode.umask);
   }
-  const own = override === undefined ? mode & ~S.IFMT : PRIVATE_FILE;
+  const own = override === undefined ? inode.mode & ~S.IFMT : PRIVATE_FILE;
   const fd = openat(union.handles.directory(directory), '.', O.TMPFILE | O.RDWR, own);
   if (override !== undefined) {
-    const inode: NewInode = { kind: 'node', mode, major: 0, minor: 0, umask };
     const inherited = recordedOf(union, parent, statOf(union, parent));
     record(override, { dirfd: fd, name: '' }, overrideOf(inode, union.ownerFor(caller), inherited));
   }
@@ -177,20 +176,20 @@ export function tmpfile(
 export function link(union: Union, node: FileNode, parent: DirectoryNode, name: string): Entry {
   checkNewName(name);
   rehome(union, node);
-  const unnamed = node.pinned >= 0;
-  if (unnamed && !node.inUpper) throw new Errno(E.ENOENT);
+  const hasNoName = node.pinned >= 0;
+  if (hasNoName && !node.inUpper) throw new Errno(E.ENOENT);
   copyUpFile(union, node);
   union.index?.pinCount(node);
   const { directory, name: home } = node.home;
   const target = new Target(union, parent, name, (dirfd, at) => {
-    if (unnamed) linkat(node.pinned, '', dirfd, at, AT.EMPTY_PATH);
+    if (hasNoName) linkat(node.pinned, '', dirfd, at, AT.EMPTY_PATH);
     else linkat(union.handles.directory(directory), home, dirfd, at);
   });
   place(target, 'create');
   parent.listing?.add(name, node.type, node.ino);
   target.markImpure(node);
   node.addLink(parent, name);
-  if (unnamed) settleName(union, node, parent, name);
+  if (hasNoName) settleName(union, node, parent, name);
   parent.children.set(name, node);
   const stat = statOf(union, node);
   union.registerLinks(node, stat);

@@ -12,6 +12,7 @@ import { close, fstat, setfsgid, setfsuid, umask } from '../sys/syscalls.js';
 import type { Changes } from './changes.js';
 import { Handles } from './handles.js';
 import { InodeNumbers } from './inode-numbers.js';
+import type { InodeSet } from './inode-set.js';
 import type { Layer, LayerDirectory } from './layer.js';
 import type { LinkIndex } from './link-index.js';
 import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
@@ -49,8 +50,11 @@ export class Union {
   readonly originsAreUnique: boolean;
   /** Some layer keeps types, too, in an attribute. */
   readonly keepsTypes: boolean;
-  /** The attribute by which owners are given past the kernel, if there is such a way; a secret. */
-  ownerAttribute: string | undefined;
+  /**
+   * How owners are given past the kernel, if there is such a way: a secret (`virtual-owners.ts`), and the inodes that
+   * may have another owner than is shown.
+   */
+  virtualOwners: { readonly secret: string; readonly inodes: InodeSet } | undefined;
   /** Reports changes of lower directories; undefined unless `layerChanges` is "watch". */
   changes: Changes | undefined;
   /** Tells the kernel, before the reply, that attributes of the request's node have changed as a side effect. */
