@@ -7,12 +7,13 @@
  * ovl_create_or_link in fs/overlayfs/dir.c.
  */
 import type { Caller, Entry, NewInode } from '../protocol/filesystem.js';
-import { AT, NAME_MAX, O, S } from '../sys/constants.js';
+import { ACL, AT, NAME_MAX, O, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { isDirectory, type Stat } from '../sys/stat.js';
 import {
   close,
   fstat,
+  getxattrat,
   isWritable,
   linkat,
   mkdirat,
@@ -26,14 +27,15 @@ import { copyUpDirectory, copyUpFile } from './copy-up.js';
 import { LayerDirectory } from './layer.js';
 import { Listing } from './listing.js';
 import { entryOf, statOf } from './lookup.js';
-import { makeRecorded, overrideOf } from './make-recorded.js';
+import { makeRecorded, type ParentRecord, recordNew, recordOf } from './make-recorded.js';
 import { type DirectoryNode, FileNode, type Node } from './node.js';
-import { type Place, record } from './owners.js';
-import { recordedOf } from './place.js';
+import type { Place } from './owners.js';
+import { layerOf, locate, recordedOf } from './place.js';
 import { rehome } from './remove.js';
 import { plan, type Situation } from './rules.js';
 import type { Union } from './state.js';
 import { isDotName } from './whiteout.js';
+import { escapeXattr } from './xattr.js';
 
 /** Refuses names that the union cannot hold. */
 export function checkNewName(name: string): void {
@@ -60,8 +62,13 @@ function makeInode(
 ): number {
   const attribute = union.upper?.override;
   if (attribute !== undefined) {
-    const directory = recordedOf(union, parent, statOf(union, parent));
-    return makeRecorded(attribute, { dirfd, name }, inode, union.ownerFor(caller), directory);
+    return makeRecorded(
+      attribute,
+      { dirfd, name },
+      inode,
+      union.ownerFor(caller),
+      parentRecord(union, parent),
+    );
   }
   union.actAs(caller);
   if (inode.kind === 'symlink') {
@@ -74,6 +81,16 @@ function makeInode(
   else if (type === S.IFREG) return openat(dirfd, name, NEW_FILE, inode.mode & ~S.IFMT);
   else mknodat(dirfd, name, inode.mode, inode.major, inode.minor);
   return -1;
+}
+
+/** What a directory passes on; a copy, as the syscalls' buffers are used again. */
+function parentRecord(union: Union, parent: DirectoryNode): ParentRecord {
+  const { dirfd, name } = locate(union, parent);
+  const acl = getxattrat(dirfd, name, escapeXattr(ACL.DEFAULT, layerOf(parent).override));
+  return {
+    stat: recordedOf(union, parent, statOf(union, parent)),
+    defaultAcl: acl && Buffer.from(acl),
+  };
 }
 
 const NEW_FILE = O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW;
@@ -162,8 +179,8 @@ export function unnamed(
   const own = override === undefined ? inode.mode & ~S.IFMT : PRIVATE_FILE;
   const fd = openat(union.handles.directory(directory), '.', O.TMPFILE | O.RDWR, own);
   if (override !== undefined) {
-    const inherited = recordedOf(union, parent, statOf(union, parent));
-    record(override, { dirfd: fd, name: '' }, overrideOf(inode, union.ownerFor(caller), inherited));
+    const made = recordOf(inode, union.ownerFor(caller), parentRecord(union, parent));
+    recordNew(override, { dirfd: fd, name: '' }, made);
   }
   const stat = fstat(fd);
   const node = union.newFile(stat, { directory, name: '' });
