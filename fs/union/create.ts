@@ -83,14 +83,12 @@ function makeInode(
   return -1;
 }
 
-/** What a directory passes on; a copy, as the syscalls' buffers are used again. */
+/** What a directory passes on. */
 function parentRecord(union: Union, parent: DirectoryNode): ParentRecord {
   const { dirfd, name } = locate(union, parent);
   const acl = getxattrat(dirfd, name, escapeXattr(ACL.DEFAULT, layerOf(parent).override));
-  return {
-    stat: recordedOf(union, parent, statOf(union, parent)),
-    defaultAcl: acl && Buffer.from(acl),
-  };
+  const defaultAcl = acl && Buffer.from(acl); // a copy: the next getxattr(2) uses the same memory
+  return { stat: recordedOf(union, parent, statOf(union, parent)), defaultAcl };
 }
 
 const NEW_FILE = O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW;
