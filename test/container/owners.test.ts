@@ -9,7 +9,7 @@ import { useScratch } from '../image/scratch.js';
 import { Tscr } from './tscr.js';
 
 const PROGRAMS =
-  'bash,chown,chmod,ln,mkdir,mkfifo,mknod,mv,perl,/usr/bin/python3,rm,setpriv,stat,touch,id,setcap,cat';
+  'bash,chown,chmod,cp,ln,mkdir,mkfifo,mknod,mv,perl,/usr/bin/python3,rm,setpriv,stat,touch,id,setcap,cat';
 
 /** Every way to name a file. */
 const CHOWNS = `
@@ -89,13 +89,14 @@ if os.uname().machine == 'x86_64':
 
 /** As useradd(8) writes /etc/shadow anew, cp -p copies, and who appends makes a copy-up of a lower file. */
 const KEEPS = `
-import os
+import os, subprocess
 os.chdir('/made')
 with open('file') as old, open('file+', 'w') as new:
     seen = os.fstat(old.fileno())
     os.fchown(new.fileno(), seen.st_uid, seen.st_gid); os.fchmod(new.fileno(), 0o640)
 os.rename('file+', 'file')
 assert os.stat('file').st_gid == 2
+subprocess.check_call(['cp', '-p', 'file', 'copied'])
 with open('target', 'a') as target: target.write('more')
 assert os.stat('target').st_uid == 5
 os.rename('group-only', 'moved')
@@ -189,6 +190,7 @@ const OWNED = [
   'by-descriptor 7:8 644 regular empty file 0:0',
   'by-directory 9:10 644 regular empty file 0:0',
   'capable 0:0 644 regular empty file 0:0',
+  'copied 1:2 640 regular empty file 0:0',
   'dir 21:21 755 directory 0:0',
   'disk 0:6 640 block special file 7:fffff',
   'file 1:2 640 regular empty file 0:0',
