@@ -12,6 +12,8 @@ import { E, Errno } from '../sys/errno.js';
 import { isDirectory, type Stat } from '../sys/stat.js';
 import {
   close,
+  fchmodat,
+  fchownat,
   fstat,
   getxattrat,
   isWritable,
@@ -70,7 +72,6 @@ function makeInode(
       parentRecord(union, parent),
     );
   }
-  union.actAs(caller);
   if (inode.kind === 'symlink') {
     symlinkat(inode.target, dirfd, name);
     return -1;
@@ -107,11 +108,16 @@ export function create(
   let fd = -1;
   let stat: Stat;
   try {
+    const group = groupToGive(union, caller, parent);
     const make = (dirfd: number, at: string): void => {
+      if (fd >= 0) close(fd); // of a first attempt
+      fd = -1;
       fd = makeInode(union, caller, parent, inode, { dirfd, name: at });
+      if (group !== undefined) giveGroup({ dirfd, name: at }, group);
     };
-    if (inode.kind === 'directory') place(new DirectoryTarget(union, parent, name, make), 'mkdir');
-    else place(new Target(union, parent, name, make), 'create');
+    const inSteps = group !== undefined;
+    if (inode.kind === 'directory') place(new DirectoryTarget(union, parent, name, make, inSteps), 'mkdir');
+    else place(new Target(union, parent, name, make, inSteps), 'create');
     stat = fd >= 0 ? fstat(fd) : statNew(union, parent, name);
   } catch (error) {
     if (fd >= 0) close(fd);
@@ -122,6 +128,24 @@ export function create(
   if (fd >= 0 && node instanceof FileNode) union.handles.adopt(node, fd, true);
   return entryOf(union, parent, node, stat);
 }
+
+/** Acts for the caller; the group that the inode has to be given after it was made, by a server that cannot do that. */
+function groupToGive(union: Union, caller: Caller, parent: DirectoryNode): number | undefined {
+  if (union.upper?.override !== undefined) return undefined;
+  const group = union.actAs(caller);
+  const inherits = group !== undefined && (statOf(union, parent).mode & S.ISGID) !== 0;
+  return inherits ? undefined : group;
+}
+
+/** As its owner, who is in the group, may. */
+function giveGroup({ dirfd, name }: Place, group: number): void {
+  const made = name === '' ? fstat(dirfd) : statat(dirfd, name);
+  fchownat(dirfd, name, -1, group);
+  if (made !== undefined && (made.mode & SET_ID) !== 0) fchmodat(dirfd, name, made.mode & ~S.IFMT);
+}
+
+/** What chown(2) takes away. */
+const SET_ID = S.ISUID | S.ISGID;
 
 /** Runs the plan that makes the target's inode. */
 function place(target: Target, operation: 'create' | 'mkdir'): void {
@@ -170,15 +194,19 @@ export function unnamed(
   checkNewInode(inode);
   const directory = copyUpDirectory(union, parent);
   const { override } = directory.layer;
-  if (override === undefined) {
-    union.actAs(caller);
-    union.mask(inode.umask);
-  }
+  const group = groupToGive(union, caller, parent);
+  if (override === undefined) union.mask(inode.umask);
   const own = override === undefined ? inode.mode & ~S.IFMT : PRIVATE_FILE;
   const fd = openat(union.handles.directory(directory), '.', O.TMPFILE | O.RDWR, own);
-  if (override !== undefined) {
-    const made = recordOf(inode, union.ownerFor(caller), parentRecord(union, parent));
-    recordNew(override, { dirfd: fd, name: '' }, made);
+  const at = { dirfd: fd, name: '' };
+  try {
+    if (group !== undefined) giveGroup(at, group);
+    if (override !== undefined) {
+      recordNew(override, at, recordOf(inode, union.ownerFor(caller), parentRecord(union, parent)));
+    }
+  } catch (error) {
+    close(fd);
+    throw error;
   }
   const stat = fstat(fd);
   const node = union.newFile(stat, { directory, name: '' });

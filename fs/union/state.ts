@@ -65,8 +65,8 @@ export class Union {
   /** Files with several links, by inode in their layer. */
   readonly #linked = new Map<string, FileNode>();
   #nextId = FUSE_ROOT_ID;
-  #callerUid = 0;
-  #callerGid = 0;
+  #callerUid = process.geteuid?.();
+  #callerGid = process.getegid?.();
   #umask = -1;
 
   constructor(layers: readonly Layer[], work: Work | undefined, settings: UnionSettings) {
@@ -217,18 +217,27 @@ export class Union {
   /**
    * Makes the next inode that this thread creates belong to `caller`. The thread's capabilities stay
    * (SECBIT_NO_SETUID_FIXUP): the kernel has checked access already (default_permissions).
+   * @returns the caller's group, if this thread belongs to it and may not act for it: the inode is to be given to it
+   * @throws Errno EPERM where the server may make nobody else's files; EOVERFLOW where the caller has no id
    */
-  actAs(caller: Caller): void {
+  actAs(caller: Caller): number | undefined {
     const { uid, gid } = this.ownerFor(caller);
     const refusedIsFine = squashes(this.settings.ownership);
     if (uid !== this.#callerUid) {
       if (setfsuid(uid)) this.#callerUid = uid;
-      else if (!refusedIsFine) throw new Errno(E.EOVERFLOW, 'setfsuid');
+      else if (!refusedIsFine) throw this.#refusal('setfsuid');
     }
-    if (gid !== this.#callerGid) {
-      if (setfsgid(gid)) this.#callerGid = gid;
-      else if (!refusedIsFine) throw new Errno(E.EOVERFLOW, 'setfsgid');
+    if (gid === this.#callerGid) return undefined;
+    if (setfsgid(gid)) this.#callerGid = gid;
+    else if (!refusedIsFine) {
+      if (process.getgroups?.().includes(gid) === true) return gid;
+      throw this.#refusal('setfsgid');
     }
+    return undefined;
+  }
+
+  #refusal(call: string): Errno {
+    return new Errno(process.geteuid?.() === 0 ? E.EOVERFLOW : E.EPERM, call);
   }
 
   /** Who owns on disk what the caller makes. */

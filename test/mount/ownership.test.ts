@@ -210,6 +210,19 @@ os.link(f"/proc/self/fd/{fd}", "acl/unnamed", src_dir_fd=fd, follow_symlinks=Tru
       assert.strictEqual(run('unshare', args, { cwd: place.path() }), plain);
     });
 
+    it('what is made again and again in place of a whiteout leaves neither copies nor open files', () => {
+      const at = prepared('whiteouts');
+      const script = `
+        $UNIONFS mount --lower lower --upper upper --workdir work -o xattr_permissions=2 merged
+        pid=$($UNIONFS inspect --json merged | python3 -c 'import json, sys; print(json.load(sys.stdin)["pid"])')
+        again() { for time in $(seq 20); do rm -r file dir; touch file; mkdir dir; done; }
+        cd merged; again; before=$(ls /proc/$pid/fd | wc -l); again; after=$(ls /proc/$pid/fd | wc -l); cd ..
+        test $((after - before)) -lt 10 || echo "$before open files became $after"
+        ls work/work; umount merged
+      `;
+      assert.strictEqual(asUser(script, at, 'range'), '');
+    });
+
     it('nobody becomes root by setting the attribute', () => {
       const at = prepared('planting');
       const script = `
