@@ -24,11 +24,12 @@ import { Server } from './server.js';
 import { close } from './sys/syscalls.js';
 import type { Ownership } from './union/ownership.js';
 import { recordStack, type Stack } from './union/stack.js';
+import type { VirtualOwners } from './union/virtual-owners.js';
 
 export { startServingThread } from './server.js';
-export { newOwnerAttribute } from './union/owner-attribute.js';
 export type { IdRange, Ownership } from './union/ownership.js';
 export { type Stack, UsageError } from './union/stack.js';
+export { newVirtualOwners, type VirtualOwners } from './union/virtual-owners.js';
 
 export const TRANSPORTS = ['kernel', 'fuse-native'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
@@ -57,8 +58,8 @@ export interface MountOptions {
   readonly transport?: Transport;
   /** Whose files are shown as whose, and where owners are kept; by default inodes have them. */
   readonly ownership?: Ownership;
-  /** An attribute by which owners are recorded that the kernel refuses (`newOwnerAttribute`); a secret. */
-  readonly ownerAttribute?: string;
+  /** How owners and devices are recorded that the kernel refuses (`newVirtualOwners`). */
+  readonly virtualOwners?: VirtualOwners;
   /** A line per request on standard error. */
   readonly trace?: boolean;
   /** What `startServingThread` gave, for this mount alone; a new one by default. */

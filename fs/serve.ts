@@ -14,11 +14,13 @@ import { MessageRing } from './transport/ring.js';
 import { Session } from './transport/session.js';
 import { Changes } from './union/changes.js';
 import { UnionFilesystem } from './union/filesystem.js';
+import { InodeSet } from './union/inode-set.js';
 import { openLowers, openUpper } from './union/layer.js';
 import { LinkIndex } from './union/link-index.js';
 import { findOverrides, isTrulyRoot, keepOverrides } from './union/owners.js';
 import type { Stack } from './union/stack.js';
 import { Union, type UnionSettings } from './union/state.js';
+import type { VirtualOwners } from './union/virtual-owners.js';
 import { Work } from './union/work.js';
 
 export interface ServeData {
@@ -32,8 +34,7 @@ export interface ServeData {
   readonly flags: number;
   readonly writeback: boolean;
   readonly trace: boolean;
-  /** See `Union.ownerAttribute`. */
-  readonly ownerAttribute: string | undefined;
+  readonly virtualOwners: VirtualOwners | undefined;
   readonly notifications: SharedArrayBuffer;
 }
 
@@ -99,7 +100,10 @@ function serve(data: ServeData): void {
   prepareThread(data.trace);
   const union = buildUnion(data);
   union.attributesChanged = attributesNotifier(data.fd);
-  union.ownerAttribute = data.ownerAttribute;
+  union.virtualOwners = data.virtualOwners && {
+    secret: data.virtualOwners.secret,
+    inodes: new InodeSet(data.virtualOwners.inodes),
+  };
   const queue = new NotifyQueue(new MessageRing(data.notifications));
   if (data.settings.layerChanges === 'watch') union.changes = new Changes(union, queue);
   const flusher = new Flusher(data.fd);

@@ -139,7 +139,7 @@ function serveData(
     flags: options.flags ?? 0,
     writeback: options.writeback ?? false,
     trace: options.trace ?? false,
-    ownerAttribute: options.ownerAttribute,
+    virtualOwners: options.virtualOwners,
     notifications: ring.shared,
   };
 }

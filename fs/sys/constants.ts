@@ -87,7 +87,7 @@ export const MOUNT_ATTR = {
 } as const;
 
 /** openat2(2). */
-export const RESOLVE = { NO_MAGICLINKS: 0x02, NO_SYMLINKS: 0x04, IN_ROOT: 0x10 } as const;
+export const RESOLVE = { NO_XDEV: 0x01, NO_MAGICLINKS: 0x02, NO_SYMLINKS: 0x04, IN_ROOT: 0x10 } as const;
 
 export const CLONE = {
   FS: 0x200,

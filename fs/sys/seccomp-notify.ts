@@ -144,9 +144,13 @@ export function wordsAt(tid: number, address: bigint, count: number): number[] {
 
 /** Writes 32-bit words to a process's memory. Throws Errno EFAULT. */
 export function writeWordsAt(tid: number, address: bigint, words: readonly number[]): void {
-  if (words.length === 0) return;
+  writeBytesAt(tid, address, Buffer.from(Uint32Array.from(words).buffer));
+}
+
+/** Writes to a process's memory. Throws Errno EFAULT. */
+export function writeBytesAt(tid: number, address: bigint, bytes: Buffer): void {
+  if (bytes.length === 0) return;
   if (address >= USER_SPACE_END) throw new Errno(E.EFAULT);
-  const bytes = Buffer.from(Uint32Array.from(words).buffer);
   const fd = openat(AT.FDCWD, `/proc/${tid}/mem`, O.WRONLY);
   try {
     const written = unless([E.EIO, E.EFAULT], () => pwrite(fd, bytes, bytes.length, Number(address)));

@@ -57,11 +57,16 @@ export class Target implements Actions {
   readonly parent: DirectoryNode;
   readonly name: string;
   readonly #make: Make | undefined;
+  readonly #inSteps: boolean;
   #staged: string | undefined;
   #twin: string | undefined;
 
-  /** @param make what `create` and `stage` do */
-  constructor(union: Union, parent: DirectoryNode, name: string, make?: Make) {
+  /**
+   * @param make what `create` and `stage` do
+   * @param inSteps it takes more than one syscall to make it
+   */
+  constructor(union: Union, parent: DirectoryNode, name: string, make?: Make, inSteps = false) {
+    this.#inSteps = inSteps;
     this.#union = union;
     this.#work = union.writable().work;
     this.parent = parent;
@@ -87,10 +92,23 @@ export class Target implements Actions {
   }
 
   create(): void {
-    if (this.#keepsOwners) {
-      this.stage();
-      this.#work.install(this.#stagedName, this.dirfd, this.name, true);
-    } else this.#make?.(this.dirfd, this.name);
+    if (!this.#keepsOwners && !this.#inSteps) {
+      this.#make?.(this.dirfd, this.name);
+      return;
+    }
+    this.stage();
+    this.#orDiscard(() => this.#work.install(this.#stagedName, this.dirfd, this.name, true));
+    this.#dropTwin();
+  }
+
+  /** What was staged goes if it does not get its place. */
+  #orDiscard(attempt: () => void): void {
+    try {
+      attempt();
+    } catch (error) {
+      this.discard();
+      throw error;
+    }
   }
 
   /** Upper's inodes do not tell their owners, and are made in more than one step. */
@@ -106,7 +124,7 @@ export class Target implements Actions {
     this.#twin = this.#makeTwin();
     this.#staged = this.#work.temporary();
     if (this.#twin !== undefined) this.#staged = `${this.#twin}/${this.#staged}`;
-    this.#make?.(this.#work.fd, this.#staged);
+    this.#orDiscard(() => this.#make?.(this.#work.fd, this.#stagedName));
   }
 
   #makeTwin(): string | undefined {

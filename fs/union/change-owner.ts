@@ -2,19 +2,20 @@
  * chown(2) and chmod(2) of nodes in upper, wherever upper keeps owners and modes.
  *
  * Rules: ids come as the mount shows them and are kept as on disk. Where an attribute keeps them, taking set-id bits and
- * capabilities away at chown(2) is ours (chown_common), and the inode's own mode follows. A refused chown(2) does not
+ * capabilities away at chown(2) is ours (chown_common), an ACL follows chmod(2), and the inode's own mode follows. A refused chown(2) does not
  * matter where every owner is shown as the same one (fuse-overlayfs' do_fchown).
  */
-import { S } from '../sys/constants.js';
+import { ACL, S } from '../sys/constants.js';
 import { E, unless } from '../sys/errno.js';
-import { fchmodat, fchownat, removexattrat, statat, utimensat } from '../sys/syscalls.js';
+import { fchmodat, fchownat, getxattrat, removexattrat, statat, utimensat } from '../sys/syscalls.js';
+import { afterChmod } from './acl.js';
 import { makeSymlink } from './make-recorded.js';
 import { DirectoryNode, type FileNode, type Node } from './node.js';
 import { linkTarget, type Place, rerecord } from './owners.js';
 import { diskOwner, modeAfterChown, type OverrideXattr, type Owner, squashes } from './ownership.js';
 import { layerOf, locate } from './place.js';
 import type { Union } from './state.js';
-import { escapeXattr } from './xattr.js';
+import { escapeXattr, writeAcl } from './xattr.js';
 
 /** An id that is left out stays. */
 interface OwnerChange {
@@ -96,6 +97,11 @@ function replaceSymlink(union: Union, attribute: OverrideXattr, node: FileNode, 
 export function changeMode(union: Union, node: Node, mode: number): void {
   const { override } = layerOf(node);
   const place = locate(union, node);
-  if (override === undefined) fchmodat(place.dirfd, place.name, mode);
-  else rerecord(override, place, (now) => ({ mode: (now.mode & S.IFMT) | (mode & ~S.IFMT) }));
+  if (override === undefined) {
+    fchmodat(place.dirfd, place.name, mode);
+    return;
+  }
+  rerecord(override, place, (now) => ({ mode: (now.mode & S.IFMT) | (mode & ~S.IFMT) }));
+  const acl = getxattrat(place.dirfd, place.name, escapeXattr(ACL.ACCESS, override));
+  if (acl !== undefined) writeAcl(override, place, ACL.ACCESS, afterChmod(acl, mode));
 }

@@ -7,12 +7,15 @@
  * ovl_create_or_link in fs/overlayfs/dir.c.
  */
 import type { Caller, Entry, NewInode } from '../protocol/filesystem.js';
-import { AT, NAME_MAX, O, S } from '../sys/constants.js';
+import { ACL, AT, NAME_MAX, O, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { isDirectory, type Stat } from '../sys/stat.js';
 import {
   close,
+  fchmodat,
+  fchownat,
   fstat,
+  getxattrat,
   isWritable,
   linkat,
   mkdirat,
@@ -26,14 +29,15 @@ import { copyUpDirectory, copyUpFile } from './copy-up.js';
 import { LayerDirectory } from './layer.js';
 import { Listing } from './listing.js';
 import { entryOf, statOf } from './lookup.js';
-import { makeRecorded, overrideOf } from './make-recorded.js';
+import { makeRecorded, type ParentRecord, recordNew, recordOf } from './make-recorded.js';
 import { type DirectoryNode, FileNode, type Node } from './node.js';
-import { type Place, record } from './owners.js';
-import { recordedOf } from './place.js';
+import type { Place } from './owners.js';
+import { layerOf, locate, recordedOf } from './place.js';
 import { rehome } from './remove.js';
 import { plan, type Situation } from './rules.js';
 import type { Union } from './state.js';
 import { isDotName } from './whiteout.js';
+import { escapeXattr } from './xattr.js';
 
 /** Refuses names that the union cannot hold. */
 export function checkNewName(name: string): void {
@@ -60,10 +64,14 @@ function makeInode(
 ): number {
   const attribute = union.upper?.override;
   if (attribute !== undefined) {
-    const directory = recordedOf(union, parent, statOf(union, parent));
-    return makeRecorded(attribute, { dirfd, name }, inode, union.ownerFor(caller), directory);
+    return makeRecorded(
+      attribute,
+      { dirfd, name },
+      inode,
+      union.ownerFor(caller),
+      parentRecord(union, parent),
+    );
   }
-  union.actAs(caller);
   if (inode.kind === 'symlink') {
     symlinkat(inode.target, dirfd, name);
     return -1;
@@ -74,6 +82,14 @@ function makeInode(
   else if (type === S.IFREG) return openat(dirfd, name, NEW_FILE, inode.mode & ~S.IFMT);
   else mknodat(dirfd, name, inode.mode, inode.major, inode.minor);
   return -1;
+}
+
+/** What a directory passes on. */
+function parentRecord(union: Union, parent: DirectoryNode): ParentRecord {
+  const { dirfd, name } = locate(union, parent);
+  const acl = getxattrat(dirfd, name, escapeXattr(ACL.DEFAULT, layerOf(parent).override));
+  const defaultAcl = acl && Buffer.from(acl); // a copy: the next getxattr(2) uses the same memory
+  return { stat: recordedOf(union, parent, statOf(union, parent)), defaultAcl };
 }
 
 const NEW_FILE = O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW;
@@ -92,11 +108,16 @@ export function create(
   let fd = -1;
   let stat: Stat;
   try {
+    const group = groupToGive(union, caller, parent);
     const make = (dirfd: number, at: string): void => {
+      if (fd >= 0) close(fd); // of a first attempt
+      fd = -1;
       fd = makeInode(union, caller, parent, inode, { dirfd, name: at });
+      if (group !== undefined) giveGroup({ dirfd, name: at }, group);
     };
-    if (inode.kind === 'directory') place(new DirectoryTarget(union, parent, name, make), 'mkdir');
-    else place(new Target(union, parent, name, make), 'create');
+    const inSteps = group !== undefined;
+    if (inode.kind === 'directory') place(new DirectoryTarget(union, parent, name, make, inSteps), 'mkdir');
+    else place(new Target(union, parent, name, make, inSteps), 'create');
     stat = fd >= 0 ? fstat(fd) : statNew(union, parent, name);
   } catch (error) {
     if (fd >= 0) close(fd);
@@ -107,6 +128,24 @@ export function create(
   if (fd >= 0 && node instanceof FileNode) union.handles.adopt(node, fd, true);
   return entryOf(union, parent, node, stat);
 }
+
+/** Acts for the caller; the group that the inode has to be given after it was made, by a server that cannot do that. */
+function groupToGive(union: Union, caller: Caller, parent: DirectoryNode): number | undefined {
+  if (union.upper?.override !== undefined) return undefined;
+  const group = union.actAs(caller);
+  const inherits = group !== undefined && (statOf(union, parent).mode & S.ISGID) !== 0;
+  return inherits ? undefined : group;
+}
+
+/** As its owner, who is in the group, may. */
+function giveGroup({ dirfd, name }: Place, group: number): void {
+  const made = name === '' ? fstat(dirfd) : statat(dirfd, name);
+  fchownat(dirfd, name, -1, group);
+  if (made !== undefined && (made.mode & SET_ID) !== 0) fchmodat(dirfd, name, made.mode & ~S.IFMT);
+}
+
+/** What chown(2) takes away. */
+const SET_ID = S.ISUID | S.ISGID;
 
 /** Runs the plan that makes the target's inode. */
 function place(target: Target, operation: 'create' | 'mkdir'): void {
@@ -145,26 +184,29 @@ function newNode(union: Union, parent: DirectoryNode, name: string, stat: Stat):
   return node;
 }
 
-/** FUSE_TMPFILE: an unnamed file in upper, made where a name for it is expected. */
-export function tmpfile(
+/** FUSE_TMPFILE: an unnamed inode in upper, made where a name for it is expected. */
+export function unnamed(
   union: Union,
   caller: Caller,
   parent: DirectoryNode,
-  mode: number,
-  umask: number,
+  inode: NewInode & { readonly kind: 'node' },
 ): Entry {
+  checkNewInode(inode);
   const directory = copyUpDirectory(union, parent);
   const { override } = directory.layer;
-  if (override === undefined) {
-    union.actAs(caller);
-    union.mask(umask);
-  }
-  const own = override === undefined ? mode & ~S.IFMT : PRIVATE_FILE;
+  const group = groupToGive(union, caller, parent);
+  if (override === undefined) union.mask(inode.umask);
+  const own = override === undefined ? inode.mode & ~S.IFMT : PRIVATE_FILE;
   const fd = openat(union.handles.directory(directory), '.', O.TMPFILE | O.RDWR, own);
-  if (override !== undefined) {
-    const inode: NewInode = { kind: 'node', mode, major: 0, minor: 0, umask };
-    const inherited = recordedOf(union, parent, statOf(union, parent));
-    record(override, { dirfd: fd, name: '' }, overrideOf(inode, union.ownerFor(caller), inherited));
+  const at = { dirfd: fd, name: '' };
+  try {
+    if (group !== undefined) giveGroup(at, group);
+    if (override !== undefined) {
+      recordNew(override, at, recordOf(inode, union.ownerFor(caller), parentRecord(union, parent)));
+    }
+  } catch (error) {
+    close(fd);
+    throw error;
   }
   const stat = fstat(fd);
   const node = union.newFile(stat, { directory, name: '' });
@@ -177,20 +219,20 @@ export function tmpfile(
 export function link(union: Union, node: FileNode, parent: DirectoryNode, name: string): Entry {
   checkNewName(name);
   rehome(union, node);
-  const unnamed = node.pinned >= 0;
-  if (unnamed && !node.inUpper) throw new Errno(E.ENOENT);
+  const hasNoName = node.pinned >= 0;
+  if (hasNoName && !node.inUpper) throw new Errno(E.ENOENT);
   copyUpFile(union, node);
   union.index?.pinCount(node);
   const { directory, name: home } = node.home;
   const target = new Target(union, parent, name, (dirfd, at) => {
-    if (unnamed) linkat(node.pinned, '', dirfd, at, AT.EMPTY_PATH);
+    if (hasNoName) linkat(node.pinned, '', dirfd, at, AT.EMPTY_PATH);
     else linkat(union.handles.directory(directory), home, dirfd, at);
   });
   place(target, 'create');
   parent.listing?.add(name, node.type, node.ino);
   target.markImpure(node);
   node.addLink(parent, name);
-  if (unnamed) settleName(union, node, parent, name);
+  if (hasNoName) settleName(union, node, parent, name);
   parent.children.set(name, node);
   const stat = statOf(union, node);
   union.registerLinks(node, stat);

@@ -17,9 +17,10 @@ import type {
 } from '../protocol/filesystem.js';
 import { type FilesystemStat, fstatfs } from '../sys/syscalls.js';
 import { getattr, setattr } from './attributes.js';
-import { create, link, tmpfile } from './create.js';
+import { create, link, unnamed } from './create.js';
 import { copyFileRange, fallocate, lseek, read, unflushed, write } from './data.js';
 import { flagsIoctl } from './flags.js';
+import { giveAway, givenOwner, unnamedDevice, wantedDevice } from './give-away.js';
 import { inspectChunk } from './inspect.js';
 import { lookup } from './lookup.js';
 import { linkTarget } from './owners.js';
@@ -28,7 +29,6 @@ import { readdir, readdirplus } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
 import { rename } from './rename.js';
 import type { Union } from './state.js';
-import { giveAway } from './virtual-owner.js';
 import { getxattr, listxattr, removexattr, setxattr } from './xattr.js';
 
 export class UnionFilesystem implements Filesystem {
@@ -41,8 +41,11 @@ export class UnionFilesystem implements Filesystem {
     this.#describe = describe;
   }
 
-  lookup(_caller: Caller, parent: NodeId, name: string): LookupResult {
-    return lookup(this.#union, this.#union.directory(parent), name);
+  lookup(caller: Caller, parent: NodeId, name: string): LookupResult {
+    const directory = this.#union.directory(parent);
+    const inode = wantedDevice(this.#union, name);
+    if (inode !== undefined) return unnamedDevice(this.#union, caller, directory, inode);
+    return lookup(this.#union, directory, name);
   }
 
   forget(node: NodeId, lookups: number): void {
@@ -66,7 +69,8 @@ export class UnionFilesystem implements Filesystem {
   }
 
   tmpfile(caller: Caller, parent: NodeId, mode: number, umask: number): Entry {
-    return tmpfile(this.#union, caller, this.#union.directory(parent), mode, umask);
+    const inode: NewInode = { kind: 'node', mode, umask, major: 0, minor: 0 };
+    return unnamed(this.#union, caller, this.#union.directory(parent), inode);
   }
 
   link(node: NodeId, parent: NodeId, name: string): Entry {
@@ -142,6 +146,7 @@ export class UnionFilesystem implements Filesystem {
       const chunk = inspectChunk(name, this.#describe);
       if (chunk !== undefined) return chunk;
     }
+    if (name === this.#union.virtualOwners?.secret) return givenOwner(this.#union, found);
     return getxattr(this.#union, found, name);
   }
 
@@ -151,7 +156,7 @@ export class UnionFilesystem implements Filesystem {
 
   setxattr(node: NodeId, name: string, value: Uint8Array, flags: number, killSetGid: boolean): void {
     const found = this.#union.node(node);
-    if (name === this.#union.ownerAttribute) giveAway(this.#union, found, value);
+    if (name === this.#union.virtualOwners?.secret) giveAway(this.#union, found, value);
     else setxattr(this.#union, found, name, value, flags, killSetGid);
   }
 

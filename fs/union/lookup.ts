@@ -339,7 +339,9 @@ export function statOf(union: Union, node: Node): Stat {
 
 /** Turns an inode's stat into the mount's. */
 export function dress(union: Union, node: Node, inode: Stat): Stat {
-  const stat = shown(union, recordedOf(union, node, inode));
+  const stored = recordedOf(union, node, inode);
+  const stat = shown(union, stored);
+  if (stat.uid !== stored.uid || stat.gid !== stored.gid) union.virtualOwners?.inodes.add(node.ino);
   stat.ino = node.ino;
   if (node instanceof DirectoryNode) {
     if (node.removed) stat.nlink = 0;

@@ -12,6 +12,7 @@ import { close, fstat, setfsgid, setfsuid, umask } from '../sys/syscalls.js';
 import type { Changes } from './changes.js';
 import { Handles } from './handles.js';
 import { InodeNumbers } from './inode-numbers.js';
+import type { InodeSet } from './inode-set.js';
 import type { Layer, LayerDirectory } from './layer.js';
 import type { LinkIndex } from './link-index.js';
 import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
@@ -49,8 +50,11 @@ export class Union {
   readonly originsAreUnique: boolean;
   /** Some layer keeps types, too, in an attribute. */
   readonly keepsTypes: boolean;
-  /** The attribute by which owners are given past the kernel, if there is such a way; a secret. */
-  ownerAttribute: string | undefined;
+  /**
+   * How owners are given past the kernel, if there is such a way: a secret (`virtual-owners.ts`), and the inodes that
+   * may have another owner than is shown.
+   */
+  virtualOwners: { readonly secret: string; readonly inodes: InodeSet } | undefined;
   /** Reports changes of lower directories; undefined unless `layerChanges` is "watch". */
   changes: Changes | undefined;
   /** Tells the kernel, before the reply, that attributes of the request's node have changed as a side effect. */
@@ -61,8 +65,8 @@ export class Union {
   /** Files with several links, by inode in their layer. */
   readonly #linked = new Map<string, FileNode>();
   #nextId = FUSE_ROOT_ID;
-  #callerUid = 0;
-  #callerGid = 0;
+  #callerUid = process.geteuid?.();
+  #callerGid = process.getegid?.();
   #umask = -1;
 
   constructor(layers: readonly Layer[], work: Work | undefined, settings: UnionSettings) {
@@ -213,18 +217,27 @@ export class Union {
   /**
    * Makes the next inode that this thread creates belong to `caller`. The thread's capabilities stay
    * (SECBIT_NO_SETUID_FIXUP): the kernel has checked access already (default_permissions).
+   * @returns the caller's group, if this thread belongs to it and may not act for it: the inode is to be given to it
+   * @throws Errno EPERM where the server may make nobody else's files; EOVERFLOW where the caller has no id
    */
-  actAs(caller: Caller): void {
+  actAs(caller: Caller): number | undefined {
     const { uid, gid } = this.ownerFor(caller);
     const refusedIsFine = squashes(this.settings.ownership);
     if (uid !== this.#callerUid) {
       if (setfsuid(uid)) this.#callerUid = uid;
-      else if (!refusedIsFine) throw new Errno(E.EOVERFLOW, 'setfsuid');
+      else if (!refusedIsFine) throw this.#refusal('setfsuid');
     }
-    if (gid !== this.#callerGid) {
-      if (setfsgid(gid)) this.#callerGid = gid;
-      else if (!refusedIsFine) throw new Errno(E.EOVERFLOW, 'setfsgid');
+    if (gid === this.#callerGid) return undefined;
+    if (setfsgid(gid)) this.#callerGid = gid;
+    else if (!refusedIsFine) {
+      if (process.getgroups?.().includes(gid) === true) return gid;
+      throw this.#refusal('setfsgid');
     }
+    return undefined;
+  }
+
+  #refusal(call: string): Errno {
+    return new Errno(process.geteuid?.() === 0 ? E.EOVERFLOW : E.EPERM, call);
   }
 
   /** Who owns on disk what the caller makes. */

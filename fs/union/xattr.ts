@@ -5,17 +5,20 @@
  * sets such a name through the mount gets it stored escaped, so that a union's layers can lie inside a union: "x"
  * becomes PREFIX + "overlay.x" (compare ovl_xattr_escape_name in fs/overlayfs/xattrs.c). Setting one copies up. Where
  * `user.containers.override_stat` keeps owners, `security.*` is kept in `user.containers.override_security.*` (compare
- * encode_xattr_name in fuse-overlayfs).
+ * encode_xattr_name in fuse-overlayfs). Where any attribute keeps owners and modes, another beside it keeps ACLs: one of
+ * the inode's own would be about the server's rights, and what it has there is the host's.
  */
 import type { Caller } from '../protocol/filesystem.js';
-import { isAcl, S } from '../sys/constants.js';
-import { E, Errno } from '../sys/errno.js';
+import { ACL, isAcl, S } from '../sys/constants.js';
+import { E, Errno, unless } from '../sys/errno.js';
 import { getxattrat, listxattrat, removexattrat, setxattrat } from '../sys/syscalls.js';
+import { given, namesSomebody } from './acl.js';
 import { changeMode } from './change-owner.js';
 import { copyUpDirectory, copyUpFile } from './copy-up.js';
 import { statOf } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
-import { CONTAINERS_OVERRIDE, type OverrideXattr } from './ownership.js';
+import { type Place, rerecord } from './owners.js';
+import { CONTAINERS_OVERRIDE, type OverrideXattr, squashes } from './ownership.js';
 import { layerOf, locate, recordedOf } from './place.js';
 import type { Union } from './state.js';
 
@@ -32,12 +35,16 @@ const PRIVATE = [
 const SECURITY = 'security.';
 const KEPT = 'user.containers.override_';
 
+/** What the names of attributes beside one that keeps owners begin with. */
+const beside = (override: OverrideXattr): string => override.slice(0, -'stat'.length);
+
 /**
  * The layer's name of an attribute that the user names.
  * @param override how the layer keeps owners
  */
 export function escapeXattr(attribute: string, override?: OverrideXattr): string {
   if (override === CONTAINERS_OVERRIDE && attribute.startsWith(SECURITY)) return KEPT + attribute;
+  if (override !== undefined && isAcl(attribute)) return beside(override) + attribute;
   const own = PRIVATE.find(({ prefix }) => attribute.startsWith(prefix));
   return own === undefined ? attribute : own.prefix + own.infix + attribute.slice(own.prefix.length);
 }
@@ -47,6 +54,12 @@ export function escapeXattr(attribute: string, override?: OverrideXattr): string
  * @param override how the layer keeps owners
  */
 export function unescapeXattr(attribute: string, override?: OverrideXattr): string | undefined {
+  if (override !== undefined) {
+    if (isAcl(attribute)) return undefined; // the host's
+    const kept = beside(override);
+    if (attribute.startsWith(kept) && isAcl(attribute.slice(kept.length)))
+      return attribute.slice(kept.length);
+  }
   if (override === CONTAINERS_OVERRIDE) {
     if (attribute.startsWith(SECURITY)) return undefined; // the host's
     if (attribute.startsWith(KEPT + SECURITY)) return attribute.slice(KEPT.length);
@@ -68,8 +81,13 @@ const CAPABILITY = 'security.capability';
 export function getxattr(union: Union, node: Node, attribute: string): Uint8Array | undefined {
   if (attribute === CAPABILITY && !(node instanceof DirectoryNode) && node.bare) return undefined;
   const { dirfd, name } = locate(union, node);
-  return getxattrat(dirfd, name, escapeXattr(attribute, layerOf(node).override));
+  const value = getxattrat(dirfd, name, escapeXattr(attribute, layerOf(node).override));
+  return value !== undefined && isHidden(union, attribute, value) ? undefined : value;
 }
+
+/** An ACL about users that do not exist here is one that the kernel does not take. */
+const isHidden = ({ settings: { ownership } }: Union, attribute: string, value: Uint8Array): boolean =>
+  isAcl(attribute) && squashes(ownership) && namesSomebody(value);
 
 /** Names of `trusted.` attributes are root's (ovl_can_list). */
 export function listxattr(union: Union, caller: Caller, node: Node): string[] {
@@ -92,9 +110,34 @@ export function setxattr(
 ): void {
   makeWritable(union, node);
   if (attribute === CAPABILITY && !(node instanceof DirectoryNode)) node.bare = false;
-  const { dirfd, name } = locate(union, node);
-  setxattrat(dirfd, name, escapeXattr(attribute, layerOf(node).override), value, flags);
+  const { override } = layerOf(node);
+  if (override !== undefined && attribute === ACL.ACCESS) setAcl(override, locate(union, node), value);
+  else {
+    const { dirfd, name } = locate(union, node);
+    setxattrat(dirfd, name, escapeXattr(attribute, override), value, flags);
+  }
   if (killSetGid) clearSetGid(union, node);
+}
+
+/** The recorded mode follows (posix_acl_update_mode). */
+function setAcl(override: OverrideXattr, place: Place, value: Uint8Array): void {
+  rerecord(override, place, ({ mode }) => {
+    const { mode: next, acl } = given(value, mode);
+    writeAcl(override, place, ACL.ACCESS, acl);
+    return { mode: next };
+  });
+}
+
+/** Keeps an ACL where an attribute keeps the owner, or none. */
+export function writeAcl(
+  override: OverrideXattr,
+  { dirfd, name }: Place,
+  which: string,
+  acl: Uint8Array | undefined,
+): void {
+  const attribute = escapeXattr(which, override);
+  if (acl !== undefined) setxattrat(dirfd, name, attribute, acl);
+  else unless([E.ENODATA], () => removexattrat(dirfd, name, attribute));
 }
 
 function clearSetGid(union: Union, node: Node): void {

@@ -4,8 +4,16 @@
  * Rule: little endian, as both architectures that are served are.
  */
 
-/** Load a word of struct seccomp_data, compare it, return. */
-export const BPF = { LOAD: 0x20, JEQ: 0x15, JGT: 0x25, JGE: 0x35, RET: 0x06 } as const;
+/** Load a word of struct seccomp_data, mask it, compare it, return. */
+export const BPF = {
+  LOAD: 0x20,
+  AND: 0x54,
+  JEQ: 0x15,
+  JGT: 0x25,
+  JGE: 0x35,
+  JSET: 0x45,
+  RET: 0x06,
+} as const;
 
 const SIZEOF_ARGUMENT = 8;
 /** SECCOMP_RET_USER_NOTIF, SECCOMP_RET_ALLOW. */

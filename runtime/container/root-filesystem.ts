@@ -122,7 +122,7 @@ async function openUnion(request: RootRequest, thread: Worker): Promise<RootFile
     layerChanges: 'never',
     volatile: autoRemove, // nobody sees it after a power cut
     ...(translation && { ownership: translation }),
-    ...(owners && { ownership: ownershipOf(owners), ownerAttribute: owners.attribute }),
+    ...(owners && { ownership: ownershipOf(owners), virtualOwners: owners.union }),
   });
   return { path: merged, release: () => union.end() };
 }

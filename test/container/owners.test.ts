@@ -1,6 +1,6 @@
 /**
- * Protects containers of users who have one id: giving files away and becoming somebody succeed there, and the image that
- * is committed has the owners that were meant.
+ * Protects containers of users who have one id: giving files away, making devices and becoming somebody succeed there,
+ * stat(2) shows what was given in whatever form it is called, and the image that is committed has it too.
  */
 import { assert } from 'chai';
 import { asUser, USER } from '../acceptance/as-user.js';
@@ -8,7 +8,8 @@ import { run } from '../acceptance/run.js';
 import { useScratch } from '../image/scratch.js';
 import { Tscr } from './tscr.js';
 
-const PROGRAMS = 'bash,chown,chmod,ln,mkdir,mkfifo,/usr/bin/python3,rm,setpriv,stat,touch,id,setcap,cat';
+const PROGRAMS =
+  'bash,chown,chmod,cp,ln,mkdir,mkfifo,mknod,mv,perl,/usr/bin/python3,rm,setpriv,stat,touch,id,setcap,cat';
 
 /** Every way to name a file. */
 const CHOWNS = `
@@ -41,6 +42,94 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 `;
 
+/** Every way to ask whose a file is: names, descriptors, roots, and calls that the C library does not use any more. */
+const STATS = `
+import os, subprocess
+def owner(stat): return (stat.st_uid, stat.st_gid)
+def check(stat, *wanted): assert owner(stat) == wanted, (owner(stat), wanted)
+os.chdir('/made')
+here = os.open('.', os.O_RDONLY)
+check(os.stat('/made/file'), 1, 2)
+check(os.stat('file'), 1, 2)
+check(os.stat('dir/../../made/./file'), 1, 2)
+check(os.stat('file', dir_fd=here), 1, 2)
+check(os.stat('link'), 1, 2)
+check(os.lstat('link'), 3, 4)
+check(os.stat('/made/followed'), 5, 6)
+check(os.lstat('/made/followed'), 0, 0)
+check(os.fstat(os.open('by-descriptor', os.O_RDONLY)), 7, 8)
+check(os.fstat(os.open('by-descriptor', os.O_PATH)), 7, 8)
+check(os.stat('dir'), 21, 21)
+check(os.stat('taken-back'), 0, 0)
+check(os.stat('/proc/self/fd/%d' % here), 0, 0)
+check(os.stat('/dev/shm'), 0, 0)
+os.symlink('/made/file', 'absolute-link')
+check(os.stat('absolute-link'), 1, 2)
+os.unlink('absolute-link')
+for path, error in [('missing', FileNotFoundError), ('', FileNotFoundError), ('file/x', NotADirectoryError)]:
+    try: os.stat(path)
+    except error: pass
+    else: assert False, path
+child = os.fork()
+if child == 0:
+    os.symlink('/inside', 'jail/to-inside'); os.chroot('/made/jail'); os.chdir('/up')
+    check(os.stat('/inside'), 17, 17); check(os.stat('../../inside-too'), 18, 18); check(os.stat('/../to-inside'), 17, 17)
+    os.unlink('/to-inside')
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+if os.uname().machine == 'x86_64':
+    raw = '$b = chr(0) x 144; syscall(%s, $b) == 0 or die $!; print join(":", unpack("x28LL", $b))'
+    ask = lambda call: subprocess.check_output(['perl', '-e', raw % call], text=True)
+    assert ask('4, ($p = "/made/link")') == '1:2'
+    assert ask('6, ($p = "link")') == '3:4'
+    assert ask('5, fileno(STDIN)') == '%d:%d' % owner(os.fstat(0))
+    raw = 'open F, "by-descriptor" or die; ' + raw
+    assert ask('5, fileno(F)') == '7:8'
+`;
+
+/** As useradd(8) writes /etc/shadow anew, cp -p copies, and who appends makes a copy-up of a lower file. */
+const KEEPS = `
+import os, subprocess
+os.chdir('/made')
+with open('file') as old, open('file+', 'w') as new:
+    seen = os.fstat(old.fileno())
+    os.fchown(new.fileno(), seen.st_uid, seen.st_gid); os.fchmod(new.fileno(), 0o640)
+os.rename('file+', 'file')
+assert os.stat('file').st_gid == 2
+subprocess.check_call(['cp', '-p', 'file', 'copied'])
+with open('target', 'a') as target: target.write('more')
+assert os.stat('target').st_uid == 5
+os.rename('group-only', 'moved')
+assert os.stat('moved').st_gid == 13
+`;
+
+/** As mknod(2) by root. */
+const DEVICES = `
+import errno, os, stat
+os.chdir('/made')
+os.umask(0o027)
+os.mknod('null', 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+os.mknod('/made/dir/../disk+', 0o660 | stat.S_IFBLK, os.makedev(7, 1048575))
+os.chown('disk+', 0, 6)
+os.rename('disk+', 'disk')
+seen = os.stat('null')
+assert (stat.S_ISCHR(seen.st_mode), seen.st_rdev, seen.st_mode & 0o7777, seen.st_nlink) == (True, os.makedev(1, 3), 0o640, 1), seen
+def refused(path, wanted, mode=stat.S_IFCHR, device=os.makedev(1, 3)):
+    try: os.mknod(path, mode | 0o600, device)
+    except OSError as error: assert error.errno == wanted, (path, error)
+    else: assert False, path
+refused('null', errno.EEXIST)
+refused('missing/null', errno.ENOENT)
+refused('file/null', errno.ENOTDIR)
+refused('n' * 256, errno.ENAMETOOLONG)
+refused('whiteout', errno.EPERM, device=0)
+refused('/dev/shm/null', errno.EPERM)
+assert sorted(name for name in os.listdir('.') if 'unionfs' in name) == []
+try: open('null')
+except PermissionError: pass
+else: assert False
+`;
+
 const SCRIPT = `
 set -e
 mkdir -p /made/jail/up; cd /made; umask 022
@@ -49,6 +138,7 @@ ln -s file link; ln -s target followed; ln -s file link-by-directory; ln -s loop
 python3 -c "$CHOWNS"
 touch suid; chmod 6755 suid; chown 20:20 suid; stat -c '%a %u:%g' suid
 mkdir dir; chown 21:21 dir; mkfifo pipe; chown 22:22 pipe
+python3 -c "$STATS"; python3 -c "$DEVICES"
 touch capable; setcap cap_net_raw+ep capable
 setpriv --reuid 33 --regid 34 --groups 35 bash -c 'id; setpriv --reuid 0 id 2> /dev/null || echo not root again'
 id
@@ -63,29 +153,33 @@ describe('containers of users who have one id', () => {
     return home;
   }
 
-  it('give files away, become somebody, and are committed with the owners that were meant', function () {
+  it('give files away, see whose they are, make devices, become somebody; all of it is committed', function () {
     this.timeout(60_000);
     const home = prepare();
     const printed = asUser(
       `
-      export TSCR_RUN=$HOME/run TSCR_ROOT=$HOME/store CHOWNS=${quoted(CHOWNS)}
+      export TSCR_RUN=$HOME/run TSCR_ROOT=$HOME/store CHOWNS=${quoted(CHOWNS)} STATS=${quoted(STATS)}
+      export DEVICES=${quoted(DEVICES)} KEEPS=${quoted(KEEPS)}
       $TSCR image from-host ${PROGRAMS} -t base > /dev/null
       stdlib=$(/usr/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
-      $TSCR run --userns single --name made -v $stdlib:$stdlib:ro -e CHOWNS base bash -c ${quoted(SCRIPT)}
-      $TSCR commit made done > /dev/null; $TSCR save -o done.tar done 2> /dev/null
+      $TSCR run --userns single --name made -v $stdlib:$stdlib:ro -e CHOWNS -e STATS -e DEVICES base bash -c ${quoted(SCRIPT)}
+      $TSCR commit made once > /dev/null
+      $TSCR run --userns single --name again -v $stdlib:$stdlib:ro -e STATS -e KEEPS once bash -euc \
+        'python3 -c "$STATS"; python3 -c "$KEEPS"'
+      $TSCR commit again done > /dev/null; $TSCR save -o done.tar done 2> /dev/null
       `,
       home,
       'none',
     );
     assert.deepEqual(printed.trim().split('\n'), [
-      '755 0:0',
+      '755 20:20',
       'uid=33 gid=34 groups=34,35',
       'not root again',
       'uid=0(root) gid=0(root) groups=0(root)',
     ]);
     const roots = new Tscr(scratch.fresh('store'), scratch.fresh('run'));
     roots.succeed(['load', '-q', '-i', `${home}/done.tar`]);
-    const show = 'cd made; stat -c "%n %u:%g %a %F" * jail/*';
+    const show = 'cd made; stat -c "%n %u:%g %a %F %t:%T" * jail/*';
     const shown = roots.succeed(['run', '--rm', 'done', 'bash', '-c', show]);
     assert.deepEqual(shown.trim().split('\n').sort(), OWNED);
   });
@@ -93,24 +187,27 @@ describe('containers of users who have one id', () => {
 
 /** As root sees it. */
 const OWNED = [
-  'by-descriptor 7:8 644 regular empty file',
-  'by-directory 9:10 644 regular empty file',
-  'capable 0:0 644 regular empty file',
-  'dir 21:21 755 directory',
-  'file 1:2 644 regular empty file',
-  'followed 0:0 777 symbolic link',
-  'group-only 0:13 644 regular empty file',
-  'jail 0:0 755 directory',
-  'jail/inside 17:17 644 regular empty file',
-  'jail/inside-too 18:18 644 regular empty file',
-  'jail/up 0:0 755 directory',
-  'link 3:4 777 symbolic link',
-  'link-by-directory 11:12 777 symbolic link',
-  'loop 0:0 777 symbolic link',
-  'pipe 22:22 644 fifo',
-  'suid 20:20 755 regular empty file',
-  'taken-back 0:0 644 regular empty file',
-  'target 5:6 644 regular empty file',
+  'by-descriptor 7:8 644 regular empty file 0:0',
+  'by-directory 9:10 644 regular empty file 0:0',
+  'capable 0:0 644 regular empty file 0:0',
+  'copied 1:2 640 regular empty file 0:0',
+  'dir 21:21 755 directory 0:0',
+  'disk 0:6 640 block special file 7:fffff',
+  'file 1:2 640 regular empty file 0:0',
+  'followed 0:0 777 symbolic link 0:0',
+  'jail 0:0 755 directory 0:0',
+  'jail/inside 17:17 644 regular empty file 0:0',
+  'jail/inside-too 18:18 644 regular empty file 0:0',
+  'jail/up 0:0 755 directory 0:0',
+  'link 3:4 777 symbolic link 0:0',
+  'link-by-directory 11:12 777 symbolic link 0:0',
+  'loop 0:0 777 symbolic link 0:0',
+  'moved 0:13 644 regular empty file 0:0',
+  'null 0:0 640 character special file 1:3',
+  'pipe 22:22 644 fifo 0:0',
+  'suid 20:20 755 regular empty file 0:0',
+  'taken-back 0:0 644 regular empty file 0:0',
+  'target 5:6 644 regular file 0:0',
 ];
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;

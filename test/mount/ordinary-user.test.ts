@@ -3,6 +3,7 @@
  * are root of a user namespace; and that a refusal says what to do.
  */
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
 import { asUser, USER } from '../acceptance/as-user.js';
 import { run } from '../acceptance/run.js';
@@ -33,7 +34,7 @@ const SEEN = ['a', 'y', 'z'];
 const REMOUNTED = ['d', 'new', 'x2', 'x3', 'a', 'more'];
 
 describe(SUITE, () => {
-  const place = usePlace(SUITE, ['fusermount3']);
+  const place = usePlace(SUITE, ['fuse-overlayfs', 'fusermount3']);
   let number = 0;
   let named: readonly [source: string, target: string];
 
@@ -105,6 +106,43 @@ describe(SUITE, () => {
       { over: [named, [`${directory}/fuse.conf`, '/etc/fuse.conf']] },
     );
     assert.equal(allowed, 'allow_other\n');
+  });
+
+  /** In a mount namespace of its own: $1 the project, $2 the user's home. Others are in the mount with the user. */
+  const OTHERS = `
+    mount -t tmpfs -o mode=755 none /mnt; mkdir /mnt/project; mount --bind "$1" /mnt/project
+    mknod -m 666 /mnt/fuse c 10 229; mount --bind /mnt/fuse /dev/fuse; mount --bind passwd /etc/passwd
+    echo user_allow_other > fuse.conf; mount --bind fuse.conf /etc/fuse.conf
+    as() { setpriv --reuid $1 --regid $2 --groups $3 env LC_ALL=C HOME=/ sh -c "$4" 2>&1 || :; }
+    cd "$2"; chmod 755 .; ours="node /mnt/project/dist/bin/unionfs.js mount -o allow_other --lower a --upper u --workdir w m"
+    theirs="fuse-overlayfs -o allow_other,lowerdir=a,upperdir=u,workdir=w m"
+    as ${USER} ${USER} 7,8 "mkdir -p a/d u w m; chmod 777 a a/d; echo a > a/x; chmod 666 a/x; touch a/gone; \${!3}"
+    as ${USER} ${USER} 7,8 "chmod 777 m; mkdir m/shared; chmod 2777 m/shared"; chgrp 9 u/shared; chmod 2777 u/shared
+    cd m
+    for who in 1234 0; do
+      as $who $who $who "touch new; mkdir dir; mkfifo pipe; touch d/in; rm -f gone; touch gone; echo more >> x; mv x y; mv y x; ls"
+    done
+    as ${USER} 7 7 "touch group; mkdir groupdir; touch gone; umask 0; : > mode; chmod 6755 mode"
+    as ${USER} 9 9 "touch foreign"
+    find . -printf '%P %U:%G %m %y\\n' | LC_ALL=C sort; cat x
+    echo ---
+    as ${USER} 7 7 "touch shared/in"; stat -c '%u:%g' shared/in
+    as 1234 1234 1234 "ln -s x link"
+    cd ..; find w/work -mindepth 1; umount m
+  `;
+  it('what others make is refused as by fuse-overlayfs, and the user may use all of his groups', () => {
+    const project = fileURLToPath(new URL('../../..', import.meta.url));
+    const seen = (who: 'ours' | 'theirs'): string[] => {
+      const command = ['bash', '-euc', OTHERS, 'bash', project, home(), who];
+      const args = ['--mount', '--propagation', 'private', ...command];
+      return run('unshare', args, { cwd: place.path() }).split('---\n');
+    };
+    const [ours = '', more] = seen('ours');
+    assert.include(ours, "touch: cannot touch 'new': Operation not permitted");
+    assert.include(ours, `\ngroup ${USER}:7 644 f\n`);
+    assert.equal(ours, seen('theirs')[0]);
+    // Where fuse-overlayfs gives the caller's group to what should have the directory's, and ENOMEM.
+    assert.equal(more, `${USER}:9\nln: failed to create symbolic link 'link': Operation not permitted\n`);
   });
 
   const refusals: readonly [name: string, script: string, message: string][] = [

@@ -23,7 +23,7 @@ chown 1:0 lower/dir; chmod 775 lower/dir; mknod lower/null c 1 3; chown 0:6 lowe
 `;
 
 describe(SUITE, () => {
-  const place = usePlace(SUITE, ['fuse-overlayfs', 'setfattr']);
+  const place = usePlace(SUITE, ['fuse-overlayfs', 'setfacl', 'setfattr']);
 
   function bash(script: string, at = ''): string {
     return run('bash', ['-euo', 'pipefail', '-c', `${SHOW}\n${script}`], { cwd: place.path(at) });
@@ -164,6 +164,63 @@ describe(SUITE, () => {
       `;
       const plain = bash('show plain');
       assert.strictEqual(asUser(script, at, 'range'), plain + plain);
+    });
+
+    /** Everything that may inherit or change an ACL. */
+    const ACLS = `
+      umask 027
+      mkdir acl; setfacl -d -m u:33:rwx,g:34:r-x,m:rwx,o:r acl; chmod 777 acl; chown 0:34 acl; chmod g+s acl
+      touch acl/file; mkdir acl/dir acl/dir/inner; mkdir -m 700 acl/private; touch acl/dir/inner/file; mkfifo acl/pipe
+      setpriv --reuid 33 --regid 33 --clear-groups sh -c 'umask 077; mkdir acl/of33; echo x > acl/of33/file'
+      rm dir/f; setfacl -d -m u:5:r dir; touch dir/f
+      python3 -c 'import os
+fd = os.open("acl", os.O_TMPFILE | os.O_RDWR, 0o666)
+os.link(f"/proc/self/fd/{fd}", "acl/unnamed", src_dir_fd=fd, follow_symlinks=True)'
+      touch changed removed minimal; setfacl -m u:5:rw,g:6:rwx changed removed; chmod 604 changed; setfacl -b removed
+      chmod 6755 minimal; setfacl --set u::rw,g::r,o::- minimal
+      setfacl -m u:33:- file; cp -p file copied; cp -p copied plain; setfacl -b plain; chmod 640 plain; cp -p plain plain2
+      setpriv --reuid 33 --regid 33 --clear-groups sh -c '! cat file 2> /dev/null; cat acl/file; echo x > acl/file'
+      chown 34:34 changed
+      mkdir bare; setfacl -d -m u::rwx,g::rx,o::- bare; setfacl -k acl/dir/inner; touch bare/file acl/dir/inner/plain
+    `;
+    const SHOW_ACLS = `acls() { (cd "$1" && find . -not -type l | LC_ALL=C sort | xargs getfacl -n); }`;
+
+    it("ACLs are inherited, changed and kept as by a plain directory and by the kernel's overlay", () => {
+      bash(`mkdir acls-plain; chmod 555 acls-plain; cd acls-plain; ${BEFORE}\n${ACLS}`);
+      const at = prepared('acls');
+      const script = `
+        ${SHOW}\n${SHOW_ACLS}
+        mount() { $UNIONFS mount --lower lower --upper upper -o xattr_permissions=2 merged; }
+        mount; cd merged; ${ACLS}
+        cd ..; show merged; acls merged; umount merged
+        sleep 0.2; mount; show merged; acls merged; umount merged
+        getfacl -Rcs upper
+      `;
+      const plain = bash(`${SHOW_ACLS}\nshow acls-plain; acls acls-plain`);
+      assert.include(plain, 'default:user:33:rwx');
+      assert.strictEqual(asUser(script, at, 'range'), plain + plain);
+      const overlay = `
+        mkdir overlay; mount -t tmpfs none overlay; cd overlay; mkdir lower upper work merged; chmod 555 upper
+        (cd lower; ${BEFORE})
+        mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none merged; cd merged; ${ACLS}
+        cd ..; show merged; acls merged
+      `;
+      const command = `${SHOW}\n${SHOW_ACLS}\n${overlay}`;
+      const args = ['--mount', '--propagation', 'private', 'bash', '-euo', 'pipefail', '-c', command];
+      assert.strictEqual(run('unshare', args, { cwd: place.path() }), plain);
+    });
+
+    it('what is made again and again in place of a whiteout leaves neither copies nor open files', () => {
+      const at = prepared('whiteouts');
+      const script = `
+        $UNIONFS mount --lower lower --upper upper --workdir work -o xattr_permissions=2 merged
+        pid=$($UNIONFS inspect --json merged | python3 -c 'import json, sys; print(json.load(sys.stdin)["pid"])')
+        again() { for time in $(seq 20); do rm -r file dir; touch file; mkdir dir; done; }
+        cd merged; again; before=$(ls /proc/$pid/fd | wc -l); again; after=$(ls /proc/$pid/fd | wc -l); cd ..
+        test $((after - before)) -lt 10 || echo "$before open files became $after"
+        ls work/work; umount merged
+      `;
+      assert.strictEqual(asUser(script, at, 'range'), '');
     });
 
     it('nobody becomes root by setting the attribute', () => {

@@ -55,6 +55,7 @@ const HEADERS = [
   'linux/audit.h',
   'asm/statfs.h',
   'asm/poll.h',
+  'asm/stat.h',
   'asm/unistd.h',
 ];
 
@@ -203,8 +204,12 @@ describe(`architecture: what the kernel's headers say (${COMPILER})`, () => {
 
   it("the machine's own table", () => {
     const tables = NAMES.flatMap((name) => {
-      const { SYS, O: flags } = ARCHITECTURES[name];
-      const claims = [...numbers('__NR_', SYS), ...ownerCalls(name), ...numbers('O_', flags)];
+      const { SYS, O: flags, stat } = ARCHITECTURES[name];
+      const layout = [
+        ...sizes({ stat: stat.size }),
+        ...offsets('stat', { st_uid: stat.st_uid, st_gid: stat.st_uid + 4 }),
+      ];
+      const claims = [...numbers('__NR_', SYS), ...ownerCalls(name), ...numbers('O_', flags), ...layout];
       return [`#ifdef ${MACROS[name]}`, ...claims.map(assertion), '#define SERVED', '#endif'];
     });
     const source = [includes, ...tables, '#ifndef SERVED', '#error no table', '#endif'].join('\n');
@@ -219,7 +224,9 @@ describe(`architecture: what the kernel's headers say (${COMPILER})`, () => {
 describe('architecture: the tables', () => {
   it("64-bit Arm has the kernel's generic system call numbers", () => {
     const claims = [...numbers('__NR_', ARCHITECTURES.arm64.SYS), ...ownerCalls('arm64')];
-    const source = ['#include <asm-generic/unistd.h>', ...claims.map(assertion)].join('\n');
+    // As arch/arm64/include/uapi/asm/unistd.h has it.
+    const header = ['#define __ARCH_WANT_NEW_STAT', '#include <asm-generic/unistd.h>'];
+    const source = [...header, ...claims.map(assertion)].join('\n');
     assert.equal(refutedBy(COMPILER, source), '');
   });
 

@@ -3,6 +3,12 @@
  * under the name it was set by. Compare ovl_own_xattr_get and ovl_xattr_escape_name in fs/overlayfs/xattrs.c.
  */
 import { assert } from 'chai';
+import {
+  CONTAINERS_OVERRIDE,
+  OLDER_OVERRIDE,
+  type OverrideXattr,
+  PRIVILEGED_OVERRIDE,
+} from '../../fs/union/ownership.js';
 import { escapeXattr, unescapeXattr } from '../../fs/union/xattr.js';
 import { Random } from '../random.js';
 
@@ -43,6 +49,18 @@ const PRIVATE = [
   'security.fuseoverlayfs.override_stat',
 ];
 
+/** Where an attribute keeps owners: a user's name, what a layer holds for it, and what it holds for the host. */
+const KEPT: readonly [OverrideXattr, user: string, layer: string][] = [
+  [CONTAINERS_OVERRIDE, 'security.capability', 'user.containers.override_security.capability'],
+  [CONTAINERS_OVERRIDE, 'system.posix_acl_access', 'user.containers.override_system.posix_acl_access'],
+  [
+    PRIVILEGED_OVERRIDE,
+    'system.posix_acl_default',
+    'security.fuseoverlayfs.override_system.posix_acl_default',
+  ],
+  [OLDER_OVERRIDE, 'system.posix_acl_access', 'user.fuseoverlayfs.override_system.posix_acl_access'],
+];
+
 /** Names made of the parts that matter. */
 function draw(random: Random): string {
   const parts = ['trusted.', 'user.', 'overlay.', 'fuseoverlayfs.', 'opaque', 'overlay', '.', 'x'];
@@ -54,6 +72,16 @@ describe('union/xattr: names', () => {
     it(`"${user}" is stored as "${layer}"`, () => {
       assert.strictEqual(escapeXattr(user), layer);
       assert.strictEqual(unescapeXattr(layer), user);
+    });
+  }
+
+  for (const [override, user, layer] of KEPT) {
+    it(`"${user}" is stored as "${layer}" beside "${override}", and what has its name is the host's`, () => {
+      assert.strictEqual(escapeXattr(user, override), layer);
+      assert.strictEqual(unescapeXattr(layer, override), user);
+      assert.isUndefined(unescapeXattr(user, override));
+      assert.isUndefined(unescapeXattr(layer));
+      assert.notStrictEqual(escapeXattr(layer, override), layer);
     });
   }
 

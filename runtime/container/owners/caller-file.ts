@@ -1,79 +1,182 @@
 /**
- * The file that another process's chown(2) means.
+ * The file that another process's system call means.
  *
  * Rules: it is found as the caller would find it: from the caller's root and working directory or descriptor, by the
- * kernel, with this thread's root changed to the caller's for the moment. What was read of the caller counts only if it
- * still waits afterwards: its tid may mean another thread by then. The thread must have its root and working directory
- * to itself (CLONE_FS).
+ * kernel, with this thread's root changed to the caller's for the moment where that matters. What was read of the caller
+ * counts only if it still waits afterwards: its tid may mean another thread by then. The thread must have its root and
+ * working directory to itself (CLONE_FS).
  */
 import { readFileSync } from 'node:fs';
-import { AT, O, PATH_MAX } from '../../../fs/sys/constants.js';
+import { AT, O, PATH_MAX, RESOLVE } from '../../../fs/sys/constants.js';
 import { E, Errno, unless } from '../../../fs/sys/errno.js';
-import { fchdir } from '../../../fs/sys/process.js';
+import { openat2 } from '../../../fs/sys/mount-api.js';
+import { fchdir, getcwd } from '../../../fs/sys/process.js';
+import { cachedIdentity } from '../../../fs/sys/raw-stat.js';
 import { type Notification, type SeccompListener, stringAt, word } from '../../../fs/sys/seccomp-notify.js';
 import { chroot, close, openat, readlinkat, tryOpenat } from '../../../fs/sys/syscalls.js';
-import type { ChownForm } from './calls.js';
+import type { FileForm } from './calls.js';
 
 const CHOWN_FLAGS = AT.SYMLINK_NOFOLLOW | AT.EMPTY_PATH;
+/** AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE. */
+const STAT_FLAGS = CHOWN_FLAGS | 0x800 | 0x6000;
+
+/** Of a name that does not exist yet. */
+export interface NewName {
+  /** A descriptor with O_PATH. */
+  readonly directory: number;
+  readonly name: string;
+}
 
 export class CallerFiles {
   readonly #listener: SeccompListener;
+  readonly #device: number;
   /** This thread's own root. */
   readonly #root = openat(AT.FDCWD, '/', O.PATH | O.DIRECTORY);
 
-  constructor(listener: SeccompListener) {
+  /** @param device the filesystem of the container's root (Stat.dev) */
+  constructor(listener: SeccompListener, device: number) {
     this.#listener = listener;
+    this.#device = device;
   }
 
   close(): void {
     close(this.#root);
   }
 
+  /** Throws Errno ESRCH if the caller has gone. */
+  stillWaits(notification: Notification): void {
+    if (!this.#listener.isWaiting(notification)) throw new Errno(E.ESRCH);
+  }
+
   /** The file that a call means, as a descriptor with O_PATH. Throws Errno as the call would. */
-  open(notification: Notification, form: ChownForm): number {
-    const flags = form.flags === undefined ? 0 : word(notification, form.flags);
+  open(notification: Notification, form: FileForm): number {
+    const flags = flagsOf(notification, form);
     if ((flags & ~CHOWN_FLAGS) !== 0) throw new Errno(E.EINVAL);
-    const path = form.path === undefined ? '' : this.#path(notification, form.path);
+    const path = this.#path(notification, form);
     const mayBeEmpty = form.path === undefined || (flags & AT.EMPTY_PATH) !== 0;
     if (path === '' && !mayBeEmpty) throw new Errno(E.ENOENT);
-    const descriptor = form.descriptor === undefined ? AT.FDCWD : word(notification, form.descriptor) | 0;
-    const start = startOf(notification.tid, path.startsWith('/') ? AT.FDCWD : descriptor);
+    const start = startOf(notification, form, path);
     try {
-      const follows = form.followsLinks && (flags & AT.SYMLINK_NOFOLLOW) === 0;
-      return this.#from(notification, start, path, O.PATH | (follows ? 0 : O.NOFOLLOW));
+      if (path === '') {
+        this.stillWaits(notification);
+        return openat(AT.FDCWD, `/proc/self/fd/${start}`, O.PATH);
+      }
+      const how = O.PATH | (follows(form, flags) ? 0 : O.NOFOLLOW);
+      return this.#asCaller(notification, start, path, (own) => openAs(own, path, how));
     } finally {
       close(start);
     }
   }
 
-  #path(notification: Notification, index: number): string {
-    const path = stringAt(notification.tid, notification.args[index] ?? 0n, PATH_MAX);
-    this.#stillWaits(notification);
-    return path;
-  }
-
-  #stillWaits(notification: Notification): void {
-    if (!this.#listener.isWaiting(notification)) throw new Errno(E.ESRCH);
-  }
-
-  #from(notification: Notification, start: number, path: string, flags: number): number {
-    if (path === '') {
-      this.#stillWaits(notification);
-      return openat(AT.FDCWD, `/proc/self/fd/${start}`, O.PATH);
+  /**
+   * The same for a call that is asked about very often, and only where the way to the file begins on the filesystem of
+   * the root and stays on one mount: nobody waits for another filesystem. undefined elsewhere, and for what the call would
+   * be refused for.
+   */
+  look(notification: Notification, form: FileForm): number | undefined {
+    const flags = flagsOf(notification, form);
+    if ((flags & ~STAT_FLAGS) !== 0) return undefined;
+    try {
+      const path = this.#path(notification, form);
+      if (path === '') {
+        if (form.path !== undefined && (flags & AT.EMPTY_PATH) === 0) return undefined;
+        return this.#own(startOf(notification, form, path));
+      }
+      const how = O.PATH | (follows(form, flags) ? 0 : O.NOFOLLOW);
+      return path.startsWith('/')
+        ? below(notification.tid, path, how)
+        : this.#lookFrom(notification, form, path, how);
+    } catch (error) {
+      if (error instanceof Errno) return undefined;
+      throw error;
     }
+  }
+
+  #lookFrom(notification: Notification, form: FileForm, path: string, how: number): number {
+    const start = this.#own(startOf(notification, form, path));
+    try {
+      // Without ".." and symlinks the caller's root does not matter.
+      const plain = UPWARDS.test(path)
+        ? undefined
+        : unless([E.ELOOP], () => openat2(start, path, how, RESOLVE.NO_XDEV | RESOLVE.NO_SYMLINKS));
+      if (plain !== undefined) return plain;
+      const directory = this.#asCaller(notification, start, path, () => getcwd());
+      return below(notification.tid, `${directory}/${path}`, how);
+    } finally {
+      close(start);
+    }
+  }
+
+  /** Throws Errno EXDEV for what is on another filesystem than the root. */
+  #own(fd: number): number {
+    if (cachedIdentity(fd).dev === this.#device) return fd;
+    close(fd);
+    throw new Errno(E.EXDEV);
+  }
+
+  /** The directory and the name that a call would make; undefined for a path that names nothing new. */
+  newName(notification: Notification, form: FileForm): NewName | undefined {
+    const path = this.#path(notification, form);
+    const [, parent = '', name = ''] = /^(.*\/)?([^/]+)$/s.exec(path) ?? [];
+    if (name === '' || name === '.' || name === '..') return undefined;
+    const start = startOf(notification, form, path);
+    try {
+      const to = parent === '' ? '.' : parent;
+      const how = O.PATH | O.DIRECTORY;
+      return { directory: this.#asCaller(notification, start, to, (own) => openAs(own, to, how)), name };
+    } finally {
+      close(start);
+    }
+  }
+
+  #path(notification: Notification, { path }: FileForm): string {
+    const address = path === undefined ? 0n : (notification.args[path] ?? 0n);
+    if (address === 0n) return ''; // a null pointer is no path where it may be empty (Linux 6.11)
+    const text = stringAt(notification.tid, address, PATH_MAX);
+    this.stillWaits(notification);
+    return text;
+  }
+
+  /** Does something with the caller's root and from `start`. @param act is given the caller's pid in its namespace */
+  #asCaller<T>(notification: Notification, start: number, path: string, act: (own: string) => T): T {
     const root = openat(AT.FDCWD, `/proc/${notification.tid}/root`, O.PATH | O.DIRECTORY);
     try {
-      this.#stillWaits(notification);
+      this.stillWaits(notification);
       const own = nameInside(notification.tid);
       fchdir(root);
       chroot('.');
       if (!path.startsWith('/')) fchdir(start);
-      return openAs(own, path, flags);
+      return act(own);
     } finally {
       close(root);
       fchdir(this.#root);
       chroot('.');
     }
+  }
+}
+
+const UPWARDS = /(^|\/)\.\.(\/|$)/;
+
+const flagsOf = (notification: Notification, { flags }: FileForm): number =>
+  flags === undefined ? 0 : word(notification, flags);
+
+const follows = ({ followsLinks }: FileForm, flags: number): boolean =>
+  followsLinks && (flags & AT.SYMLINK_NOFOLLOW) === 0;
+
+/** How often a way with ".." is tried while others rename directories (openat2(2), EAGAIN). */
+const TRIES = 8;
+
+/** An absolute path below a thread's root, on one mount. */
+function below(tid: number, path: string, how: number): number {
+  const root = openat(AT.FDCWD, `/proc/${tid}/root`, O.PATH | O.DIRECTORY);
+  try {
+    for (let tries = 0; tries < TRIES; tries++) {
+      const fd = unless([E.EAGAIN], () => openat2(root, path, how, RESOLVE.NO_XDEV | RESOLVE.IN_ROOT));
+      if (fd !== undefined) return fd;
+    }
+    throw new Errno(E.EAGAIN);
+  } finally {
+    close(root);
   }
 }
 
@@ -96,10 +199,14 @@ function openAs(pid: string, path: string, flags: number): number {
 }
 
 /** What a caller's descriptor, or AT_FDCWD, is. */
-function startOf(tid: number, descriptor: number): number {
-  const name = descriptor === AT.FDCWD ? 'cwd' : `fd/${descriptor}`;
+function startOf(notification: Notification, form: FileForm, path: string): number {
+  const given =
+    form.descriptor === undefined || path.startsWith('/')
+      ? AT.FDCWD
+      : word(notification, form.descriptor) | 0;
+  const name = given === AT.FDCWD ? 'cwd' : `fd/${given}`;
   try {
-    return openat(AT.FDCWD, `/proc/${tid}/${name}`, O.PATH);
+    return openat(AT.FDCWD, `/proc/${notification.tid}/${name}`, O.PATH);
   } catch (error) {
     if (error instanceof Errno && error.code === E.ENOENT) throw new Errno(E.EBADF);
     throw error;

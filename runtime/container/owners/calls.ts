@@ -4,25 +4,44 @@
  * Rules: in a user namespace with one id, others are refused before a filesystem sees them. A chown(2) that names
  * nothing but the mapped ids, or -1 ("keep"), is the kernel's; so is every call of another architecture than the native
  * one. Calls that change or tell who a process is are always asked about: becoming somebody else is believed, as under
- * fakeroot(1). Names and arguments are those of section 2 of the manual.
+ * fakeroot(1). So that owners that were given are seen, calls that tell them are asked about, and for the same reason
+ * mknod(2) of devices. Names and arguments are those of section 2 of the manual.
  */
 import type { ArchitectureName } from '../../../fs/sys/architecture.js';
 
-/** Where chown(2) and its relatives have their arguments. */
-export interface ChownForm {
+/** Where a call has the arguments that name a file. */
+export interface FileForm {
   readonly descriptor?: number;
   readonly path?: number;
-  /** Of the uid; the gid follows. */
-  readonly owner: number;
   readonly flags?: number;
   readonly followsLinks: boolean;
+}
+
+/** chown(2) and its relatives. */
+export interface ChownForm extends FileForm {
+  /** Of the uid; the gid follows. */
+  readonly owner: number;
+}
+
+/** stat(2) and its relatives. */
+export interface StatForm extends FileForm {
+  readonly buffer: number;
+  /** What is wanted: of statx(2), which has a structure of its own. */
+  readonly mask?: number;
+}
+
+/** mknod(2), whose device follows its mode. */
+export interface MknodForm extends FileForm {
+  readonly mode: number;
 }
 
 export interface OwnerCall {
   readonly name: string;
   readonly numbers: Readonly<Partial<Record<ArchitectureName, number>>>;
-  /** The call gives a file away; undefined if it concerns the process. */
+  /** The call gives a file away, tells its owner, makes one; without any of these it concerns the process. */
   readonly chown?: ChownForm;
+  readonly stat?: StatForm;
+  readonly mknod?: MknodForm;
 }
 
 const identity = (name: string, x64: number, arm64: number): OwnerCall => ({ name, numbers: { x64, arm64 } });
@@ -35,6 +54,25 @@ export const OWNER_CALLS: readonly OwnerCall[] = [
     name: 'fchownat',
     numbers: { x64: 260, arm64: 54 },
     chown: { descriptor: 0, path: 1, owner: 2, flags: 4, followsLinks: true },
+  },
+  { name: 'stat', numbers: { x64: 4 }, stat: { path: 0, buffer: 1, followsLinks: true } },
+  { name: 'lstat', numbers: { x64: 6 }, stat: { path: 0, buffer: 1, followsLinks: false } },
+  { name: 'fstat', numbers: { x64: 5, arm64: 80 }, stat: { descriptor: 0, buffer: 1, followsLinks: true } },
+  {
+    name: 'newfstatat',
+    numbers: { x64: 262, arm64: 79 },
+    stat: { descriptor: 0, path: 1, buffer: 2, flags: 3, followsLinks: true },
+  },
+  {
+    name: 'statx',
+    numbers: { x64: 332, arm64: 291 },
+    stat: { descriptor: 0, path: 1, flags: 2, mask: 3, buffer: 4, followsLinks: true },
+  },
+  { name: 'mknod', numbers: { x64: 133 }, mknod: { path: 0, mode: 1, followsLinks: false } },
+  {
+    name: 'mknodat',
+    numbers: { x64: 259, arm64: 33 },
+    mknod: { descriptor: 0, path: 1, mode: 2, followsLinks: false },
   },
   identity('setuid', 105, 146),
   identity('setgid', 106, 144),

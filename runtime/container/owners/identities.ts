@@ -13,6 +13,13 @@ interface Process {
   readonly pid: number;
   readonly parent: number;
   readonly capabilities: bigint;
+  readonly umask: number;
+}
+
+/** What the answer to a thread's call depends on. */
+export interface Rights extends Pick<Process, 'capabilities' | 'umask'> {
+  /** Who its process is taken for. */
+  readonly identity: Identity;
 }
 
 interface Known {
@@ -39,10 +46,11 @@ export class Identities {
     return this.#known.size === 0 ? undefined : this.#find(processOf(tid));
   }
 
-  /** The same for a process that is about to change, and what it may. */
-  before(tid: number): { identity: Identity; capabilities: bigint } {
+  /** The same for who is about to change something, and what he may. */
+  before(tid: number): Rights {
     const process = processOf(tid);
-    return { identity: this.#find(process) ?? this.#native, capabilities: process.capabilities };
+    const { capabilities, umask } = process;
+    return { identity: this.#find(process) ?? this.#native, capabilities, umask };
   }
 
   /** Takes a thread's process for somebody. */
@@ -80,6 +88,7 @@ function processOf(tid: number): Process {
     pid: Number(field('Tgid')),
     parent: Number(field('PPid')),
     capabilities: BigInt(`0x${field('CapEff')}`),
+    umask: Number.parseInt(field('Umask'), 8),
   };
 }
 

@@ -1,19 +1,35 @@
 /**
- * The thread that answers calls which give files away, or become somebody, where one id is all there is.
+ * The thread that answers calls which give files away, tell whose they are, make devices, or become somebody, where one id
+ * is all there is.
  *
  * Rules: the owner is recorded by the union that holds the file; on other filesystems it is forgotten. Nobody is waited
- * for but the kernel and the union, which another thread serves. A call that this thread cannot answer fails with EIO.
+ * for but the kernel and the union, which another thread serves. A call that this thread cannot answer fails with EIO;
+ * stat(2) is the kernel's unless another owner is known than it would tell.
  */
 import { workerData } from 'node:worker_threads';
+import { decodeDevice } from '../../../fs/protocol/decode.js';
 import type { ArchitectureName } from '../../../fs/sys/architecture.js';
-import { CLONE } from '../../../fs/sys/constants.js';
+import { AT, CLONE, O } from '../../../fs/sys/constants.js';
 import { E, Errno, unless } from '../../../fs/sys/errno.js';
-import { type Answer, type Notification, SeccompListener, word } from '../../../fs/sys/seccomp-notify.js';
-import { close, PollSet, setxattrat, unshare } from '../../../fs/sys/syscalls.js';
-import { ownerValue } from '../../../fs/union/owner-attribute.js';
+import { cachedIdentity, rawStat, rawStatx } from '../../../fs/sys/raw-stat.js';
+import {
+  type Answer,
+  type Notification,
+  SeccompListener,
+  word,
+  writeBytesAt,
+} from '../../../fs/sys/seccomp-notify.js';
+import { close, getxattrat, linkat, openat, PollSet, setxattrat, unshare } from '../../../fs/sys/syscalls.js';
+import { InodeSet } from '../../../fs/union/inode-set.js';
+import {
+  deviceName,
+  ownerValue,
+  parseOwnerValue,
+  type VirtualOwners,
+} from '../../../fs/union/virtual-owners.js';
 import { capabilityMask } from '../capabilities.js';
 import { CallerFiles } from './caller-file.js';
-import { type ChownForm, callOf } from './calls.js';
+import { type ChownForm, callOf, type MknodForm, type StatForm } from './calls.js';
 import type { MappedIds } from './filter.js';
 import { Identities } from './identities.js';
 import { answerIdentity } from './identity-calls.js';
@@ -23,26 +39,34 @@ export interface OwnerWorkerData {
   readonly listener: number;
   /** An eventfd that asks the thread to end. */
   readonly stop: number;
-  /** The attribute by which the union takes owners. */
-  readonly attribute: string;
+  /** What the union was mounted with. */
+  readonly union: VirtualOwners;
+  /** The filesystem of the container's root (Stat.dev). */
+  readonly device: number;
   /** Who every process really is. */
   readonly mapped: MappedIds;
 }
 
 const CAP_CHOWN = capabilityMask(['CAP_CHOWN']);
+const CAP_MKNOD = capabilityMask(['CAP_MKNOD']);
+/** Of st_mode. */
+const PERMISSIONS_AND_TYPE = 0xffff;
 
 class OwnerServer {
   readonly #listener: SeccompListener;
   readonly #stop: number;
-  readonly #attribute: string;
+  readonly #secret: string;
+  /** Whose owner is not the one that the kernel tells, perhaps. */
+  readonly #given: InodeSet;
   readonly #files: CallerFiles;
   readonly #identities: Identities;
 
-  constructor({ listener, stop, attribute, mapped: { uid, gid } }: OwnerWorkerData) {
+  constructor({ listener, stop, union, device, mapped: { uid, gid } }: OwnerWorkerData) {
     this.#listener = new SeccompListener(listener);
     this.#stop = stop;
-    this.#attribute = attribute;
-    this.#files = new CallerFiles(this.#listener);
+    this.#secret = union.secret;
+    this.#given = new InodeSet(union.inodes);
+    this.#files = new CallerFiles(this.#listener, device);
     this.#identities = new Identities({ uid: [uid, uid, uid], gid: [gid, gid, gid] });
   }
 
@@ -67,23 +91,77 @@ class OwnerServer {
     const call = callOf(notification.call, process.arch as ArchitectureName);
     try {
       if (call === undefined) return 'continue';
-      if (call.chown === undefined) return answerIdentity(this.#identities, notification, call.name);
-      this.#chown(notification, call.chown);
-      return { result: 0 };
+      if (call.stat !== undefined) return this.#stat(notification, call.stat);
+      if (call.chown !== undefined) return this.#chown(notification, call.chown);
+      if (call.mknod !== undefined) return this.#mknod(notification, call.mknod);
+      return answerIdentity(this.#identities, notification, call.name);
     } catch (error) {
       return { error: error instanceof Errno ? error.code : E.EIO };
     }
   }
 
-  #chown(notification: Notification, form: ChownForm): void {
-    const { capabilities } = this.#identities.before(notification.tid);
-    if ((capabilities & CAP_CHOWN) === 0n) throw new Errno(E.EPERM);
+  #chown(notification: Notification, form: ChownForm): Answer {
+    this.#require(notification, CAP_CHOWN);
     const fd = this.#files.open(notification, form);
     try {
       const owner = ownerValue(word(notification, form.owner), word(notification, form.owner + 1));
-      unless([E.EOPNOTSUPP], () => setxattrat(fd, '', this.#attribute, owner));
+      unless([E.EOPNOTSUPP], () => setxattrat(fd, '', this.#secret, owner));
+      return { result: 0 };
     } finally {
       close(fd);
+    }
+  }
+
+  /** Who may do what the call asks for. Throws Errno EPERM. */
+  #require(notification: Notification, capability: bigint): { readonly umask: number } {
+    const rights = this.#identities.before(notification.tid);
+    if ((rights.capabilities & capability) === 0n) throw new Errno(E.EPERM);
+    return rights;
+  }
+
+  #stat(notification: Notification, form: StatForm): Answer {
+    const fd = this.#files.look(notification, form);
+    if (fd === undefined) return 'continue';
+    try {
+      if (!this.#given.has(cachedIdentity(fd).ino)) return 'continue';
+      const value = getxattrat(fd, '', this.#secret);
+      const { uid, gid } = (value && parseOwnerValue(value)) ?? {};
+      if (uid === undefined || gid === undefined) return 'continue';
+      const { tid, args } = notification;
+      const bytes =
+        form.mask === undefined
+          ? rawStat(fd, uid, gid)
+          : rawStatx(fd, word(notification, form.flags ?? 0), word(notification, form.mask), uid, gid);
+      this.#files.stillWaits(notification);
+      writeBytesAt(tid, args[form.buffer] ?? 0n, bytes);
+      return { result: 0 };
+    } catch (error) {
+      if (error instanceof Errno) return 'continue'; // the kernel knows what is wrong
+      throw error;
+    } finally {
+      close(fd);
+    }
+  }
+
+  /** The union makes the inode, which gets its name here: as mknod(2) by fakeroot(1), it is recorded. */
+  #mknod(notification: Notification, form: MknodForm): Answer {
+    const { umask } = this.#require(notification, CAP_MKNOD);
+    const at = this.#files.newName(notification, form);
+    if (at === undefined) return 'continue';
+    const { directory, name } = at;
+    const mode = word(notification, form.mode) & PERMISSIONS_AND_TYPE & ~umask;
+    const device = decodeDevice(word(notification, form.mode + 1));
+    let inode = -1;
+    try {
+      inode = openat(directory, deviceName(this.#secret, { mode, ...device }), O.PATH | O.NOFOLLOW);
+      linkat(AT.FDCWD, `/proc/self/fd/${inode}`, directory, name, AT.SYMLINK_FOLLOW);
+      return { result: 0 };
+    } catch (error) {
+      if (inode < 0 && error instanceof Errno) throw new Errno(E.EPERM); // as on other filesystems
+      throw error;
+    } finally {
+      if (inode >= 0) close(inode);
+      close(directory);
     }
   }
 }

@@ -10,7 +10,7 @@
  * Rule: the filter stays with the container's processes as long as they live; so does the thread.
  */
 import { Worker } from 'node:worker_threads';
-import { newOwnerAttribute } from '../../../fs/index.js';
+import { newVirtualOwners, type VirtualOwners as UnionOwners } from '../../../fs/index.js';
 import type { ArchitectureName } from '../../../fs/sys/architecture.js';
 import { descriptorOf } from '../../../fs/sys/seccomp-notify.js';
 import { close, eventfd, signalEventfd } from '../../../fs/sys/syscalls.js';
@@ -23,8 +23,8 @@ import type { OwnerWorkerData } from './owner-worker.js';
 export interface VirtualOwners {
   /** The ids that exist. */
   readonly mapped: MappedIds;
-  /** The attribute by which the union that is the root takes owners (`MountOptions.ownerAttribute`). */
-  readonly attribute: string;
+  /** What the union that is the root is mounted with (`MountOptions.virtualOwners`). */
+  readonly union: UnionOwners;
 }
 
 /** Owners for a container of a user namespace with one id; undefined where there are others, or none is needed. */
@@ -32,7 +32,7 @@ export function virtualOwners(): VirtualOwners | undefined {
   if (caller().namespace !== 'single') return undefined;
   const { uids, gids } = currentMaps();
   const mapped = { uid: uids[0]?.inside ?? 0, gid: gids[0]?.inside ?? 0 };
-  return { mapped, attribute: newOwnerAttribute() };
+  return { mapped, union: newVirtualOwners() };
 }
 
 /** Answers for one container. */
@@ -49,12 +49,13 @@ export class OwnerService {
 
   /**
    * Answers for a listener that process `pid` has as `fd`, in a thread of its own.
+   * @param device the filesystem of the container's root (Stat.dev)
    * @throws Errno if it cannot be taken
    */
-  serve(pid: number, fd: number): void {
+  serve(pid: number, fd: number, device: number): void {
     const listener = descriptorOf(pid, fd);
     const stop = eventfd();
-    const data: OwnerWorkerData = { listener, stop, ...this.#owners };
+    const data: OwnerWorkerData = { listener, stop, device, ...this.#owners };
     const worker = new Worker(new URL('./owner-worker.js', import.meta.url), { workerData: data });
     const ended = new Promise<void>((resolve, reject) => {
       worker.on('error', reject);
