@@ -28,7 +28,7 @@ import { recordStack, type Stack } from './union/stack.js';
 export { startServingThread } from './server.js';
 export { newOwnerAttribute } from './union/owner-attribute.js';
 export type { IdRange, Ownership } from './union/ownership.js';
-export { type Stack, UsageError } from './union/stack.js';
+export { HostError, type Stack, UsageError } from './union/stack.js';
 
 export const TRANSPORTS = ['kernel', 'fuse-native'] as const;
 export type Transport = (typeof TRANSPORTS)[number];

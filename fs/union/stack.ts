@@ -19,6 +19,20 @@ export interface Stack {
 /** A mistake in what the user asked for; the message is complete. */
 export class UsageError extends Error {}
 
+/** Who knows the host, for what cannot be mended in a word. */
+const ASK_DOCTOR = 'run "tscr doctor"';
+
+/**
+ * What this host refuses, where another would not.
+ * @param what one line without the remedy, the offending value quoted
+ * @param fix what mends it, if that is known
+ */
+export class HostError extends UsageError {
+  constructor(what: string, fix: string = ASK_DOCTOR) {
+    super(`${what}; ${fix}`);
+  }
+}
+
 /** Paths are text to Node and bytes, one per character, to `sys`. */
 export const toBytes = (path: string): string => Buffer.from(path).toString('latin1');
 

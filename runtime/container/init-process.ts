@@ -16,9 +16,9 @@ import { changeMount, cloneTree } from '../../fs/sys/mount-api.js';
 import { setns } from '../../fs/sys/process.js';
 import { close, unshare } from '../../fs/sys/syscalls.js';
 import { UsageError } from '../../fs/union/stack.js';
+import { findProgram } from '../host/programs.js';
 import { packageFile } from '../package.js';
 import { caller } from '../user/caller.js';
-import { findProgram } from '../user/namespace.js';
 import { CHANNEL, type Job, type Report } from './init/job.js';
 
 /** init/main.ts and what it imports, as one file. */

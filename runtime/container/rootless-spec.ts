@@ -7,7 +7,7 @@
 import { UsageError } from '../../fs/index.js';
 import { caller } from '../user/caller.js';
 import { currentMaps, type IdMaps, isMapped } from '../user/id-maps.js';
-import type { UserNamespace } from '../user/ladder.js';
+import type { UserNamespace } from '../user/way.js';
 import type { MountSpec, RuntimeSpec } from './runtime-spec.js';
 import type { ContainerUser } from './users.js';
 import type { Mount } from './volumes.js';

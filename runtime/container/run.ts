@@ -18,7 +18,8 @@ import { UsageError } from '../../fs/index.js';
 import { directoryAt } from '../../fs/union/stack.js';
 import type { ExecutionConfig, StoredImage } from '../image/oci.js';
 import type { Store } from '../image/store.js';
-import { enterForContainers, type UserNamespace } from '../user/ladder.js';
+import { enterForContainers } from '../user/ladder.js';
+import type { UserNamespace } from '../user/way.js';
 import { type InitProcess, runBundle, startInit } from './bundle.js';
 import { commandOf } from './command.js';
 import { containerSpec, type ProcessRequest } from './container-spec.js';
@@ -68,7 +69,7 @@ const RUNTIME_ERROR = 125;
  * Throws `UsageError` for what the user can mend; the container is gone then, or has ended with 125.
  */
 export async function runImage(store: Store, reference: string, options: RunOptions): Promise<number> {
-  enterForContainers(options.userns);
+  enterForContainers(options.userns, options.onWarning);
   const mounts = mountsOf(options);
   const driver = chooseDriver(options.driver, store.root, options.onWarning);
   clearLeftovers(store.root);
@@ -222,7 +223,7 @@ function processOf(
 
 /** Runs a command in a directory as it is: no image, no layers, and what it writes stays. */
 export async function runDirectory(path: string, options: RunOptions): Promise<number> {
-  enterForContainers(options.userns);
+  enterForContainers(options.userns, options.onWarning);
   const root = directoryAt(path);
   const mounts = mountsOf(options);
   const { entrypoint, command, hostname = osHostname(), readOnly, network } = options;

@@ -17,11 +17,12 @@ import {
 import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { AT, O } from '../../fs/sys/constants.js';
-
+import { Errno, errnoName } from '../../fs/sys/errno.js';
 import { ACTION, SeccompFilter } from '../../fs/sys/seccomp.js';
 import { close, ficlone, getxattrat, openat, setxattrat } from '../../fs/sys/syscalls.js';
 import { toBytes } from '../../fs/union/stack.js';
 import type { DirectoryTrial, Host, HostFile, Outcome } from './host.js';
+import { findProgram } from './programs.js';
 
 const PERMISSION_BITS = 0o7777;
 /** A child that takes longer hangs: on a dead network filesystem, say. */
@@ -51,6 +52,7 @@ export function realHost(): Host {
     environment: process.env,
     read: (path) => answer(() => readFileSync(path, 'latin1')),
     stat: (path) => answer(() => describe(path, statSync(path))),
+    openRefusal,
     run,
     tryDirectory: (path) => answer(() => tryDirectory(path)),
     hasLibseccomp,
@@ -70,6 +72,7 @@ function describe(path: string, stat: Stats): HostFile {
     uid: stat.uid,
     readable: mayAccess(path, constants.R_OK),
     writable: mayAccess(path, constants.W_OK),
+    executable: mayAccess(path, constants.X_OK),
     hasCapabilities: stat.isFile() && hasXattr(path, 'security.capability'),
   };
 }
@@ -92,11 +95,27 @@ function hasXattr(path: string, attribute: string): boolean {
   }
 }
 
-function run(program: string, args: readonly string[]): Outcome | undefined {
+function openRefusal(path: string): string | undefined {
+  try {
+    close(openat(AT.FDCWD, toBytes(path), O.RDWR | O.NONBLOCK));
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    return errnoName(error.code);
+  }
+}
+
+function run(name: string, args: readonly string[]): Outcome | undefined {
+  const program = findProgram(name);
+  if (program === undefined) return undefined;
   const options = { timeout: PATIENCE_MS, killSignal: 'SIGKILL', encoding: 'buffer' } as const;
-  const { status, stdout, stderr, error } = spawnSync(program, args, options);
-  if (error !== undefined && 'code' in error && error.code === 'ENOENT') return undefined;
-  return { status: status ?? undefined, stdout, stderr: stderr.toString('latin1') };
+  const { status, stdout, stderr } = spawnSync(program, args, options);
+  // without a process there are no streams, whatever the types say
+  return {
+    status: status ?? undefined,
+    stdout: stdout ?? Buffer.alloc(0),
+    stderr: stderr?.toString('latin1') ?? '',
+  };
 }
 
 function tryDirectory(path: string): DirectoryTrial {
