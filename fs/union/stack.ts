@@ -7,6 +7,7 @@
  */
 import { readFileSync, realpathSync, renameSync, type Stats, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, sep } from 'node:path';
+import { ASK_DOCTOR } from '../sys/advice.js';
 import { mountOf } from '../sys/syscalls.js';
 
 /** Absolute paths, symlinks resolved; the topmost lower first. */
@@ -18,9 +19,6 @@ export interface Stack {
 
 /** A mistake in what the user asked for; the message is complete. */
 export class UsageError extends Error {}
-
-/** Who knows the host, for what cannot be mended in a word. */
-const ASK_DOCTOR = 'run "tscr doctor"';
 
 /**
  * What this host refuses, where another would not.

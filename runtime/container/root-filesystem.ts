@@ -10,7 +10,13 @@
  */
 import { closeSync, existsSync, openSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
-import { mount as mountUnion, type Ownership, startServingThread, UsageError } from '../../fs/index.js';
+import {
+  HostError,
+  mount as mountUnion,
+  type Ownership,
+  startServingThread,
+  UsageError,
+} from '../../fs/index.js';
 import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import { close, isNoexec, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
@@ -135,16 +141,17 @@ function openOverlay({ init, lowers, upper, work, merged, autoRemove }: RootRequ
     mount('tscr', toBytes(merged), 'overlay', 0, [...options, ...features].join(','));
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
-    throw new UsageError(overlayRefused(error.code));
+    throw overlayRefused(error.code);
   } finally {
     for (const fd of directories) close(fd);
   }
   return { path: merged, release: async () => umount2(toBytes(merged)) };
 }
 
-function overlayRefused(code: number): string {
-  if (code === E.ENODEV) return 'this kernel has no overlay; use --storage-driver unionfs';
-  return `overlay cannot be mounted: ${errnoName(code)}; use --storage-driver unionfs`;
+function overlayRefused(code: number): HostError {
+  const what =
+    code === E.ENODEV ? 'this kernel has no overlay' : `overlay cannot be mounted: ${errnoName(code)}`;
+  return new HostError(what, 'use --storage-driver unionfs');
 }
 
 /** The copy is the container's own directory: its changes are what differs from the layers. */
@@ -153,8 +160,9 @@ function openCopy({ init, lowers, upper, work }: RootRequest): RootFilesystem {
   const to = openSync(upper, 'r');
   try {
     if (isNoexec(to))
-      throw new UsageError(
-        `"${upper}" is mounted noexec, and so would be a copy; name another store with --root`,
+      throw new HostError(
+        `"${upper}" is mounted noexec, and so would be a copy`,
+        'name another store with --root',
       );
     flatten(view, to);
     markCopied(work);

@@ -11,12 +11,13 @@
  * nothing is left in the host's however it ends. Everything is checked before the container is made.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { hostname as osHostname } from 'node:os';
 import { join } from 'node:path';
 import { UsageError } from '../../fs/index.js';
 import { directoryAt } from '../../fs/union/stack.js';
 import type { ExecutionConfig, StoredImage } from '../image/oci.js';
+import { requireWritable } from '../image/place.js';
 import type { Store } from '../image/store.js';
 import { enterForContainers } from '../user/ladder.js';
 import type { UserNamespace } from '../user/way.js';
@@ -71,6 +72,7 @@ const RUNTIME_ERROR = 125;
 export async function runImage(store: Store, reference: string, options: RunOptions): Promise<number> {
   enterForContainers(options.userns, options.onWarning);
   const mounts = mountsOf(options);
+  if (existsSync(store.root)) requireWritable(store.root);
   const driver = chooseDriver(options.driver, store.root, options.onWarning);
   clearLeftovers(store.root);
   enterMountNamespace('slave');

@@ -8,8 +8,9 @@
 import { SIZEOF } from '../../fs/protocol/abi.js';
 import { Cursor } from '../../fs/protocol/decode.js';
 import { decodeInit, type InitIn, negotiate, WANTED } from '../../fs/protocol/handshake.js';
+import { FUSE_DEVICE } from '../../fs/transport/device.js';
 import type { Host, HostFile } from '../host/host.js';
-import { FUSE_DEVICE, fuseRefusal } from '../user/facts.js';
+import { fuseRefusal } from '../user/facts.js';
 import { asRoot, type Finding, type Fix, missing, ok, warning } from './finding.js';
 import { type Identity, restartWith, SEE_REFUSALS, UNCONFINED } from './identity.js';
 import { installCommand } from './packages.js';
@@ -28,7 +29,7 @@ export interface FuseFacts extends DeviceFacts {
   readonly install: string;
 }
 
-const DEVICE = FUSE_DEVICE;
+const DEVICE = FUSE_DEVICE.path;
 /**
  * Mounts on /tmp as the namespace sees it, and prints the kernel's first message. From the mount on nothing below /tmp
  * answers, which may be in PATH.
@@ -98,8 +99,12 @@ export function judgeDevice(facts: DeviceFacts, identity: Identity): Finding {
   const { device, refusal, inKernel } = facts;
   const id = 'fuse.device';
   if (device === undefined) return missing(id, `${DEVICE} is missing`, bringDevice(inKernel, identity));
-  if (device.kind !== 'character device') {
-    return missing(id, `${DEVICE} is no device`, asRoot(`rm ${DEVICE} && mknod -m 666 ${DEVICE} c 10 229`));
+  if (device.device !== FUSE_DEVICE.number) {
+    return missing(
+      id,
+      `${DEVICE} is not FUSE's device`,
+      asRoot(`rm ${DEVICE} && mknod -m 666 ${DEVICE} c 10 229`),
+    );
   }
   if (refusal === undefined) return ok(id, `${DEVICE} can be opened`);
   if (NO_DRIVER.includes(refusal)) {

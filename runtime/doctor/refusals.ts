@@ -26,7 +26,8 @@ export function sourceCannotBeAsked(host: Host): string {
 
 /** Why the union cannot make a container's root. */
 export function whyCopy(because: NonNullable<Storage['because']>, host: Host, store: string): string {
-  if (because === 'store.xattrs') return `"${store}" is on a filesystem without extended attributes`;
+  if (because === 'store.xattrs')
+    return `"${store}" is on a filesystem without extended attributes (name another store with --root)`;
   return withFix(judgeDevice(probeDevice(host), probeIdentity(host)));
 }
 

@@ -10,6 +10,8 @@ export interface HostFile {
   /** Permission bits with set-user-id. */
   readonly mode: number;
   readonly uid: number;
+  /** Of a device "major:minor". */
+  readonly device?: string;
   /** access(2) of this process. */
   readonly readable: boolean;
   readonly writable: boolean;

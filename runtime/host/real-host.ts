@@ -70,11 +70,19 @@ function describe(path: string, stat: Stats): HostFile {
     kind: kindOf(stat),
     mode: stat.mode & PERMISSION_BITS,
     uid: stat.uid,
+    ...(stat.isCharacterDevice() && { device: deviceNumber(stat.rdev) }),
     readable: mayAccess(path, constants.R_OK),
     writable: mayAccess(path, constants.W_OK),
     executable: mayAccess(path, constants.X_OK),
     hasCapabilities: stat.isFile() && hasXattr(path, 'security.capability'),
   };
+}
+
+/** makedev(3) undone. */
+function deviceNumber(rdev: number): string {
+  const major = (rdev >>> 8) & 0xfff;
+  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
+  return `${major}:${minor}`;
 }
 
 function kindOf(stat: Stats): HostFile['kind'] {

@@ -3,12 +3,11 @@
  *
  * Rule: what takes a child is found out when it is first asked for; root needs none of it.
  */
+import { FUSE_DEVICE } from '../../fs/transport/device.js';
 import type { Host } from '../host/host.js';
 import { findHelper } from '../host/programs.js';
 import { subordinateIds } from './subordinate-ids.js';
 import type { RungFacts, StorageFacts } from './way.js';
-
-export const FUSE_DEVICE = '/dev/fuse';
 
 /** Makes a user namespace, and a mount namespace in it; only an attempt tells. */
 export const TRIAL = ['--user', '--keep-caps', '--mount', '--', 'true'] as const;
@@ -41,7 +40,8 @@ function lazily<T>(ask: () => T): () => T {
 
 /** Why the device of FUSE cannot be used, as `StorageFacts` has it. */
 export function fuseRefusal(host: Host): StorageFacts['fuseRefusal'] {
-  const device = host.stat(FUSE_DEVICE);
-  if (device !== undefined && device.kind !== 'character device') return 'no device';
-  return host.openRefusal(FUSE_DEVICE);
+  const { path, number } = FUSE_DEVICE;
+  const file = host.stat(path);
+  if (file !== undefined && file.device !== number) return 'no device';
+  return host.openRefusal(path);
 }

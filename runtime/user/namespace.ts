@@ -14,7 +14,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { closeSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
-import { UsageError } from '../../fs/index.js';
+import { HostError } from '../../fs/index.js';
 import { Errno } from '../../fs/sys/errno.js';
 import { Execution, keepBelow, keepOnExec, pipe, resetSignals } from '../../fs/sys/process.js';
 import { toBytes } from '../../fs/union/stack.js';
@@ -109,7 +109,7 @@ function mapByItself({ uids, gids }: IdMaps): undefined {
   writeFileSync('/proc/self/gid_map', formatMaps(gids));
 }
 
-/** Lets the mapper work; what it complains about. Throws `UsageError` if it did half of its work. */
+/** Lets the mapper work; what it complains about. Throws `HostError` if it did half of its work. */
 function mapBy({ go, result }: { go: number; result: number }): string | undefined {
   writeSync(go, '\n');
   closeSync(go);
@@ -117,6 +117,6 @@ function mapBy({ go, result }: { go: number; result: number }): string | undefin
   closeSync(result);
   const isMapped = (file: string): boolean => readFileSync(`/proc/self/${file}`, 'utf8') !== '';
   if (isMapped('uid_map')) return undefined;
-  if (isMapped('gid_map')) throw new UsageError(`uids cannot be mapped: ${complaint}; mend /etc/subuid`);
+  if (isMapped('gid_map')) throw new HostError(`uids cannot be mapped: ${complaint}`);
   return complaint;
 }

@@ -15,6 +15,7 @@ import {
   DIRECTORY_OF_ROOT,
   MOUNTS,
   mountLine,
+  NULL_DEVICE,
   PLAIN_PROGRAM,
   PRIVATE_DEVICE,
   STORE,
@@ -101,6 +102,14 @@ const LACKS: readonly Lack[] = [
   {
     what: 'a file instead of /dev/fuse',
     changes: { files: { '/dev/fuse': PLAIN_PROGRAM } },
+    id: 'fuse.device',
+    status: 'missing',
+    fix: 'rm /dev/fuse && mknod -m 666 /dev/fuse c 10 229',
+    ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
+  },
+  {
+    what: 'the null device instead of /dev/fuse',
+    changes: { files: { '/dev/fuse': NULL_DEVICE } },
     id: 'fuse.device',
     status: 'missing',
     fix: 'rm /dev/fuse && mknod -m 666 /dev/fuse c 10 229',

@@ -20,9 +20,12 @@ const file = (mode: number, more: Partial<HostFile> = {}): HostFile => ({
 });
 const directory = (uid: number): HostFile => file(0o755, { kind: 'directory', uid, writable: uid === UID });
 
-export const DEVICE = file(0o666, { kind: 'character device', writable: true });
+const FUSE = { kind: 'character device', device: '10:229' } as const;
+export const DEVICE = file(0o666, { ...FUSE, writable: true });
+/** What sandboxes put over what they hide. */
+export const NULL_DEVICE = file(0o666, { ...FUSE, device: '1:3', writable: true });
 /** No more than the owner may use it. */
-export const PRIVATE_DEVICE = file(0o600, { kind: 'character device', readable: false });
+export const PRIVATE_DEVICE = file(0o600, { ...FUSE, readable: false });
 export const SET_USER_ID = file(0o4755);
 export const PLAIN_PROGRAM = file(0o755);
 export const CAPABLE_PROGRAM = file(0o755, { hasCapabilities: true });

@@ -190,7 +190,7 @@ describe(SUITE, function () {
         'without extended attributes holds copies, and that is said',
         'ramfs',
         'host:1 true',
-        /^run: "\/mnt\/fs\/store" is on a filesystem without extended attributes, so the root is a full copy of the image\n$/,
+        /^run: "\/mnt\/fs\/store" is on a filesystem without extended attributes \(.*--root\), so the root is a full copy of the image\n$/,
       ],
       ['mounted noexec is no hindrance', 'tmpfs -o noexec', 'host:1 true', /^$/],
       [
@@ -291,7 +291,12 @@ describe(SUITE, function () {
         /^run: uid \d+ may not make user namespaces: user.max_user_namespaces is 0; as root, run "sysctl -w .*=65536"\n$/,
       ],
       ['none is wanted', {}, ['--userns', 'host'], /^run: uid \d+ may not .* run as root\n$/],
-      ['the user inside has no id', {}, ['-u', '1000'], /^run: there is no user 1000:0 inside.*usermod/],
+      [
+        'the user inside has no id',
+        {},
+        ['-u', '1000'],
+        /^run: there is no user 1000:0 inside, only 0; name that with --user, or run "tscr doctor"\n$/,
+      ],
       [
         'nobody is at home',
         { uid: 4_242_424, env: { HOME: '' } },
