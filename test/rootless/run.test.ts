@@ -312,6 +312,52 @@ describe(SUITE, function () {
       });
     }
 
+    const MORE: readonly [string, Host, readonly string[], RegExp][] = [
+      [
+        'the null device covers /dev/fuse',
+        { prepared: 'mount --bind /dev/null /dev/fuse' },
+        ['run', '--storage-driver', 'unionfs', 'host:1', 'true'],
+        /^run: there is no FUSE behind \/dev\/fuse; .* run "tscr doctor"\n$/,
+      ],
+      [
+        'the store is read-only',
+        { prepared: 'mkdir /mnt/ro; mount -t tmpfs -o ro none /mnt/ro' },
+        ['--root', '/mnt/ro/store', 'image', 'from-host', 'true'],
+        /^image from-host: the store "\/mnt\/ro\/store" cannot be written: EROFS; name .* or run "tscr doctor"\n$/,
+      ],
+      [
+        'the store is read-only, of a container',
+        { prepared: 'mkdir /mnt/ro; mount -t tmpfs -o ro none /mnt/ro' },
+        ['--root', '/mnt/ro', 'run', 'host:1', 'true'],
+        /^run: the store "\/mnt\/ro" cannot be written: EROFS; name .* or run "tscr doctor"\n$/,
+      ],
+      [
+        'an archive may not be read',
+        {},
+        ['load', '-qi', '/etc/shadow'],
+        /^load: "\/etc\/shadow" cannot be read: EACCES\n$/,
+      ],
+      [
+        'a volume may not be made',
+        {},
+        ['run', '-v', '/absent:/x', 'host:1', 'true'],
+        /^run: volume "\/absent:\/x": "\/absent" does not exist, and cannot be made: EACCES\n$/,
+      ],
+      [
+        'a volume may not be seen',
+        { prepared: 'mkdir -m 700 /mnt/private' },
+        ['run', '-v', '/mnt/private/x:/x', 'host:1', 'true'],
+        /^run: volume "\/mnt\/private\/x:\/x": "\/mnt\/private\/x" cannot be read: EACCES\n$/,
+      ],
+    ];
+    for (const [what, host, args, message] of MORE) {
+      it(`one line with the value where ${what}`, () => {
+        const { status, stderr } = account('single').tscr(args, host);
+        assert.equal(status, 125);
+        assert.match(stderr, message);
+      });
+    }
+
     it('images need no namespace where they touch no layer', () => {
       const who = account('ranges');
       const host: Host = { without: ['unshare', 'newuidmap'], refusesFuse: true };
