@@ -2,10 +2,11 @@
  * What both programs share: one boundary where errors become a line and an exit code.
  *
  * Rule: a mistake of the user's is one line on standard error, naming the command and the offending value; nothing
- * has been changed. Anything else is a bug and shows its stack.
+ * has been changed. So is what the host refuses, with what mends it (`fs/sys/advice.ts`). Anything else is a bug and shows its stack.
  */
 import { Command, CommanderError } from 'commander';
 import { UsageError } from '../fs/index.js';
+import { adviceFor } from '../fs/sys/advice.js';
 import { Errno } from '../fs/sys/errno.js';
 import { suggestion } from '../runtime/nearest.js';
 import { settle } from '../runtime/user/namespace.js';
@@ -90,8 +91,10 @@ function report(program: Command, argv: readonly string[], error: unknown, failu
     if (error.exitCode === 0) return 0;
     if (error.code === 'commander.help') return failure;
     warn(describeUsage(program, argv, error));
-  } else if (error instanceof UsageError || error instanceof Errno) {
+  } else if (error instanceof UsageError) {
     warn(`${where}: ${error.message}`);
+  } else if (error instanceof Errno) {
+    warn(`${where}: ${error.message}${adviceFor(error.code)}`);
   } else if (isSystemError(error)) {
     warn(`${where}: ${describeSystemError(error)}`);
   } else {
@@ -104,5 +107,7 @@ function report(program: Command, argv: readonly string[], error: unknown, failu
 const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
   error instanceof Error && 'syscall' in error && 'code' in error;
 
-const describeSystemError = ({ path, syscall, code }: NodeJS.ErrnoException): string =>
-  path === undefined ? `${syscall}: ${code}` : `"${path}": ${syscall}: ${code}`;
+function describeSystemError({ path, syscall, code, errno = 0 }: NodeJS.ErrnoException): string {
+  const subject = path === undefined ? '' : `"${path}": `;
+  return `${subject}${syscall}: ${code}${code === 'EACCES' ? '' : adviceFor(-errno)}`; // whose file it is, is known
+}

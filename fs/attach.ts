@@ -5,14 +5,24 @@
  */
 import { accessSync, constants } from 'node:fs';
 import type { MountOptions } from './index.js';
+import { ASK_DOCTOR } from './sys/advice.js';
 import { MS } from './sys/constants.js';
 import { E, Errno } from './sys/errno.js';
 import { close } from './sys/syscalls.js';
 import { attach, attachByHelper, openDevice, type Place } from './transport/device.js';
 import type { Refusal } from './transport/fusermount.js';
-import { joinLayers, type Stack, toBytes, UsageError } from './union/stack.js';
+import { HostError, joinLayers, type Stack, toBytes, UsageError } from './union/stack.js';
 
 const ROOT = 0;
+
+/** By open(2)'s error, what is wrong with the device, and what usually mends it. */
+const REFUSED_DEVICE: Readonly<Record<number, readonly [what: string, fix?: string]>> = {
+  [E.ENOENT]: ['/dev/fuse is missing', 'modprobe fuse'],
+  [E.ENODEV]: ['there is no FUSE behind /dev/fuse', 'modprobe fuse'],
+  [E.ENXIO]: ['there is no FUSE behind /dev/fuse', 'modprobe fuse'],
+  [E.EACCES]: ['/dev/fuse may not be opened by this user', 'chmod 666 /dev/fuse'],
+  [E.EPERM]: ['/dev/fuse may not be opened in this sandbox'],
+};
 
 /** Opens the device for a mount on `mountpoint`, or says what to do. */
 export function openFuse(mountpoint: string): number {
@@ -26,13 +36,9 @@ export function openFuse(mountpoint: string): number {
     return openDevice();
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
-    if ([E.ENOENT, E.ENODEV, E.ENXIO].includes(error.code)) {
-      throw new UsageError('/dev/fuse is missing; load its module with "modprobe fuse"');
-    }
-    if ([E.EACCES, E.EPERM].includes(error.code)) {
-      throw new UsageError(`/dev/fuse is closed to uid ${user}; open it with "chmod 666 /dev/fuse"`);
-    }
-    throw error;
+    const [what, fix] = REFUSED_DEVICE[error.code] ?? [];
+    if (what === undefined) throw error;
+    throw new HostError(what, fix === undefined ? ASK_DOCTOR : `as root, run "${fix}", or ${ASK_DOCTOR}`);
   }
 }
 
@@ -47,7 +53,7 @@ export function attachFuse(device: number, options: MountOptions, stack: Stack, 
   if (attachOrClose(device, place)) return device;
   const attached = attachByHelper(place, options.allowOther ?? false);
   if (typeof attached === 'number') return attached;
-  throw new UsageError(explain(attached, mountpoint));
+  throw explain(attached, mountpoint);
 }
 
 function attachOrClose(device: number, place: Place): boolean {
@@ -60,19 +66,28 @@ function attachOrClose(device: number, place: Place): boolean {
   }
 }
 
-function explain(refusal: Refusal, mountpoint: string): string {
+function explain(refusal: Refusal, mountpoint: string): HostError {
   const user = `uid ${process.getuid?.()}`;
   if ('missing' in refusal) {
-    return `${user} may not mount on "${mountpoint}" without fusermount3; install fuse3, or run as root`;
+    return new HostError(
+      `${user} may not mount on "${mountpoint}" without fusermount3`,
+      'install the package "fuse3", or use "unionfs exec"',
+    );
   }
   const { said } = refusal;
   if (said.includes('user_allow_other')) {
-    return 'fusermount3 refuses "-o allow_other"; add the line "user_allow_other" to /etc/fuse.conf';
+    return new HostError(
+      'fusermount3 refuses "-o allow_other"',
+      'add the line "user_allow_other" to /etc/fuse.conf',
+    );
   }
   if (said === 'could not determine username') {
-    return `fusermount3 serves named users only; add ${user} to /etc/passwd, or mount in a user namespace`;
+    return new HostError(
+      'fusermount3 serves named users only',
+      `add ${user} to /etc/passwd, or use "unionfs exec"`,
+    );
   }
-  return `fusermount3 refuses ${user} the mount on "${mountpoint}": ${said}`;
+  return new HostError(`fusermount3 refuses ${user} the mount on "${mountpoint}": ${said}`);
 }
 
 /** What /proc/mounts shows as source. */

@@ -28,7 +28,7 @@ import type { VirtualOwners } from './union/virtual-owners.js';
 
 export { startServingThread } from './server.js';
 export type { IdRange, Ownership } from './union/ownership.js';
-export { type Stack, UsageError } from './union/stack.js';
+export { HostError, type Stack, UsageError } from './union/stack.js';
 export { newVirtualOwners, type VirtualOwners } from './union/virtual-owners.js';
 
 export const TRANSPORTS = ['kernel', 'fuse-native'] as const;

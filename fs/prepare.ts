@@ -3,7 +3,7 @@
  *
  * Rule: everything is checked before anything is changed; making the work directory is the first change.
  */
-import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, mkdirSync, openSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
@@ -17,6 +17,7 @@ import {
   checkStack,
   defaultWork,
   directoryAt,
+  HostError,
   LOG,
   RECORD,
   recordedStack,
@@ -33,7 +34,7 @@ const LOCK_RETRY_MS = 20;
 
 export function prepare(options: MountOptions): { stack: Stack; mountpoint: string } {
   if (options.lowers.length === 0) throw new UsageError('no lower layer is given; name one with --lower');
-  const lowers = options.lowers.map(directoryAt);
+  const lowers = options.lowers.map(lowerAt);
   const mountpoint = directoryAt(options.mountpoint);
   if (options.upper === undefined) {
     if (options.work !== undefined)
@@ -42,12 +43,35 @@ export function prepare(options: MountOptions): { stack: Stack; mountpoint: stri
     checkStack(stack, mountpoint);
     return { stack, mountpoint };
   }
-  const upper = directoryAt(options.upper);
+  const upper = upperAt(options.upper);
   const work = realWork(options.work ?? defaultWork(upper));
   const stack = { lowers, upper, work };
   checkStack(stack, mountpoint);
   checkWork(work);
   return { stack, mountpoint };
+}
+
+/** A lower layer, which must be readable: the server opens it when the mount is there already. */
+function lowerAt(path: string): string {
+  const lower = directoryAt(path);
+  try {
+    closeSync(openSync(lower, 'r'));
+    return lower;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(`lower "${path}" cannot be read by uid ${process.geteuid?.()}: ${code}`);
+  }
+}
+
+function upperAt(path: string): string {
+  const upper = directoryAt(path);
+  try {
+    accessSync(upper, constants.W_OK | constants.X_OK);
+    return upper;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(`upper "${path}" cannot be written by uid ${process.geteuid?.()}: ${code}`);
+  }
 }
 
 /** What this program and the kernel keep in a work directory. */
@@ -96,7 +120,10 @@ export function checkKeep({ upper, work }: Stack, ownership: Ownership | undefin
     if (!(error instanceof Errno)) throw error;
     const why =
       error.code === E.EPERM ? 'that takes root' : `its filesystem cannot: ${errnoName(error.code)}`;
-    throw new UsageError(`"${upper}" cannot keep owners in "${keepingXattr(keep)}": ${why}`);
+    throw new HostError(
+      `"${upper}" cannot keep owners in "${keepingXattr(keep)}": ${why}`,
+      'choose another upper',
+    );
   } finally {
     close(fd);
   }
@@ -127,8 +154,9 @@ export function checkMarks({ upper, work }: Stack): void {
   const kept = keepsMarks(fd);
   close(fd);
   if (!kept) {
-    throw new UsageError(
-      `upper "${upper}" is on a filesystem without extended attributes; use ext4, xfs, btrfs or tmpfs`,
+    throw new HostError(
+      `upper "${upper}" is on a filesystem without extended attributes`,
+      'use ext4, xfs, btrfs or tmpfs',
     );
   }
 }

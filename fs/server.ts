@@ -26,13 +26,17 @@ const MIN_DESCRIPTORS = 64;
 /** Some systems allow a thousand million; the cache reserves room for each. */
 const MAX_DESCRIPTORS = 32_768;
 
+/** Threads that have a mount to serve. */
+const busy = new WeakSet<Worker>();
+
 /**
- * Starts to load the serving thread of a mount that is about to come, in the calling thread's mount namespace; it does
- * not keep the process alive before that.
+ * Starts to load the serving thread of a mount that is about to come, in the calling thread's mount namespace. It keeps
+ * the process alive until it is loaded, for a thread that is ended while it binds libc takes the process along (koffi),
+ * and while it serves.
  */
 export function startServingThread(): Worker {
   const thread = new Worker(new URL('./serve.js', import.meta.url));
-  thread.unref();
+  told(thread, 'loaded').then(() => busy.has(thread) || thread.unref());
   return thread;
 }
 
@@ -52,8 +56,9 @@ export class Server {
     stack: Stack,
     mountpoint: string,
   ): Promise<Server> {
+    const seen = stack.lowers.every((path) => changesAreSeen(toBytes(path)));
     const fd = attachFuse(device, options, stack, mountpoint);
-    const server = new Server(fd, options, stack, mountpoint);
+    const server = new Server(fd, seen, options, stack, mountpoint);
     try {
       await server.#ready;
       return server;
@@ -63,12 +68,13 @@ export class Server {
     }
   }
 
-  private constructor(fd: number, options: MountOptions, stack: Stack, mountpoint: string) {
+  private constructor(fd: number, seen: boolean, options: MountOptions, stack: Stack, mountpoint: string) {
     this.#mountpoint = toBytes(mountpoint);
     this.#stop = eventfd();
     const ring = new MessageRing();
-    const data = serveData(fd, this.#stop, ring, options, stack);
+    const data = serveData(fd, this.#stop, ring, seen, options, stack);
     const serving = options.thread ?? startServingThread();
+    busy.add(serving);
     serving.ref();
     serving.postMessage(data);
     const notifierData: NotifierData = { fd, shared: ring.shared };
@@ -127,10 +133,10 @@ function serveData(
   fd: number,
   stop: number,
   ring: MessageRing,
+  seen: boolean,
   options: MountOptions,
   stack: Stack,
 ): ServeData {
-  const seen = stack.lowers.every((path) => changesAreSeen(toBytes(path)));
   return {
     fd,
     stop,

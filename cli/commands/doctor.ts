@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
 import { examine, type Report } from '../../runtime/doctor/examine.js';
 import type { Finding } from '../../runtime/doctor/finding.js';
-import { realHost } from '../../runtime/doctor/real-host.js';
+import { realHost } from '../../runtime/host/real-host.js';
 import { print, printJson, table } from '../output.js';
 import { storeOf } from '../storage.js';
 

@@ -54,7 +54,7 @@ async function run([command = '', ...args]: string[], options: Options): Promise
   if (options.at !== undefined) directoryAt(options.at);
   enterForMounts();
   enterMountNamespace('slave');
-  const made = options.at === undefined ? mkdtempSync(join(tmpdir(), 'unionfs-')) : undefined;
+  const made = options.at === undefined ? mkdtempSync(join(directoryAt(tmpdir()), 'unionfs-')) : undefined;
   const mountpoint = made ?? directoryAt(options.at ?? '');
   try {
     const { exitCode, refusal } = await inUnion(mountpoint, options, (onStarted) =>

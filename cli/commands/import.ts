@@ -1,9 +1,10 @@
 /** tscr import: a tar of a root file system becomes an image of one layer. */
-import { createReadStream, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
 import { buildImage } from '../../runtime/image/build.js';
 import { applyChanges } from '../../runtime/image/changes.js';
+import { openInput } from '../../runtime/image/input.js';
 import { formatReference, parseTag } from '../../runtime/image/reference.js';
 import { collect, print } from '../output.js';
 import { storeOf } from '../storage.js';
@@ -42,7 +43,7 @@ async function run(
     throw new UsageError('standard input is a terminal; pipe a tar in');
   const id = await storeOf(command).write((writer) =>
     buildImage(writer, {
-      layer: file === '-' ? process.stdin : createReadStream(file),
+      layer: file === '-' ? process.stdin : openInput(file),
       execution,
       step: { created_by: '', comment: message ?? `Imported from ${file}` },
       names,

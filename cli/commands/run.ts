@@ -5,7 +5,8 @@ import { runBundleDirectory } from '../../runtime/container/bundle.js';
 import { DRIVERS, type Driver } from '../../runtime/container/record.js';
 import { type RunOptions, runDirectory, runImage } from '../../runtime/container/run.js';
 import type { Store } from '../../runtime/image/store.js';
-import { enterForContainers, USER_NAMESPACES, type UserNamespace } from '../../runtime/user/ladder.js';
+import { enterForContainers } from '../../runtime/user/ladder.js';
+import { USER_NAMESPACES, type UserNamespace } from '../../runtime/user/way.js';
 import { collect, warn } from '../output.js';
 import { storeOf } from '../storage.js';
 
@@ -98,7 +99,7 @@ function exitCodeOf(
   const { rootfs, bundle } = options;
   if (bundle !== undefined) {
     if (image !== undefined) throw new UsageError(`"${image}" is too much: a bundle names its own command`);
-    enterForContainers(options.userns);
+    enterForContainers(options.userns, onWarning);
     const stdin = options.interactive ? 'inherit' : 'ignore';
     return runBundleDirectory(bundle, { stdin, noPivot: !options.pivot, onWarning });
   }

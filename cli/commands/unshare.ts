@@ -1,6 +1,6 @@
 /** tscr unshare: a command in a mount namespace of its own, on the files there are. */
 import { Command, Option } from 'commander';
-import { UsageError } from '../../fs/index.js';
+import { HostError, UsageError } from '../../fs/index.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import { directoryAt } from '../../fs/union/stack.js';
 import {
@@ -56,6 +56,6 @@ function enter(propagation: Propagation): void {
     enterMountNamespace(propagation);
   } catch (error) {
     if (!(error instanceof Errno) || error.code !== E.EPERM) throw error;
-    throw new UsageError(`uid ${process.getuid?.()} may not make a mount namespace; run as root`);
+    throw new HostError(`uid ${process.getuid?.()} may not make a mount namespace`, 'run as root');
   }
 }

@@ -6,7 +6,7 @@
  */
 import { AT, MNT_DETACH, O, S } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
-import { mount, openat, umount2 } from '../sys/syscalls.js';
+import { close, fstat, mount, openat, umount2 } from '../sys/syscalls.js';
 import { helperMount, helperUnmount, type Refusal } from './fusermount.js';
 
 const SUBTYPE = 'unionfs';
@@ -14,9 +14,16 @@ export const FUSE_TYPE = `fuse.${SUBTYPE}`;
 /** mount(2) takes a source of at most a page; longer ones are cut here, `unionfs inspect` has the whole stack. */
 const SOURCE_MAX = 4000;
 
+/** With its number, "major:minor" (the kernel's Documentation/admin-guide/devices.txt). */
+export const FUSE_DEVICE = { path: '/dev/fuse', number: '10:229' } as const;
+
 /** Opens the device; the loop polls it, so reads do not block. Throws `Errno` ENOENT, ENODEV, EACCES or EPERM. */
 export function openDevice(): number {
-  return openat(AT.FDCWD, '/dev/fuse', O.RDWR | O.NONBLOCK);
+  const fd = openat(AT.FDCWD, FUSE_DEVICE.path, O.RDWR | O.NONBLOCK);
+  const { mode, rdevMajor, rdevMinor } = fstat(fd);
+  if ((mode & S.IFMT) === S.IFCHR && `${rdevMajor}:${rdevMinor}` === FUSE_DEVICE.number) return fd;
+  close(fd); // a sandbox has put something else in its place
+  throw new Errno(E.ENODEV, 'open');
 }
 
 export interface Place {

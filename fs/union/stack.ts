@@ -7,6 +7,7 @@
  */
 import { readFileSync, realpathSync, renameSync, type Stats, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, sep } from 'node:path';
+import { ASK_DOCTOR } from '../sys/advice.js';
 import { mountOf } from '../sys/syscalls.js';
 
 /** Absolute paths, symlinks resolved; the topmost lower first. */
@@ -18,6 +19,17 @@ export interface Stack {
 
 /** A mistake in what the user asked for; the message is complete. */
 export class UsageError extends Error {}
+
+/**
+ * What this host refuses, where another would not.
+ * @param what one line without the remedy, the offending value quoted
+ * @param fix what mends it, if that is known
+ */
+export class HostError extends UsageError {
+  constructor(what: string, fix: string = ASK_DOCTOR) {
+    super(`${what}; ${fix}`);
+  }
+}
 
 /** Paths are text to Node and bytes, one per character, to `sys`. */
 export const toBytes = (path: string): string => Buffer.from(path).toString('latin1');

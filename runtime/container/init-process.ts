@@ -15,10 +15,10 @@ import { E, Errno } from '../../fs/sys/errno.js';
 import { changeMount, cloneTree } from '../../fs/sys/mount-api.js';
 import { setns } from '../../fs/sys/process.js';
 import { close, unshare } from '../../fs/sys/syscalls.js';
-import { UsageError } from '../../fs/union/stack.js';
+import { HostError } from '../../fs/union/stack.js';
+import { findProgram } from '../host/programs.js';
 import { packageFile } from '../package.js';
 import { caller } from '../user/caller.js';
-import { findProgram } from '../user/namespace.js';
 import { CHANNEL, type Job, type Report } from './init/job.js';
 
 /** init/main.ts and what it imports, as one file. */
@@ -80,7 +80,7 @@ export class InitProcess {
 
 /**
  * Starts an init stage. It may be started long before `run`: what the caller mounts until then is seen. Throws
- * `UsageError` where the caller may not, or the kernel cannot.
+ * `HostError` where the caller may not, or the kernel cannot.
  */
 export function startInit(input: Input): InitProcess {
   const node = sealedNode();
@@ -90,7 +90,7 @@ export function startInit(input: Input): InitProcess {
       : spawnBehindShell(node, input);
   } catch (error) {
     if (!(error instanceof Errno) || error.code !== E.EPERM) throw error;
-    throw new UsageError(`uid ${process.getuid?.()} may not make a pid namespace; run as root`);
+    throw new HostError(`uid ${process.getuid?.()} may not make a pid namespace`);
   } finally {
     close(node);
   }
@@ -104,8 +104,8 @@ function sealedNode(): number {
     return node;
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
-    if (error.code === E.EPERM) throw new UsageError(`uid ${process.getuid?.()} may not mount; run as root`);
-    if (error.code === E.ENOSYS) throw new UsageError('containers need Linux 5.12 or later');
+    if (error.code === E.EPERM) throw new HostError(`uid ${process.getuid?.()} may not mount`);
+    if (error.code === E.ENOSYS) throw new HostError('containers need Linux 5.12 or later');
     throw error;
   }
 }

@@ -7,7 +7,7 @@
 import { chmodSync, lstatSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { UsageError } from '../../fs/index.js';
+import { HostError } from '../../fs/index.js';
 import { caller } from '../user/caller.js';
 import type { NodeId } from './record.js';
 
@@ -29,15 +29,15 @@ function firstLine(path: string): string | undefined {
   }
 }
 
-/** The directory of this node's own state; made if need be, private to the user. Throws `UsageError` if it is not. */
+const OWN_DIRECTORY = 'set TSCR_RUN to a directory of your own';
+
+/** The directory of this node's own state; made if need be, private to the user. Throws `HostError` if it is not. */
 export function runtimeDirectory(): string {
   const directory = process.env['TSCR_RUN'] ?? defaultDirectory(caller().uid);
   make(directory);
   const stat = lstatSync(directory);
   if (!stat.isDirectory() || stat.uid !== process.getuid?.()) {
-    throw new UsageError(
-      `"${directory}" belongs to uid ${stat.uid}; set TSCR_RUN to a directory of your own`,
-    );
+    throw new HostError(`"${directory}" belongs to uid ${stat.uid}`, OWN_DIRECTORY);
   }
   chmodSync(directory, PRIVATE);
   return directory;
@@ -57,6 +57,6 @@ function make(directory: string): void {
     mkdirSync(directory, { recursive: true, mode: PRIVATE });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new UsageError(`"${directory}" cannot be made: ${code}; set TSCR_RUN to a directory of your own`);
+    throw new HostError(`"${directory}" cannot be made: ${code}`, OWN_DIRECTORY);
   }
 }

@@ -10,16 +10,25 @@
  */
 import { closeSync, existsSync, openSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
-import { mount as mountUnion, type Ownership, startServingThread, UsageError } from '../../fs/index.js';
+import {
+  HostError,
+  mount as mountUnion,
+  type Ownership,
+  startServingThread,
+  UsageError,
+} from '../../fs/index.js';
 import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import { close, isNoexec, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
-import { openDevice } from '../../fs/transport/device.js';
 import { flatten } from '../../fs/union/flatten.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { viewOf } from '../../fs/union/view.js';
 import { keepsMarks } from '../../fs/union/whiteout.js';
+import { whyCopy } from '../doctor/refusals.js';
+import { realHost } from '../host/real-host.js';
 import { caller } from '../user/caller.js';
+import { fuseRefusal } from '../user/facts.js';
+import { chooseStorage } from '../user/way.js';
 import { markCopied } from './changes.js';
 import { idTranslation } from './id-translation.js';
 import type { VirtualOwners } from './owners/service.js';
@@ -60,15 +69,6 @@ function withoutTranslation(driver: Driver, request: RootRequest): RootRequest {
   throw new UsageError(`--userns "keep-id" and the storage driver "${driver}" do not go together`);
 }
 
-/** Why /dev/fuse cannot be opened, and the fix. */
-const NO_FUSE: Readonly<Record<number, string>> = {
-  [E.ENOENT]: '/dev/fuse is missing (as root: modprobe fuse)',
-  [E.ENODEV]: '/dev/fuse is missing (as root: modprobe fuse)',
-  [E.ENXIO]: '/dev/fuse is missing (as root: modprobe fuse)',
-  [E.EACCES]: '/dev/fuse may not be opened (as root: chmod 666 /dev/fuse)',
-  [E.EPERM]: '/dev/fuse may not be opened in this sandbox',
-};
-
 /**
  * The driver that was asked for, or the best that can work here; a copy is worth a warning.
  * @param store where containers' files lie
@@ -79,28 +79,21 @@ export function chooseDriver(
   warn: (message: string) => void,
 ): Driver {
   if (wanted !== undefined) return wanted;
-  const why = noDevice() ?? noMarks(store);
-  if (why === undefined) return 'unionfs';
-  warn(`${why}, so the root is a full copy of the image`);
-  return 'copy';
+  const host = { ...realHost(), uid: caller().uid };
+  const { driver, because } = chooseStorage({
+    fuseRefusal: fuseRefusal(host),
+    marks: storeKeepsMarks(store),
+  });
+  if (because !== undefined)
+    warn(`${whyCopy(because, host, store)}, so the root is a full copy of the image`);
+  return driver;
 }
 
-function noDevice(): string | undefined {
-  try {
-    close(openDevice());
-    return undefined;
-  } catch (error) {
-    const why = error instanceof Errno ? NO_FUSE[error.code] : undefined;
-    if (why === undefined) throw error;
-    return why;
-  }
-}
-
-function noMarks(store: string): string | undefined {
-  if (!existsSync(store)) return undefined; // there is no image either
+function storeKeepsMarks(store: string): boolean {
+  if (!existsSync(store)) return true; // there is no image either
   const fd = openSync(store, 'r');
   try {
-    return keepsMarks(fd) ? undefined : `"${store}" is on a filesystem without extended attributes`;
+    return keepsMarks(fd);
   } finally {
     closeSync(fd);
   }
@@ -148,16 +141,17 @@ function openOverlay({ init, lowers, upper, work, merged, autoRemove }: RootRequ
     mount('tscr', toBytes(merged), 'overlay', 0, [...options, ...features].join(','));
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
-    throw new UsageError(overlayRefused(error.code));
+    throw overlayRefused(error.code);
   } finally {
     for (const fd of directories) close(fd);
   }
   return { path: merged, release: async () => umount2(toBytes(merged)) };
 }
 
-function overlayRefused(code: number): string {
-  if (code === E.ENODEV) return 'this kernel has no overlay; use --storage-driver unionfs';
-  return `overlay cannot be mounted: ${errnoName(code)}; use --storage-driver unionfs`;
+function overlayRefused(code: number): HostError {
+  const what =
+    code === E.ENODEV ? 'this kernel has no overlay' : `overlay cannot be mounted: ${errnoName(code)}`;
+  return new HostError(what, 'use --storage-driver unionfs');
 }
 
 /** The copy is the container's own directory: its changes are what differs from the layers. */
@@ -166,8 +160,9 @@ function openCopy({ init, lowers, upper, work }: RootRequest): RootFilesystem {
   const to = openSync(upper, 'r');
   try {
     if (isNoexec(to))
-      throw new UsageError(
-        `"${upper}" is mounted noexec, and so would be a copy; name another store with --root`,
+      throw new HostError(
+        `"${upper}" is mounted noexec, and so would be a copy`,
+        'name another store with --root',
       );
     flatten(view, to);
     markCopied(work);

@@ -4,10 +4,11 @@
  * Rules: only mapped ids exist. A sysfs needs a network namespace of the same owner: with the host's network the host's
  * /sys is shown, read-only. Compare containers/common's rootless adjustments and runc's specconv.ToRootless.
  */
-import { UsageError } from '../../fs/index.js';
+import { HostError } from '../../fs/index.js';
+import { ASK_DOCTOR } from '../../fs/sys/advice.js';
 import { caller } from '../user/caller.js';
 import { currentMaps, type IdMaps, isMapped } from '../user/id-maps.js';
-import type { UserNamespace } from '../user/ladder.js';
+import type { UserNamespace } from '../user/way.js';
 import type { MountSpec, RuntimeSpec } from './runtime-spec.js';
 import type { ContainerUser } from './users.js';
 import type { Mount } from './volumes.js';
@@ -45,18 +46,17 @@ export function defaultUser(image: string | undefined, userns: UserNamespace): s
   return userns === 'keep-id' ? `${caller().uid}:${caller().gid}` : (image ?? '');
 }
 
-/** The user with the groups that exist here. Throws `UsageError` for a user that does not. */
+/** The user with the groups that exist here. Throws `HostError` for a user that does not. */
 export function mappedUser(user: ContainerUser): ContainerUser {
   if (caller().namespace === undefined) return user;
   const { uids, gids } = currentMaps();
   const { uid, gid, groups } = user;
   if (isMapped(uids, uid) && isMapped(gids, gid))
     return { ...user, groups: groups.filter((group) => isMapped(gids, group)) };
-  const { name = '' } = caller();
   const ids = uids.map(({ inside }) => inside).join(', ');
-  const fix = `as root, run "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name}"`;
-  throw new UsageError(
-    `there is no user ${uid}:${gid} inside, only ${ids}; name that with --user, or ${fix}`,
+  throw new HostError(
+    `there is no user ${uid}:${gid} inside, only ${ids}`,
+    `name that with --user, or ${ASK_DOCTOR}`,
   );
 }
 

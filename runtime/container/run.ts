@@ -11,14 +11,16 @@
  * nothing is left in the host's however it ends. Everything is checked before the container is made.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { hostname as osHostname } from 'node:os';
 import { join } from 'node:path';
 import { UsageError } from '../../fs/index.js';
 import { directoryAt } from '../../fs/union/stack.js';
 import type { ExecutionConfig, StoredImage } from '../image/oci.js';
+import { requireWritable } from '../image/place.js';
 import type { Store } from '../image/store.js';
-import { enterForContainers, type UserNamespace } from '../user/ladder.js';
+import { enterForContainers } from '../user/ladder.js';
+import type { UserNamespace } from '../user/way.js';
 import { type InitProcess, runBundle, startInit } from './bundle.js';
 import { commandOf } from './command.js';
 import { containerSpec, type ProcessRequest } from './container-spec.js';
@@ -68,8 +70,9 @@ const RUNTIME_ERROR = 125;
  * Throws `UsageError` for what the user can mend; the container is gone then, or has ended with 125.
  */
 export async function runImage(store: Store, reference: string, options: RunOptions): Promise<number> {
-  enterForContainers(options.userns);
+  enterForContainers(options.userns, options.onWarning);
   const mounts = mountsOf(options);
+  if (existsSync(store.root)) requireWritable(store.root);
   const driver = chooseDriver(options.driver, store.root, options.onWarning);
   clearLeftovers(store.root);
   enterMountNamespace('slave');
@@ -222,7 +225,7 @@ function processOf(
 
 /** Runs a command in a directory as it is: no image, no layers, and what it writes stays. */
 export async function runDirectory(path: string, options: RunOptions): Promise<number> {
-  enterForContainers(options.userns);
+  enterForContainers(options.userns, options.onWarning);
   const root = directoryAt(path);
   const mounts = mountsOf(options);
   const { entrypoint, command, hostname = osHostname(), readOnly, network } = options;

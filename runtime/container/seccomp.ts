@@ -9,7 +9,7 @@
 import { ARCHITECTURES } from '../../fs/sys/architecture.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import { ACTION, COMPARE, type Comparison, SeccompFilter } from '../../fs/sys/seccomp.js';
-import { UsageError } from '../../fs/union/stack.js';
+import { HostError, UsageError } from '../../fs/union/stack.js';
 import { BPF, DATA, encode, type Instruction } from './bpf.js';
 import type { SeccompArgument, SeccompRule, SeccompSpec } from './runtime-spec.js';
 
@@ -122,7 +122,7 @@ function newFilter(defaultAction: number): SeccompFilter {
     return new SeccompFilter(defaultAction);
   } catch (error) {
     if (!(error instanceof Errno) || error.code !== E.ENOSYS) throw error;
-    throw new UsageError('system call filters need libseccomp.so.2; install the package "libseccomp2"');
+    throw new HostError('system call filters need libseccomp.so.2', 'install the package "libseccomp2"');
   }
 }
 

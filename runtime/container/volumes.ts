@@ -47,8 +47,27 @@ function volume(text: string): Mount {
     throw new UsageError(`volume "${text}" is none: give SOURCE:DESTINATION or SOURCE:DESTINATION:OPTIONS`);
   }
   const from = absoluteSource(text, source);
-  if (statSync(from, { throwIfNoEntry: false }) === undefined) mkdirSync(from, { recursive: true });
+  if (!exists('volume', text, from)) make(text, from);
   return bind(destination, from, options === '' ? [] : options.split(','));
+}
+
+function exists(option: 'volume' | 'mount', text: string, path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(`${option} "${text}": "${path}" cannot be read: ${code}`);
+  }
+}
+
+/** As docker does; so a mistyped name is an empty directory. */
+function make(text: string, path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(`volume "${text}": "${path}" does not exist, and cannot be made: ${code}`);
+  }
 }
 
 function absoluteSource(text: string, source: string): string {
@@ -114,9 +133,7 @@ function longForm(text: string): Mount {
     throw new UsageError(`mount "${text}": type "${type}" is not known; give bind or tmpfs`);
   if (source === undefined) throw new UsageError(`mount "${text}" names no source`);
   const from = absoluteSource(text, source);
-  if (statSync(from, { throwIfNoEntry: false }) === undefined) {
-    throw new UsageError(`mount "${text}": "${source}" does not exist`);
-  }
+  if (!exists('mount', text, from)) throw new UsageError(`mount "${text}": "${source}" does not exist`);
   return bind(destination, from, [...ro, ...(propagation === undefined ? [] : [propagation])]);
 }
 

@@ -5,10 +5,10 @@
  * Rule: containers run without; only limits on memory, processors and processes need them, so nothing here is missing.
  */
 import { join } from 'node:path';
+import type { Host } from '../host/host.js';
+import { type MountFacts, mountTable } from '../host/mounts.js';
 import { asRoot, type Finding, ok, warning } from './finding.js';
-import type { Host } from './host.js';
 import type { Identity } from './identity.js';
-import { type MountFacts, mountTable } from './mounts.js';
 
 export interface CgroupFacts {
   readonly version: 'v1' | 'v2' | 'hybrid' | 'none';

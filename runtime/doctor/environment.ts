@@ -3,8 +3,9 @@
  *
  * Rule: each has a substitute, so neither is missing; only a directory of somebody else's is refused.
  */
+
+import type { Host, HostFile } from '../host/host.js';
 import { asRoot, asUser, type Finding, type Fix, ok, warning } from './finding.js';
-import type { Host, HostFile } from './host.js';
 import type { Identity } from './identity.js';
 import { storeElsewhere } from './store.js';
 

@@ -5,12 +5,15 @@
  *
  * Rule: all questions are asked first; what is said afterwards is a pure function of the answers.
  */
+
+import type { Host } from '../host/host.js';
+import { rungFacts } from '../user/facts.js';
+import type { RungFacts } from '../user/way.js';
 import { type CgroupFacts, judgeCgroups, probeCgroups } from './cgroups.js';
 import { type EnvironmentFacts, judgeEnvironment, probeEnvironment } from './environment.js';
 import type { Finding } from './finding.js';
 import { type FuseFacts, judgeFuse, probeFuse } from './fuse.js';
 import { type FusermountFacts, judgeFusermount, probeFusermount } from './fusermount.js';
-import type { Host } from './host.js';
 import { type IdRangeFacts, judgeIdRanges, probeIdRanges } from './id-ranges.js';
 import { type Identity, judgeIdentity, probeIdentity } from './identity.js';
 import { judgeKernel, type KernelFacts, probeKernel } from './kernel.js';
@@ -22,6 +25,7 @@ import { judgeUserNamespaces, probeUserNamespaces, type UserNamespaceFacts } fro
 
 export interface Facts {
   readonly identity: Identity;
+  readonly rung: RungFacts;
   readonly kernel: KernelFacts;
   readonly fuse: FuseFacts;
   readonly fusermount: FusermountFacts;
@@ -47,6 +51,7 @@ export function probe(host: Host, storePath: string | undefined): Facts {
   const identity = probeIdentity(host);
   return {
     identity,
+    rung: rungFacts(host),
     kernel: probeKernel(host),
     fuse: probeFuse(host, identity),
     fusermount: probeFusermount(host),
@@ -61,14 +66,14 @@ export function probe(host: Host, storePath: string | undefined): Facts {
 }
 
 export function judge(facts: Facts): Report {
-  const { identity } = facts;
+  const { identity, rung } = facts;
   const findings = [
     ...judgeIdentity(identity),
     ...judgeKernel(facts.kernel),
-    ...judgeFuse(facts.fuse, identity, facts.userNamespaces.works),
+    ...judgeFuse(facts.fuse, identity, rung.userNamespaces),
     ...judgeFusermount(facts.fusermount, identity),
-    ...judgeUserNamespaces(facts.userNamespaces, identity),
-    ...judgeIdRanges(facts.idRanges, identity),
+    ...judgeUserNamespaces(facts.userNamespaces, rung, identity),
+    ...judgeIdRanges(facts.idRanges, rung, identity),
     ...judgeOverlay(facts.overlay, identity),
     ...judgeSeccomp(facts.seccomp),
     ...judgeCgroups(facts.cgroups, identity),

@@ -38,3 +38,7 @@ export const missing = (id: string, detail: string, fix: Fix): Finding => ({
   detail,
   fix,
 });
+
+/** Who has to do what, in an error's line. */
+export const inWords = ({ command, asRoot: onlyRoot }: Fix): string =>
+  `${onlyRoot ? 'as root, ' : ''}run "${command}"`;

@@ -8,21 +8,28 @@
 import { SIZEOF } from '../../fs/protocol/abi.js';
 import { Cursor } from '../../fs/protocol/decode.js';
 import { decodeInit, type InitIn, negotiate, WANTED } from '../../fs/protocol/handshake.js';
+import { FUSE_DEVICE } from '../../fs/transport/device.js';
+import type { Host, HostFile } from '../host/host.js';
+import { fuseRefusal } from '../user/facts.js';
 import { asRoot, type Finding, type Fix, missing, ok, warning } from './finding.js';
-import type { Host, HostFile } from './host.js';
 import { type Identity, restartWith, SEE_REFUSALS, UNCONFINED } from './identity.js';
 import { installCommand } from './packages.js';
 
-export interface FuseFacts {
+export interface DeviceFacts {
   readonly device: HostFile | undefined;
+  /** Why the device cannot be used (`user/way.ts`). */
+  readonly refusal: string | undefined;
   /** The kernel has the filesystem, built in or as a loaded module. */
   readonly inKernel: boolean;
+}
+
+export interface FuseFacts extends DeviceFacts {
   /** What the kernel said when a filesystem was mounted: as ourselves, or as root of a user namespace. */
   readonly init: InitIn | undefined;
   readonly install: string;
 }
 
-const DEVICE = '/dev/fuse';
+const DEVICE = FUSE_DEVICE.path;
 /**
  * Mounts on /tmp as the namespace sees it, and prints the kernel's first message. From the mount on nothing below /tmp
  * answers, which may be in PATH.
@@ -31,13 +38,17 @@ const SAY_INIT = `reader=$(command -v dd) && exec 3<>${DEVICE} &&
 mount -n -i -t fuse.tscr-doctor -o fd=3,rootmode=40000,user_id=0,group_id=0 tscr-doctor /tmp &&
 exec "$reader" bs=65536 count=1 <&3`;
 
+export const probeDevice = (host: Host): DeviceFacts => ({
+  device: host.stat(DEVICE),
+  refusal: fuseRefusal(host),
+  inKernel: /\tfuse$/m.test(host.read('/proc/filesystems') ?? ''),
+});
+
 export function probeFuse(host: Host, { admin }: Identity): FuseFacts {
-  const device = host.stat(DEVICE);
-  const usable = device?.readable === true && device.writable;
+  const device = probeDevice(host);
   return {
-    device,
-    inKernel: /\tfuse$/m.test(host.read('/proc/filesystems') ?? ''),
-    init: usable ? probeInit(host, admin) : undefined,
+    ...device,
+    init: device.refusal === undefined ? probeInit(host, admin) : undefined,
     install: installCommand(host, 'kernel'),
   };
 }
@@ -51,8 +62,7 @@ function probeInit(host: Host, admin: boolean): InitIn | undefined {
   return decodeInit(cursor);
 }
 
-export const deviceWorks = ({ device }: FuseFacts): boolean =>
-  device?.kind === 'character device' && device.readable && device.writable;
+export const deviceWorks = ({ refusal }: DeviceFacts): boolean => refusal === undefined;
 
 /** A union can be mounted with mount(2): by ourselves, or in a user namespace. */
 export const fuseMounts = ({ init }: FuseFacts): boolean => init !== undefined && served(init);
@@ -82,14 +92,29 @@ function refusedMount(identity: Identity): Finding {
   return missing(id, `${detail}: a security module refuses it`, asRoot(SEE_REFUSALS));
 }
 
-function judgeDevice(facts: FuseFacts, identity: Identity): Finding {
-  const { device, inKernel } = facts;
+/** Errors of open(2) where there is a device and no driver behind it. */
+const NO_DRIVER = ['ENODEV', 'ENXIO'];
+
+export function judgeDevice(facts: DeviceFacts, identity: Identity): Finding {
+  const { device, refusal, inKernel } = facts;
   const id = 'fuse.device';
   if (device === undefined) return missing(id, `${DEVICE} is missing`, bringDevice(inKernel, identity));
-  if (device.kind !== 'character device') {
-    return missing(id, `${DEVICE} is no device`, asRoot(`rm ${DEVICE} && mknod -m 666 ${DEVICE} c 10 229`));
+  if (device.device !== FUSE_DEVICE.number) {
+    return missing(
+      id,
+      `${DEVICE} is not FUSE's device`,
+      asRoot(`rm ${DEVICE} && mknod -m 666 ${DEVICE} c 10 229`),
+    );
   }
-  if (deviceWorks(facts)) return ok(id, `${DEVICE} can be opened`);
+  if (refusal === undefined) return ok(id, `${DEVICE} can be opened`);
+  if (NO_DRIVER.includes(refusal)) {
+    return missing(id, `${DEVICE} has no driver`, bringDevice(inKernel, identity));
+  }
+  if (device.readable && device.writable) {
+    // its permissions allow it: a device control group, or a security module
+    const fix = identity.container === undefined ? SEE_REFUSALS : restartWith(identity, `--device ${DEVICE}`);
+    return missing(id, `${DEVICE} may not be opened here: ${refusal}`, asRoot(fix));
+  }
   const detail = `${DEVICE} is not readable and writable by uid ${identity.uid}`;
   return missing(id, detail, asRoot(`chmod 666 ${DEVICE}`));
 }

@@ -3,11 +3,13 @@
  *
  * Rule: it opens /dev/fuse as the user, so the device must be theirs to open.
  */
+
+import type { Host } from '../host/host.js';
+import { findHelper, type HelperProgram } from '../host/programs.js';
 import { asRoot, type Finding, ok, warning } from './finding.js';
-import type { Host } from './host.js';
 import type { Identity } from './identity.js';
 import { installCommand } from './packages.js';
-import { type HelperProgram, judgeHelper, probeHelper } from './set-user-id.js';
+import { judgeHelper } from './set-user-id.js';
 
 export interface FusermountFacts {
   readonly program: HelperProgram;
@@ -20,7 +22,7 @@ const CONFIGURATION = '/etc/fuse.conf';
 
 export function probeFusermount(host: Host): FusermountFacts {
   return {
-    program: probeHelper(host, 'fusermount3'),
+    program: findHelper(host, 'fusermount3'),
     allowOther: /^\s*user_allow_other\s*$/m.test(host.read(CONFIGURATION) ?? ''),
     install: installCommand(host, 'fusermount3'),
   };

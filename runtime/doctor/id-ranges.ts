@@ -1,36 +1,27 @@
 /**
- * Ranges of subordinate ids: what subuid(5) and subgid(5) give this user, by name or by uid, and the set-user-id
- * programs that map them, newuidmap(1) and newgidmap(1).
+ * Ranges of subordinate ids (`user/subordinate-ids.ts`), and the set-user-id programs that map them, newuidmap(1) and
+ * newgidmap(1).
  *
  * Rule: images use ids up to 65535, so a range should hold as many.
  */
-import { rangesOf } from '../user/id-maps.js';
-import { asRoot, type Finding, type Fix, missing, ok, warning } from './finding.js';
-import type { Host } from './host.js';
+import type { Host } from '../host/host.js';
+import { FILES, type SubordinateIds } from '../user/subordinate-ids.js';
+import type { RungFacts } from '../user/way.js';
+import { asRoot, asUser, type Finding, type Fix, missing, ok, warning } from './finding.js';
 import type { Identity } from './identity.js';
 import { installCommand } from './packages.js';
-import { type HelperProgram, judgeHelper, probeHelper } from './set-user-id.js';
+import { judgeHelper } from './set-user-id.js';
 
+/** What the fixes need; what the user has is in `RungFacts`. */
 export interface IdRangeFacts {
-  /** How many ids the user has been given. */
-  readonly uids: number;
-  readonly gids: number;
   /** The first id that nobody has been given. */
   readonly free: number;
-  readonly newuidmap: HelperProgram;
-  readonly newgidmap: HelperProgram;
   readonly install: string;
 }
 
 /** useradd(8)'s SUB_UID_MIN and SUB_UID_COUNT. */
 const FIRST_RANGE = 100_000;
 const USUAL_COUNT = 65_536;
-
-/** How many ids a file gives the caller. */
-function countFor({ uid, userName }: Host, file: string): number {
-  const ranges = rangesOf({ uid, ...(userName !== undefined && { name: userName }) }, file);
-  return ranges.reduce((sum, { count }) => sum + count, 0);
-}
 
 /** The end of the last range that a file gives anybody. */
 function endOf(file: string): number {
@@ -39,45 +30,52 @@ function endOf(file: string): number {
 }
 
 export function probeIdRanges(host: Host): IdRangeFacts {
-  const uids = host.read('/etc/subuid') ?? '';
-  const gids = host.read('/etc/subgid') ?? '';
-  return {
-    uids: countFor(host, uids),
-    gids: countFor(host, gids),
-    free: Math.max(FIRST_RANGE, endOf(uids), endOf(gids)),
-    newuidmap: probeHelper(host, 'newuidmap'),
-    newgidmap: probeHelper(host, 'newgidmap'),
-    install: installCommand(host, 'newuidmap'),
-  };
+  const ends = ['/etc/subuid', '/etc/subgid'].map((path) => endOf(host.read(path) ?? ''));
+  return { free: Math.max(FIRST_RANGE, ...ends), install: installCommand(host, 'newuidmap') };
 }
 
-export function judgeIdRanges(facts: IdRangeFacts, identity: Identity): Finding[] {
+export function judgeIdRanges(facts: IdRangeFacts, rung: RungFacts, identity: Identity): Finding[] {
   if (identity.admin) return [ok('subids.ranges', 'not needed: root has all ids')];
+  const { ids, newuidmap, newgidmap } = rung;
   return [
-    judgeRange('subids.uids', '/etc/subuid', facts.uids, facts, identity),
-    judgeRange('subids.gids', '/etc/subgid', facts.gids, facts, identity),
-    judgeHelper('subids.newuidmap', facts.newuidmap, facts.install),
-    judgeHelper('subids.newgidmap', facts.newgidmap, facts.install),
+    judgeRange('subids.uids', facts, ids, identity),
+    judgeRange('subids.gids', facts, ids, identity),
+    judgeHelper('subids.newuidmap', newuidmap, facts.install),
+    judgeHelper('subids.newgidmap', newgidmap, facts.install),
   ];
 }
 
-function judgeRange(
-  id: string,
-  file: string,
-  count: number,
-  { free }: IdRangeFacts,
+type RangeKey = 'subids.uids' | 'subids.gids';
+const FILE = { 'subids.uids': '/etc/subuid', 'subids.gids': '/etc/subgid' } as const;
+
+export function judgeRange(
+  id: RangeKey,
+  facts: IdRangeFacts,
+  ids: SubordinateIds,
   identity: Identity,
 ): Finding {
-  const who = identity.userName ?? `uid ${identity.uid}`;
-  const fix = addRange(id, file, free, identity);
-  if (count === 0) return missing(id, `${file} gives ${who} no ids`, fix);
-  if (count < USUAL_COUNT) return warning(id, `${file} gives ${who} only ${count} ids`, fix);
-  return ok(id, `${file} gives ${who} ${count} ids`);
+  if (ids.cannotAsk) {
+    const detail = `nsswitch.conf names "subid: ${ids.source}", which getsubids alone can ask; it is not installed`;
+    return missing(id, detail, asRoot(facts.install));
+  }
+  const kind = id === 'subids.uids' ? ids.uids : ids.gids;
+  const count = kind.reduce((sum, range) => sum + range.count, 0);
+  const gives = `${ids.source === FILES ? FILE[id] : `"subid: ${ids.source}"`} gives ${nameOf(identity)}`;
+  const fix = ids.source === FILES ? addRange(id, facts.free, identity) : seeSource(id, identity);
+  if (count === 0) return missing(id, `${gives} no ids`, fix);
+  if (count < USUAL_COUNT) return warning(id, `${gives} only ${count} ids`, fix);
+  return ok(id, `${gives} ${count} ids`);
 }
 
+const nameOf = ({ uid, userName }: Identity): string => userName ?? `uid ${uid}`;
+
 /** usermod(8) takes names only; a uid without one gets its line written. */
-function addRange(id: string, file: string, first: number, { uid, userName }: Identity): Fix {
-  if (userName === undefined) return asRoot(`echo ${uid}:${first}:${USUAL_COUNT} >> ${file}`);
+function addRange(id: RangeKey, first: number, { uid, userName }: Identity): Fix {
+  if (userName === undefined) return asRoot(`echo ${uid}:${first}:${USUAL_COUNT} >> ${FILE[id]}`);
   const option = id === 'subids.uids' ? '--add-subuids' : '--add-subgids';
   return asRoot(`usermod ${option} ${first}-${first + USUAL_COUNT - 1} ${userName}`);
 }
+
+/** Who gives ids there is not on this machine; the answer shows whether they have come. */
+const seeSource = (id: RangeKey, { uid, userName }: Identity): Fix =>
+  asUser(`getsubids ${id === 'subids.uids' ? '' : '-g '}${userName ?? uid}`);

@@ -4,8 +4,8 @@
  * Rule: what decides is not uid 0 but CAP_SYS_ADMIN: root in a container often lacks it.
  */
 import { capabilityNumber } from '../container/capabilities.js';
+import type { Host } from '../host/host.js';
 import { asRoot, type Finding, missing, ok, warning } from './finding.js';
-import type { Host } from './host.js';
 
 export interface Identity {
   readonly uid: number;

@@ -1,6 +1,7 @@
 /** The kernel and the machine below the programs. */
+
+import type { Host } from '../host/host.js';
 import { asRoot, type Finding, missing, ok } from './finding.js';
-import type { Host } from './host.js';
 import { installCommand } from './packages.js';
 
 export interface KernelFacts {

@@ -1,15 +1,16 @@
 /**
- * Which way each command goes on an examined host. Pure: the rungs are those of `way.ts`.
+ * Which way each command goes on an examined host. Pure: the rungs are those of `user/way.ts`.
  *
  * Rule: a command that is refused names the findings that refuse it, whose fixes mend it.
  */
 
+import { chooseRung, chooseStorage } from '../user/way.js';
 import type { Facts } from './examine.js';
 import { deviceWorks, fuseMounts } from './fuse.js';
 import { fusermountWorks } from './fusermount.js';
 import type { Identity } from './identity.js';
 import { kernelSuffices } from './kernel.js';
-import { type Abilities, chooseWay } from './way.js';
+import { keepsMarks } from './store.js';
 
 export interface Mode {
   /** What the user types, e.g. "tscr run". */
@@ -25,17 +26,6 @@ export interface Mode {
 }
 
 export const REFUSED = 'refused';
-
-function abilitiesOf({ identity, userNamespaces, idRanges, fuse }: Facts): Abilities {
-  const { newuidmap, newgidmap, uids, gids } = idRanges;
-  const mapped = newuidmap.privileged && newgidmap.privileged && !identity.noNewPrivileges;
-  return {
-    uid: identity.uid,
-    userNamespace: userNamespaces.works,
-    ranges: uids > 0 && gids > 0 && mapped,
-    device: deviceWorks(fuse),
-  };
-}
 
 export function modesOf(facts: Facts): Mode[] {
   return [modeOfRun(facts), modeOfImages(facts), modeOfMount(facts), modeOfExec(facts)];
@@ -56,23 +46,23 @@ const RUNGS = {
   ranges: 'in a user namespace with ranges of ids',
   'one-id': 'in a user namespace with one id, other owners are virtual',
 } as const;
-const STORAGE = { unionfs: 'the union', copy: 'a copy of the layers (no FUSE)' } as const;
+const STORAGE = { unionfs: 'the union', copy: 'a copy of the layers' } as const;
 
 function modeOfRun(facts: Facts): Mode {
   const command = 'tscr run';
   const { kernel, seccomp, store, identity, fuse } = facts;
-  const way = chooseWay(abilitiesOf(facts));
+  const rung = chooseRung(facts.rung);
+  const { driver: storage } = chooseStorage({ fuseRefusal: fuse.refusal, marks: keepsMarks(store) });
   const because = [
     ...(kernelSuffices(kernel) ? [] : ['kernel.release']),
     ...(seccomp.inKernel ? [] : ['seccomp.kernel']),
     ...(seccomp.library ? [] : ['seccomp.library']),
     ...storeRefuses(store.trial),
-    ...(way === undefined ? ['userns.create'] : []),
+    ...(rung === undefined ? ['userns.create'] : []),
     ...(isPowerless(identity) ? ['identity.admin'] : []),
   ];
-  if (because.length === 0 && way?.storage === 'unionfs' && !fuseMounts(fuse)) because.push('fuse.features');
-  if (way === undefined || because.length > 0) return refused(command, because);
-  const { rung, storage } = way;
+  if (because.length === 0 && storage === 'unionfs' && !fuseMounts(fuse)) because.push('fuse.features');
+  if (rung === undefined || because.length > 0) return refused(command, because);
   return { command, mode: rung, storage, detail: `${RUNGS[rung]}, on ${STORAGE[storage]}`, because };
 }
 
@@ -92,7 +82,7 @@ function modeOfImages(facts: Facts): Mode {
   const command = 'tscr load, save, images, history ...';
   const because = storeRefuses(facts.store.trial);
   if (because.length > 0) return refused(command, because);
-  const { rung } = chooseWay(abilitiesOf(facts)) ?? { rung: 'one-id' };
+  const rung = chooseRung(facts.rung) ?? 'one-id';
   return { command, mode: rung, detail: OWNERS[rung], because };
 }
 
@@ -113,7 +103,7 @@ function modeOfMount(facts: Facts): Mode {
   return { command, mode: 'exec-only', detail: 'use "unionfs exec": no visible mounts', because };
 }
 
-function modeOfExec({ identity, fuse, userNamespaces }: Facts): Mode {
+function modeOfExec({ identity, fuse, rung }: Facts): Mode {
   const command = 'unionfs exec';
   if (isPowerless(identity)) return refused(command, ['identity.admin']);
   if (!deviceWorks(fuse)) return refused(command, ['fuse.device']);
@@ -121,5 +111,5 @@ function modeOfExec({ identity, fuse, userNamespaces }: Facts): Mode {
     const where = identity.admin ? 'in a mount namespace' : 'in a user namespace';
     return { command, mode: identity.admin ? 'mount' : 'user-namespace', detail: where, because: [] };
   }
-  return refused(command, [userNamespaces.works ? 'fuse.features' : 'userns.create']);
+  return refused(command, [rung.userNamespaces ? 'fuse.features' : 'userns.create']);
 }

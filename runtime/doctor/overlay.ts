@@ -3,8 +3,9 @@
  *
  * Rule: the union needs none of it, so it is never missing. The attempt is made on a tmpfs in namespaces of a child.
  */
+
+import type { Host } from '../host/host.js';
 import { asRoot, type Finding, ok, warning } from './finding.js';
-import type { Host } from './host.js';
 import type { Identity } from './identity.js';
 
 export interface OverlayFacts {

@@ -1,5 +1,5 @@
 /** What distributions call the packages that bring a program or a library: os-release(5), ID and ID_LIKE. */
-import type { Host } from './host.js';
+import type { Host } from '../host/host.js';
 
 type Needed = 'newuidmap' | 'fusermount3' | 'libseccomp' | 'unshare' | 'kernel';
 

@@ -4,8 +4,9 @@
  * Rule: a container never runs without the filter that it should have, so both are needed. Virtual owners need
  * notifications to user space besides (seccomp_unotify(2), Linux 5.0).
  */
+
+import type { Host } from '../host/host.js';
 import { asRoot, type Finding, missing, ok, warning } from './finding.js';
-import type { Host } from './host.js';
 import { installCommand } from './packages.js';
 
 export interface SeccompFacts {

@@ -5,10 +5,10 @@
  * cannot be written at all keeps commands from working; everything else costs time or exactness.
  */
 import { dirname } from 'node:path';
+import type { DirectoryTrial, Host } from '../host/host.js';
+import { mountOf, mountTable } from '../host/mounts.js';
 import { asRoot, asUser, type Finding, type Fix, missing, ok, warning } from './finding.js';
-import type { DirectoryTrial, Host } from './host.js';
 import type { Identity } from './identity.js';
-import { mountOf, mountTable } from './mounts.js';
 
 export interface StoreFacts {
   /** Where the store is or will be; undefined for a user without a home directory. */
@@ -37,6 +37,10 @@ export function probeStore(host: Host, path: string | undefined): StoreFacts {
     trial: path === undefined ? undefined : host.tryDirectory(nearest),
   };
 }
+
+/** Whether deletions can be marked; what cannot be written is refused for that. */
+export const keepsMarks = ({ trial }: StoreFacts): boolean =>
+  trial === undefined || trial.userXattrs || trial.trustedXattrs;
 
 const NETWORK_TYPES =
   /^(nfs4?|cifs|smb3|smbfs|9p|virtiofs|ceph|afs|lustre|gpfs|beegfs|glusterfs|orangefs|pvfs2|fuse\..*)$/;
@@ -96,20 +100,16 @@ function judgeXattrs(
   { uid, initialUserNamespace }: Identity,
 ): Finding {
   const id = 'store.xattrs';
+  const fix = storeElsewhere(uid);
   const trusted = uid === 0 && initialUserNamespace;
-  if (trusted && !trustedXattrs) {
-    return warning(
-      id,
-      `${type} has no trusted xattrs: deletions are marked by ".wh." files`,
-      storeElsewhere(uid),
-    );
+  if (!userXattrs && !trustedXattrs) {
+    const lost = trusted ? '' : 'owners are not kept, and ';
+    return warning(id, `${type} has no xattrs: ${lost}roots are full copies of the image`, fix);
   }
-  if (trusted || userXattrs) return ok(id, `${trusted ? 'trusted' : 'user'} xattrs are kept`);
-  return warning(
-    id,
-    `${type} has no user xattrs: owners are not kept, deletions are marked by ".wh." files`,
-    storeElsewhere(uid),
-  );
+  if (trusted && !trustedXattrs) {
+    return warning(id, `${type} has no trusted xattrs: deletions are marked by user ones`, fix);
+  }
+  return ok(id, `${trusted ? 'trusted' : 'user'} xattrs are kept`);
 }
 
 function judgeCopies({ tmpfile, reflink }: DirectoryTrial): Finding {

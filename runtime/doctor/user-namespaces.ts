@@ -5,8 +5,11 @@
  * kernel.unprivileged_userns_clone, and Ubuntu's AppArmor restriction (since 23.10), under which the namespace is made
  * but has no capabilities, so that its id map cannot be written.
  */
+
+import type { Host } from '../host/host.js';
+import { findHelper } from '../host/programs.js';
+import type { RungFacts } from '../user/way.js';
 import { asRoot, type Finding, missing, ok } from './finding.js';
-import type { Host } from './host.js';
 import { type Identity, restartWith, SEE_REFUSALS, UNCONFINED } from './identity.js';
 import { installCommand } from './packages.js';
 
@@ -22,8 +25,6 @@ export interface UserNamespaceFacts {
   /** Commands that install unshare(1), and the distribution's kernel. */
   readonly install: string;
   readonly kernel: string;
-  /** A child of this process made one, and a mount namespace in it. */
-  readonly works: boolean;
 }
 
 const SYSCTLS = '/proc/sys';
@@ -31,16 +32,14 @@ const SYSCTLS = '/proc/sys';
 export function probeUserNamespaces(host: Host): UserNamespaceFacts {
   const setting = (path: string): string | undefined => host.read(`${SYSCTLS}/${path}`)?.trim();
   const maximum = setting('user/max_user_namespaces');
-  const attempt = host.run('unshare', ['--user', '--keep-caps', '--mount', '--', 'true']);
   return {
     inKernel: host.stat('/proc/self/ns/user') !== undefined,
     maximum: maximum === undefined ? undefined : Number(maximum),
     cloneForbidden: setting('kernel/unprivileged_userns_clone') === '0',
     restrictedByAppArmor: setting('kernel/apparmor_restrict_unprivileged_userns') === '1',
-    hasUnshare: attempt !== undefined,
+    hasUnshare: findHelper(host, 'unshare').path !== undefined,
     install: installCommand(host, 'unshare'),
     kernel: installCommand(host, 'kernel'),
-    works: attempt?.status === 0,
   };
 }
 
@@ -48,13 +47,18 @@ const ID = 'userns.create';
 /** Far above what anybody uses. */
 const MANY = 65536;
 
-export function judgeUserNamespaces(facts: UserNamespaceFacts, identity: Identity): Finding[] {
-  if (facts.works) return [ok(ID, 'user namespaces can be made')];
+export function judgeUserNamespaces(
+  facts: UserNamespaceFacts,
+  { userNamespaces }: RungFacts,
+  identity: Identity,
+): Finding[] {
+  if (userNamespaces) return [ok(ID, 'user namespaces can be made')];
   if (identity.admin) return [ok(ID, 'user namespaces cannot be made, and are not needed')];
   return [whyNot(facts, identity)];
 }
 
-function whyNot(facts: UserNamespaceFacts, identity: Identity): Finding {
+/** Why none can be made, and what mends it. */
+export function whyNot(facts: UserNamespaceFacts, identity: Identity): Finding {
   const { inKernel, maximum, cloneForbidden, restrictedByAppArmor, hasUnshare, install, kernel } = facts;
   if (!inKernel) {
     return missing(ID, 'the kernel is built without CONFIG_USER_NS', asRoot(`${kernel} && reboot`));

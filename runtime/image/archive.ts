@@ -6,12 +6,13 @@
  * it says. Configurations keep their bytes, and with them their IDs. Compare moby's image/tarexport/load.go, its
  * image/spec/v1.2.md, and image-layout.md.
  */
-import { createReadStream, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { Readable } from 'node:stream';
 import { UsageError } from '../../fs/index.js';
 import { type ArchiveFiles, DirectoryFiles, readArchive } from './archive-files.js';
 import { FULL_NAME_ANNOTATION, nameOf } from './index-file.js';
+import { openInput } from './input.js';
 import { type ArchivedImage, parseArchiveManifest, parseIndex, parseManifest } from './manifest.js';
 import { type Descriptor, type Digest, type Manifest, MEDIA_TYPE } from './oci.js';
 import { forThisPlatform } from './platform.js';
@@ -46,7 +47,7 @@ export async function loadPath(
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) throw new UsageError(`"${path}" does not exist`);
   const title = basename(path).replace(/\.(tar|tgz|tzst)?(\.\w+)?$/, '');
-  if (!stat.isDirectory()) return loadStream(store, createReadStream(path), options, title);
+  if (!stat.isDirectory()) return loadStream(store, openInput(path), options, title);
   return store.write(
     async (writer) => new Loader(new DirectoryFiles(path, writer), writer, title).load(),
     options,

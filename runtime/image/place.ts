@@ -4,8 +4,10 @@
  * Rule: what the user names wins (`--root`, then TSCR_ROOT); root's own is the machine's, an ordinary user's lies in
  * the home directory (XDG base directory specification).
  */
-import { isAbsolute, join, resolve } from 'node:path';
-import { UsageError } from '../../fs/index.js';
+import { accessSync, constants, existsSync } from 'node:fs';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { HostError, UsageError } from '../../fs/index.js';
+import { ASK_DOCTOR } from '../../fs/sys/advice.js';
 import { caller, homeOf } from '../user/caller.js';
 
 const SYSTEM_ROOT = '/var/lib/tscr';
@@ -22,4 +24,19 @@ export function storeRoot(given?: string): string {
   const hasData = XDG_DATA_HOME !== undefined && isAbsolute(XDG_DATA_HOME);
   const home = (): string => homeOf(who, 'name a store with --root or TSCR_ROOT');
   return join(hasData ? XDG_DATA_HOME : join(home(), '.local', 'share'), PROGRAM);
+}
+
+/** Throws `HostError` if nothing can be written at a store's root, or made where it will be. */
+export function requireWritable(root: string): void {
+  let nearest = root;
+  while (!existsSync(nearest) && nearest !== dirname(nearest)) nearest = dirname(nearest);
+  try {
+    accessSync(nearest, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new HostError(
+      `the store "${root}" cannot be written: ${code}`,
+      `name another with --root or TSCR_ROOT, or ${ASK_DOCTOR}`,
+    );
+  }
 }

@@ -15,7 +15,7 @@ import { imagesOf, withImage, withoutManifests, withoutName } from './index-file
 import { Layout } from './layout.js';
 import { type LockMode, withLock } from './lock.js';
 import type { Digest, Index, StoredImage } from './oci.js';
-import { storeRoot } from './place.js';
+import { requireWritable, storeRoot } from './place.js';
 import { formatReference, hexOf, parseTag } from './reference.js';
 import { searchImage } from './search.js';
 import { clearDeadWorkspaces, Workspace } from './workspace.js';
@@ -182,6 +182,7 @@ export class Store {
 
   /** Makes what is missing of an empty store. */
   #make(): void {
+    requireWritable(this.root);
     mkdirSync(this.root, { recursive: true, mode: PRIVATE });
     for (const name of ['blobs/sha256', 'layers', 'tmp']) {
       mkdirSync(this.layout.path(name), { recursive: true, mode: PRIVATE });

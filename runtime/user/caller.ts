@@ -6,7 +6,7 @@
  */
 import { userInfo } from 'node:os';
 import { isAbsolute } from 'node:path';
-import { UsageError } from '../../fs/index.js';
+import { HostError } from '../../fs/index.js';
 
 /** How the ids of a user namespace came about (`id-maps.ts`). */
 export type Mapping = 'ranges' | 'single';
@@ -36,9 +36,9 @@ export function setCaller(who: Caller): void {
   known = who;
 }
 
-/** The caller's home directory. Throws `UsageError` if there is none. @param instead what to do about it */
+/** The caller's home directory. Throws `HostError` if there is none. @param instead what to do about it */
 export function homeOf({ uid, home }: Caller, instead: string): string {
-  if (home === undefined) throw new UsageError(`uid ${uid} has no home directory; ${instead}`);
+  if (home === undefined) throw new HostError(`uid ${uid} has no home directory`, instead);
   return home;
 }
 

@@ -1,8 +1,8 @@
 /**
  * Which ids a user namespace of an ordinary user has.
  *
- * Rules: with ranges of subordinate ids (subuid(5), subgid(5)) and the programs that may map them, all of them; else
- * only the caller's own. A line counts by the user's name or uid; the ranges follow each other inside, beginning at 1.
+ * Rules: with ranges of subordinate ids (`subordinate-ids.ts`) and the programs that may map them, all of them; else
+ * only the caller's own. The ranges follow each other inside, beginning at 1.
  * Compare user_namespaces(7), newuidmap(1), and GetSubIDRanges in containers/storage.
  */
 import { readFileSync } from 'node:fs';
@@ -23,54 +23,24 @@ export interface IdMaps {
 /** Where the caller is found inside: as root, or with its own ids. */
 export type Place = 'root' | 'own';
 
-/** What /etc/subuid and /etc/subgid say. */
-export interface SubordinateFiles {
-  readonly uids: string;
-  readonly gids: string;
-}
-
-export function readSubordinateFiles(): SubordinateFiles {
-  return { uids: contentOf('/etc/subuid'), gids: contentOf('/etc/subgid') };
-}
-
-function contentOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}
-
 /** The caller's id alone. */
 export function singleMaps({ uid, gid }: Caller, place: Place): IdMaps {
   const alone = (id: number): IdRange[] => [{ inside: place === 'root' ? 0 : id, outside: id, count: 1 }];
   return { uids: alone(uid), gids: alone(gid) };
 }
 
-/** The caller in its place, and its subordinate ids; undefined if it has none of either kind. */
-export function rangeMaps(who: Caller, files: SubordinateFiles, place: Place): IdMaps | undefined {
-  const uids = rangesOf(who, files.uids);
-  const gids = rangesOf(who, files.gids);
-  if (uids.length === 0 || gids.length === 0) return undefined;
+/** The caller in its place, and its subordinate ids, of both kinds. */
+export function rangeMaps(
+  who: Pick<Caller, 'uid' | 'gid'>,
+  { uids, gids }: { readonly uids: readonly Range[]; readonly gids: readonly Range[] },
+  place: Place,
+): IdMaps {
   const maps = { uids: rootAnd(who.uid, uids), gids: rootAnd(who.gid, gids) };
   if (place === 'root') return maps;
   return { uids: keepingOwn(maps.uids, who.uid), gids: keepingOwn(maps.gids, who.gid) };
 }
 
 export type Range = Omit<IdRange, 'inside'>;
-
-/** (uid_t) -1 is no id. */
-const MAX_ID = 2 ** 32 - 2;
-
-/** The lines of subuid(5) that are the caller's; what is no line is skipped. */
-export function rangesOf({ uid, name }: Pick<Caller, 'uid' | 'name'>, file: string): Range[] {
-  return file.split('\n').flatMap((line) => {
-    const [, owner, startText, countText] = /^([^:#]+):(\d+):(\d+)\s*$/.exec(line) ?? [];
-    const [outside, count] = [Number(startText), Number(countText)];
-    const isOwn = owner !== undefined && (owner === name || owner === String(uid));
-    return isOwn && count > 0 && outside + count - 1 <= MAX_ID ? [{ outside, count }] : [];
-  });
-}
 
 function rootAnd(id: number, ranges: readonly Range[]): IdRange[] {
   const maps: IdRange[] = [{ inside: 0, outside: id, count: 1 }];

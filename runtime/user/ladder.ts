@@ -1,65 +1,64 @@
 /**
- * Which user namespace a command works in: the rootless ladder.
- *
- *     root                       none
- *     subordinate ids            the caller is root, all its ids are mapped
- *     nothing of the kind        the caller is root, and the only one
- *     no user namespaces         a refusal that names the fix (`refusal.ts`)
+ * Goes on in the user namespace that a command works in: the rungs of `way.ts`, on this host.
  *
  * Rules: layers are unpacked, read and removed by the owner of all their ids; so who has subordinate ids works on them
  * inside. Without such ids everything belongs to the caller, and needs no namespace. What touches no layer needs none.
  */
-import { readFileSync } from 'node:fs';
 import { UsageError } from '../../fs/index.js';
-import { caller } from './caller.js';
-import { type Place, rangeMaps, readSubordinateFiles, singleMaps } from './id-maps.js';
-import { enterUserNamespace, findProgram, type Mappers, namespaceRefusal } from './namespace.js';
-
-/** `--userns`: chosen by itself, only the caller's id as root, the caller's own id inside, none. */
-export const USER_NAMESPACES = ['auto', 'single', 'keep-id', 'host'] as const;
-export type UserNamespace = (typeof USER_NAMESPACES)[number];
+import { noUserNamespaces, sourceCannotBeAsked } from '../doctor/refusals.js';
+import { realHost } from '../host/real-host.js';
+import { type Caller, caller } from './caller.js';
+import { rungFacts } from './facts.js';
+import { type Place, rangeMaps, singleMaps } from './id-maps.js';
+import { enterUserNamespace } from './namespace.js';
+import { chooseRung, type Rung, type RungFacts, type UserNamespace } from './way.js';
 
 /** Goes on where layers can be changed; the program starts anew there, once. Does nothing for root. */
 export function enterForLayers(): void {
-  const { uid, namespace } = caller();
-  if (uid !== 0 && namespace === undefined && namespaceRefusal() === undefined) enterWithRanges('root');
+  const who = caller();
+  if (who.namespace !== undefined) return;
+  const facts = rungFacts(realHost());
+  if (chooseRung(facts) === 'ranges') enter('ranges', who, facts, 'root');
 }
 
-/** Goes on where containers can be made; the program starts anew there, once. Throws `UsageError`. */
-export function enterForContainers(wanted: UserNamespace): void {
+/**
+ * Goes on where containers can be made; the program starts anew there, once. Throws `UsageError`, `HostError`.
+ * @param warn told why the caller has fewer ids than it was given
+ */
+export function enterForContainers(wanted: UserNamespace, warn: (message: string) => void): void {
   const who = caller();
   if (who.namespace !== undefined) return;
   const isRoot = who.uid === 0;
-  if (wanted === 'keep-id') {
-    if (isRoot) throw new UsageError('--userns "keep-id" is for ordinary users; root is root inside');
-    enterWithRanges('own');
-    enterUserNamespace(singleMaps(who, 'own'));
-  }
-  if (wanted === 'single') enterUserNamespace(singleMaps(who, 'root'));
-  if (isRoot) return;
-  if (wanted === 'host')
+  if (wanted === 'keep-id' && isRoot)
+    throw new UsageError('--userns "keep-id" is for ordinary users; root is root inside');
+  if (wanted === 'host' && !isRoot)
     throw new UsageError(`uid ${who.uid} may not run containers in the host's user namespace; run as root`);
-  enterWithRanges('root');
-  enterUserNamespace(singleMaps(who, 'root'));
+  const host = realHost();
+  const facts = rungFacts(host);
+  const rung = chooseRung(facts, wanted);
+  if (rung === undefined) throw noUserNamespaces(host);
+  if (rung === 'one-id' && wanted !== 'single' && facts.ids.cannotAsk)
+    warn(`${sourceCannotBeAsked(host)}, so there is no id but your own`);
+  enter(rung, who, facts, wanted === 'keep-id' ? 'own' : 'root');
 }
 
 /** Goes on where an ordinary user can mount, with its own ids; the program starts anew there, once. */
 export function enterForMounts(): void {
   const who = caller();
-  if (who.uid !== 0 && who.namespace === undefined) enterUserNamespace(singleMaps(who, 'own'));
+  if (who.uid === 0 || who.namespace !== undefined) return;
+  const host = realHost();
+  const facts = rungFacts(host);
+  const rung = chooseRung(facts, 'single');
+  if (rung === undefined) throw noUserNamespaces(host);
+  enter(rung, who, facts, 'own');
 }
 
-/** Does not return if the caller has subordinate ids and they can be mapped. */
-function enterWithRanges(place: Place): void {
-  const maps = rangeMaps(caller(), readSubordinateFiles(), place);
-  const mappers = findMappers();
-  if (maps !== undefined && mappers !== undefined && mayGainPrivileges()) enterUserNamespace(maps, mappers);
+/** Returns only on the first rung. */
+function enter(rung: Rung, who: Caller, { ids, newuidmap, newgidmap }: RungFacts, place: Place): void {
+  if (rung === 'one-id') enterUserNamespace(singleMaps(who, place));
+  if (rung === 'ranges' && newuidmap.path !== undefined && newgidmap.path !== undefined)
+    enterUserNamespace(rangeMaps(who, ids, place), {
+      newuidmap: newuidmap.path,
+      newgidmap: newgidmap.path,
+    });
 }
-
-function findMappers(): Mappers | undefined {
-  const [newuidmap, newgidmap] = [findProgram('newuidmap'), findProgram('newgidmap')];
-  return newuidmap === undefined || newgidmap === undefined ? undefined : { newuidmap, newgidmap };
-}
-
-/** The mappers have privilege by their files; no_new_privs, which sandboxes set, takes it away. */
-const mayGainPrivileges = (): boolean => !/^NoNewPrivs:\s*1/m.test(readFileSync('/proc/self/status', 'utf8'));

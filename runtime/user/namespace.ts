@@ -13,15 +13,14 @@
  * Compare user_namespaces(7), containers/storage pkg/unshare, rootlesskit's parent and child.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, closeSync, constants, readFileSync, writeFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
-import { UsageError } from '../../fs/index.js';
+import { closeSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { HostError } from '../../fs/index.js';
 import { Errno } from '../../fs/sys/errno.js';
 import { Execution, keepBelow, keepOnExec, pipe, resetSignals } from '../../fs/sys/process.js';
 import { toBytes } from '../../fs/union/stack.js';
+import { findProgram } from '../host/programs.js';
 import { type Caller, caller, type Mapping, setCaller } from './caller.js';
 import { formatMaps, type IdMaps, type IdRange, singleMaps } from './id-maps.js';
-import { whyRefused } from './refusal.js';
 
 /** The programs that map ranges of ids (newuidmap(1)). */
 export interface Mappers {
@@ -39,35 +38,16 @@ interface Order {
 
 const VARIABLE = 'UNIONFS_USER_NAMESPACE';
 const SHELL = '/bin/sh';
-/** Beside those of the session, distributions keep such programs here. */
-export const SYSTEM_PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin';
 /** $1 newgidmap, $2 newuidmap, $3 process, $4 $5 their maps. A line means that the process is inside. */
 const MAPPER = '( read -r line <&3 && "$1" "$3" $4 && "$2" "$3" $5 ) &';
 const UNSHARE = ['--user', '--keep-caps'];
 
-/** Where a program is; undefined if it is nowhere. */
-export function findProgram(name: string): string | undefined {
-  const path = `${process.env['PATH'] ?? ''}:${SYSTEM_PATH}`;
-  const candidates = path.split(':').flatMap((directory) => (directory === '' ? [] : join(directory, name)));
-  return candidates.find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /**
- * Starts this program anew, inside; never returns. Throws `UsageError` where the system allows no user namespaces.
+ * Starts this program anew, inside; never returns. That the namespace can be made has been tried before: execve(2)
+ * cannot be taken back.
  * @param mappers needed for more than the caller's own id
  */
 export function enterUserNamespace(maps: IdMaps, mappers?: Mappers): never {
-  const refusal = namespaceRefusal();
-  if (refusal !== undefined) throw new UsageError(refusal);
   const unshare = findProgram('unshare') ?? '';
   const mapper = mappers && startMapper(maps, mappers);
   const order: Order = { who: caller(), maps, ...(mapper && { mapper }) };
@@ -86,15 +66,6 @@ const FIRST_OWN_FD = 3;
 /** This process's own words as they were given, each byte a character. */
 function rawWords(file: 'cmdline' | 'environ'): string[] {
   return readFileSync(`/proc/self/${file}`, 'latin1').split('\0').slice(0, -1);
-}
-
-/** What keeps this user from making a namespace that can mount; asked first, since execve(2) cannot be taken back. */
-export function namespaceRefusal(): string | undefined {
-  const unshare = findProgram('unshare');
-  if (unshare === undefined)
-    return 'user namespaces need the program "unshare"; install the package "util-linux"';
-  const { status, stderr } = spawnSync(unshare, [...UNSHARE, '--mount', '--', 'true'], { encoding: 'utf8' });
-  return status === 0 ? undefined : whyRefused(stderr);
 }
 
 /** Starts what maps ids as soon as this process is inside. It is nobody's child: nobody would wait for it. */
@@ -138,7 +109,7 @@ function mapByItself({ uids, gids }: IdMaps): undefined {
   writeFileSync('/proc/self/gid_map', formatMaps(gids));
 }
 
-/** Lets the mapper work; what it complains about. Throws `UsageError` if it did half of its work. */
+/** Lets the mapper work; what it complains about. Throws `HostError` if it did half of its work. */
 function mapBy({ go, result }: { go: number; result: number }): string | undefined {
   writeSync(go, '\n');
   closeSync(go);
@@ -146,6 +117,6 @@ function mapBy({ go, result }: { go: number; result: number }): string | undefin
   closeSync(result);
   const isMapped = (file: string): boolean => readFileSync(`/proc/self/${file}`, 'utf8') !== '';
   if (isMapped('uid_map')) return undefined;
-  if (isMapped('gid_map')) throw new UsageError(`uids cannot be mapped: ${complaint}; mend /etc/subuid`);
+  if (isMapped('gid_map')) throw new HostError(`uids cannot be mapped: ${complaint}`);
   return complaint;
 }

@@ -15,6 +15,7 @@ import {
   DIRECTORY_OF_ROOT,
   MOUNTS,
   mountLine,
+  NULL_DEVICE,
   PLAIN_PROGRAM,
   PRIVATE_DEVICE,
   STORE,
@@ -107,11 +108,35 @@ const LACKS: readonly Lack[] = [
     ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
   },
   {
+    what: 'the null device instead of /dev/fuse',
+    changes: { files: { '/dev/fuse': NULL_DEVICE } },
+    id: 'fuse.device',
+    status: 'missing',
+    fix: 'rm /dev/fuse && mknod -m 666 /dev/fuse c 10 229',
+    ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
+  },
+  {
     what: 'a /dev/fuse that is not ours to open',
     changes: { files: { '/dev/fuse': PRIVATE_DEVICE } },
     id: 'fuse.device',
     status: 'missing',
     fix: 'chmod 666 /dev/fuse',
+    ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
+  },
+  {
+    what: 'a /dev/fuse without a driver',
+    changes: { openRefusals: { '/dev/fuse': 'ENODEV' }, texts: { '/proc/filesystems': 'nodev\tproc\n' } },
+    id: 'fuse.device',
+    status: 'missing',
+    fix: 'modprobe fuse',
+    ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
+  },
+  {
+    what: 'a /dev/fuse that the devices of a container leave out',
+    changes: { openRefusals: { '/dev/fuse': 'EPERM' }, files: { '/run/.containerenv': PLAIN_PROGRAM } },
+    id: 'fuse.device',
+    status: 'missing',
+    fix: 'podman run --device /dev/fuse ...',
     ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
   },
   {
@@ -178,7 +203,7 @@ const LACKS: readonly Lack[] = [
   },
   {
     what: 'no unshare(1)',
-    changes: { hasUnshare: false },
+    changes: { files: { '/usr/bin/unshare': undefined } },
     id: 'userns.create',
     status: 'missing',
     fix: 'apt-get install -y util-linux',
@@ -257,6 +282,23 @@ const LACKS: readonly Lack[] = [
     id: 'subids.uids',
     status: 'warning',
     fix: 'usermod --add-subuids 231072-296607 ann',
+  },
+  {
+    what: 'a source of subordinate ids that nobody can ask',
+    changes: { texts: { '/etc/nsswitch.conf': 'subid: sss\n' } },
+    id: 'subids.gids',
+    status: 'missing',
+    fix: 'apt-get install -y uidmap',
+    ways: noRanges,
+  },
+  {
+    what: 'a source of subordinate ids that gives none, although the files do',
+    changes: { texts: { '/etc/nsswitch.conf': 'SUBID:\t sss files\n' }, getsubids: ['', ''] },
+    id: 'subids.gids',
+    status: 'missing',
+    fix: 'getsubids -g ann',
+    own: true,
+    ways: noRanges,
   },
   {
     what: 'no newuidmap',
@@ -367,6 +409,7 @@ const LACKS: readonly Lack[] = [
     status: 'warning',
     fix: OTHER_STORE,
     own: true,
+    ways: { run: 'ranges, copy' },
   },
   {
     what: 'no symbolic links in the store',
@@ -529,6 +572,32 @@ describe('doctor: one piece is missing', () => {
     const report = examine(simulatedHost({ home: undefined }), undefined);
     assert.deepEqual(findingOf(report, 'store.writable').fix, { command: OTHER_STORE, asRoot: false });
     assert.isFalse(report.ready);
+  });
+});
+
+describe('doctor: subordinate ids come from where newuidmap asks', () => {
+  const SSS = '0: ann 2000000 65536\n1: ann 3000000 1000\n';
+  const detail = (changes: Changes): string => findingOf(examined(changes), 'subids.uids').detail;
+
+  it('the source of nsswitch.conf, asked through getsubids', () => {
+    const texts = {
+      '/etc/nsswitch.conf': 'passwd: files\n#subid: ldap\nsubid:\nsubid: sss\n',
+      '/etc/subuid': undefined,
+      '/etc/subgid': undefined,
+    };
+    const report = examined({ texts, getsubids: [SSS, SSS] });
+    assert.deepEqual(waysOf(report), BEST);
+    assert.equal(findingOf(report, 'subids.uids').detail, '"subid: sss" gives ann 66536 ids');
+  });
+
+  it('the files, if they are named or nothing is', () => {
+    const getsubids = [SSS, SSS] as const;
+    for (const line of ['', 'subid: files sss\n', '# subid: sss\n'])
+      assert.equal(
+        detail({ texts: { '/etc/nsswitch.conf': line }, getsubids }),
+        '/etc/subuid gives ann 65536 ids',
+        line,
+      );
   });
 });
 

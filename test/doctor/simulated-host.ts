@@ -2,7 +2,7 @@
  * A machine made of tables. As it stands, it is Debian 12 on which an ordinary user, "ann", has everything; each test
  * takes one piece away.
  */
-import type { DirectoryTrial, Host, HostFile, Outcome } from '../../runtime/doctor/host.js';
+import type { DirectoryTrial, Host, HostFile, Outcome } from '../../runtime/host/host.js';
 import { INIT_6_18 } from '../protocol/init-bytes.js';
 
 export const UID = 1000;
@@ -14,14 +14,18 @@ const file = (mode: number, more: Partial<HostFile> = {}): HostFile => ({
   uid: 0,
   readable: true,
   writable: false,
+  executable: (mode & 0o111) !== 0,
   hasCapabilities: false,
   ...more,
 });
 const directory = (uid: number): HostFile => file(0o755, { kind: 'directory', uid, writable: uid === UID });
 
-export const DEVICE = file(0o666, { kind: 'character device', writable: true });
+const FUSE = { kind: 'character device', device: '10:229' } as const;
+export const DEVICE = file(0o666, { ...FUSE, writable: true });
+/** What sandboxes put over what they hide. */
+export const NULL_DEVICE = file(0o666, { ...FUSE, device: '1:3', writable: true });
 /** No more than the owner may use it. */
-export const PRIVATE_DEVICE = file(0o600, { kind: 'character device', readable: false });
+export const PRIVATE_DEVICE = file(0o600, { ...FUSE, readable: false });
 export const SET_USER_ID = file(0o4755);
 export const PLAIN_PROGRAM = file(0o755);
 export const CAPABLE_PROGRAM = file(0o755, { hasCapabilities: true });
@@ -34,6 +38,7 @@ const FILES: Readonly<Record<string, HostFile>> = {
   '/usr/bin/newuidmap': SET_USER_ID,
   '/usr/bin/newgidmap': SET_USER_ID,
   '/usr/bin/fusermount3': SET_USER_ID,
+  '/usr/bin/unshare': PLAIN_PROGRAM,
   '/proc/self/ns/user': file(0o444),
   '/home/ann': DIRECTORY_OF_ANN,
   '/run/user/1000': DIRECTORY_OF_ANN,
@@ -87,7 +92,10 @@ export interface Changes {
   readonly files?: Readonly<Record<string, HostFile | undefined>>;
   /** A user namespace can be made. */
   readonly userNamespaces?: boolean;
-  readonly hasUnshare?: boolean;
+  /** What open(2) says although the permissions allow it, by path. */
+  readonly openRefusals?: Readonly<Record<string, string>>;
+  /** What getsubids(1) prints for uids and for gids; it is not installed if left out. */
+  readonly getsubids?: readonly [uids: string, gids: string];
   /** The kernel's first message on /dev/fuse; undefined if FUSE cannot be mounted. */
   readonly init?: Buffer | undefined;
   readonly overlay?: boolean;
@@ -114,7 +122,8 @@ export function simulatedHost(changes: Changes = {}): Host {
     },
     read: (path) => texts[path],
     stat: (path) => files[path],
-    run: (program, args) => answer(changes, program, args),
+    openRefusal: (path) => changes.openRefusals?.[path] ?? refusalOf(files[path]),
+    run: (program, args) => answer(changes, files, program, args),
     tryDirectory: () =>
       'trial' in changes && changes.trial === undefined ? undefined : { ...TRIAL, ...changes.trial },
     hasLibseccomp: () => changes.libseccomp ?? true,
@@ -124,8 +133,20 @@ export function simulatedHost(changes: Changes = {}): Host {
 const SUCCESS: Outcome = { status: 0, stdout: Buffer.alloc(0), stderr: '' };
 const FAILURE: Outcome = { status: 1, stdout: Buffer.alloc(0), stderr: 'Operation not permitted' };
 
-function answer(changes: Changes, program: string, args: readonly string[]): Outcome | undefined {
-  if (program !== 'unshare' || changes.hasUnshare === false) return undefined;
+function refusalOf(device: HostFile | undefined): string | undefined {
+  if (device === undefined) return 'ENOENT';
+  return device.readable && device.writable ? undefined : 'EACCES';
+}
+
+function answer(
+  changes: Changes,
+  files: Readonly<Record<string, HostFile | undefined>>,
+  program: string,
+  args: readonly string[],
+): Outcome | undefined {
+  const said = changes.getsubids?.[args[0] === '-g' ? 1 : 0];
+  if (program === 'getsubids' && said !== undefined) return { ...SUCCESS, stdout: Buffer.from(said) };
+  if (program !== 'unshare' || files['/usr/bin/unshare'] === undefined) return undefined;
   if (args.includes('--user') && changes.userNamespaces === false) return FAILURE;
   const script = args.find((word) => word.includes('mount -n')) ?? '';
   if (script.includes('/dev/fuse')) {

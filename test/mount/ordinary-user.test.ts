@@ -149,17 +149,32 @@ describe(SUITE, () => {
     [
       'fusermount3 does not know them',
       'mkdir -p a m; $UNIONFS mount --lower a m',
-      `fusermount3 serves named users only; add uid ${USER} to /etc/passwd, or mount in a user namespace`,
+      `fusermount3 serves named users only; add uid ${USER} to /etc/passwd, or use "unionfs exec"`,
+    ],
+    [
+      'fusermount3 does not know them, in the foreground',
+      'mkdir -p a m; $UNIONFS mount -f --lower a m',
+      `fusermount3 serves named users only; add uid ${USER} to /etc/passwd, or use "unionfs exec"`,
     ],
     [
       'fusermount3 is missing',
       'mkdir -p bin a m; ln -s "$(command -v node)" bin/; PATH=$PWD/bin $UNIONFS mount --lower a m',
-      `uid ${USER} may not mount on "HOME/m" without fusermount3; install fuse3, or run as root`,
+      `uid ${USER} may not mount on "HOME/m" without fusermount3; install the package "fuse3", or use "unionfs exec"`,
     ],
     [
       "the mountpoint is not the user's",
       'mkdir -p a; $UNIONFS mount --lower a /opt',
       `"/opt" is not writable by uid ${USER}; mount on a directory that is`,
+    ],
+    [
+      'a lower layer cannot be read',
+      'mkdir -p a m b; chmod 0 b; $UNIONFS mount --lower a:b m',
+      `lower "HOME/b" cannot be read by uid ${USER}: EACCES`,
+    ],
+    [
+      'upper cannot be written',
+      'mkdir -p a m u; chmod 500 u; $UNIONFS mount --lower a --upper u m',
+      `upper "HOME/u" cannot be written by uid ${USER}: EACCES`,
     ],
   ];
   for (const [name, script, message] of refusals) {
@@ -167,6 +182,7 @@ describe(SUITE, () => {
       const directory = home();
       const said = asUser(`${script} 2>&1 || :`, directory, 'none').replaceAll(directory, 'HOME');
       assert.equal(said, `mount: ${message}\n`);
+      assert.notInclude(readFileSync('/proc/self/mounts', 'latin1'), directory);
     });
   }
 
@@ -178,6 +194,7 @@ describe(SUITE, () => {
     const said = asUser('mkdir -p a m; $UNIONFS mount --lower a m 2>&1 || :', directory, 'none', {
       over: [[closed, '/dev/fuse']],
     });
-    assert.equal(said, `mount: /dev/fuse is closed to uid ${USER}; open it with "chmod 666 /dev/fuse"\n`);
+    const fix = 'as root, run "chmod 666 /dev/fuse", or run "tscr doctor"';
+    assert.equal(said, `mount: /dev/fuse may not be opened by this user; ${fix}\n`);
   });
 });

@@ -1,11 +1,12 @@
 /** Protects which ids a user gets inside: every one of its own once, in the documented order, and nobody else's. */
 import { assert } from 'chai';
-import { formatMaps, type IdRange, rangeMaps, singleMaps } from '../../runtime/user/id-maps.js';
+import { formatMaps, type IdMaps, type IdRange, rangeMaps, singleMaps } from '../../runtime/user/id-maps.js';
+import { rangesOf } from '../../runtime/user/subordinate-ids.js';
 
-const ADA = { uid: 1000, gid: 1001, name: 'ada' };
+const ADA = { uid: 1000, gid: 1001, userName: 'ada' };
 
-const maps = (uids: string, gids = uids, place: 'root' | 'own' = 'root') =>
-  rangeMaps(ADA, { uids, gids }, place);
+const maps = (file: string, place: 'root' | 'own' = 'root'): IdMaps =>
+  rangeMaps(ADA, { uids: rangesOf(ADA, file), gids: rangesOf(ADA, file) }, place);
 
 describe('id maps', () => {
   for (const [what, file, expected] of [
@@ -19,12 +20,11 @@ describe('id maps', () => {
     ['what is no line is skipped', '# ada:1:1\n\nada\nada:x:1\nada:1:0\nada:7:7', '0 1000 1\n1 7 7\n'],
     ['a range beyond the last id is skipped', 'ada:4294967290:10\nada:7:7\n', '0 1000 1\n1 7 7\n'],
   ] as const) {
-    it(`ranges: ${what}`, () => assert.equal(formatMaps(maps(file)?.uids ?? []), expected));
+    it(`ranges: ${what}`, () => assert.equal(formatMaps(maps(file).uids), expected));
   }
 
-  it('there are none without ranges of both kinds', () => {
-    assert.isUndefined(maps('bob:100000:65536\n'));
-    assert.isUndefined(maps('ada:100000:65536\n', ''));
+  it("another's lines are not the caller's", () => {
+    assert.isEmpty(rangesOf(ADA, 'bob:100000:65536\nadam:1:1\n'));
   });
 
   it('one id is root, or itself', () => {
@@ -39,11 +39,11 @@ describe('id maps', () => {
 
   for (const file of ['ada:100000:65536\n', 'ada:100000:500\nada:200000:5000\n', 'ada:100000:10\n']) {
     it(`a kept id is itself, and the others keep their order: ${JSON.stringify(file)}`, () => {
-      const kept = pairs(maps(file, file, 'own')?.uids ?? []);
+      const kept = pairs(maps(file, 'own').uids);
       assert.deepInclude(kept, [1000, 1000]);
       const others = (all: [number, number][]) => all.filter(([, outside]) => outside !== 1000);
       const outside = (all: [number, number][]) => others(all).map(([, id]) => id);
-      assert.deepEqual(outside(kept), outside(pairs(maps(file)?.uids ?? [])));
+      assert.deepEqual(outside(kept), outside(pairs(maps(file).uids)));
       const expected = others(kept).map((_, index) => (index < 1000 ? index : index + 1));
       assert.deepEqual(
         others(kept).map(([inside]) => inside),

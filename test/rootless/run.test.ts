@@ -176,7 +176,8 @@ describe(SUITE, function () {
       assert.deepEqual([status, stdout], [0, '/made\n']);
       assert.equal(
         stderr,
-        'run: /dev/fuse may not be opened (as root: chmod 666 /dev/fuse), so the root is a full copy of the image\n',
+        `run: /dev/fuse is not readable and writable by uid ${account('single').uid} (as root, run "chmod 666 /dev/fuse"), ` +
+          'so the root is a full copy of the image\n',
       );
     });
   });
@@ -189,7 +190,7 @@ describe(SUITE, function () {
         'without extended attributes holds copies, and that is said',
         'ramfs',
         'host:1 true',
-        /^run: "\/mnt\/fs\/store" is on a filesystem without extended attributes, so the root is a full copy of the image\n$/,
+        /^run: "\/mnt\/fs\/store" is on a filesystem without extended attributes \(.*--root\), so the root is a full copy of the image\n$/,
       ],
       ['mounted noexec is no hindrance', 'tmpfs -o noexec', 'host:1 true', /^$/],
       [
@@ -214,6 +215,13 @@ describe(SUITE, function () {
     const ONE_ID: readonly [string, Host][] = [
       ['newuidmap is not there', { without: ['newuidmap'] }],
       ['newgidmap is not there', { without: ['newgidmap'] }],
+      [
+        'newuidmap has no privilege',
+        {
+          prepared: `cp "$(command -v newuidmap)" /mnt/plain; chmod 755 /mnt/plain
+            mount --bind /mnt/plain "$(command -v newuidmap)"`,
+        },
+      ],
       ['there are no new privileges', { setpriv: ['--no-new-privs'] }],
       ['the user has no ids in /etc/subgid', { prepared: 'mount --bind /dev/null /etc/subgid' }],
     ];
@@ -224,11 +232,43 @@ describe(SUITE, function () {
     }
 
     it('one id where the mapping is refused, and that is said', () => {
-      const refuses = `printf '#!/bin/sh\\necho newgidmap: refused >&2; exit 1\\n' >/mnt/refuses; chmod 755 /mnt/refuses
+      const refuses = `printf '#!/bin/sh\\necho newgidmap: refused >&2; exit 1\\n' >/mnt/refuses; chmod 4755 /mnt/refuses
         mount --bind /mnt/refuses "$(command -v newgidmap)"`;
       const { status, stdout, stderr } = sh(account('ranges'), mapped, [], { prepared: refuses });
       assert.deepEqual([status, lines(stdout.trim())], [0, 1]);
       assert.equal(stderr, 'ids cannot be mapped, but your own: newgidmap: refused\n');
+    });
+
+    describe('subordinate ids of another source than files', () => {
+      /** nsswitch.conf names one; newuidmap knows no module for it, and accepts what the files have. */
+      const NAMED = `cp /etc/nsswitch.conf /mnt/nsswitch.conf; echo 'subid: test' >>/mnt/nsswitch.conf
+        mount --bind /mnt/nsswitch.conf /etc/nsswitch.conf`;
+      const sourced = (getsubids: string): Host => ({
+        prepared: `${NAMED}
+          printf '%s\n' '#!/bin/sh' '${getsubids}' >/mnt/getsubids; chmod 755 /mnt/getsubids
+          mount --bind /mnt/getsubids "$(command -v getsubids)"`,
+      });
+
+      it('what getsubids lists is mapped', () => {
+        const who = account('ranges');
+        const say = `test "$1" = -g && shift; test "$1" = ${who.name} && echo "0: $1 ${700_000_000 + who.uid * 100_000} 1000"`;
+        const words = output(who, mapped, [], sourced(say)).split(/\s+/);
+        assert.deepEqual(words.slice(-1), ['1000']);
+      });
+
+      it('none is listed: one id', () => {
+        assert.equal(lines(output(account('ranges'), mapped, [], sourced('exit 1'))), 1);
+      });
+
+      it('getsubids is not there: one id, and that is said', () => {
+        const host = { prepared: NAMED, without: ['getsubids'] };
+        const { status, stdout, stderr } = sh(account('ranges'), mapped, [], host);
+        assert.deepEqual([status, lines(stdout.trim())], [0, 1]);
+        assert.match(
+          stderr,
+          /^run: nsswitch.conf names "subid: test", .* \(as root, run ".*"\), so .* your own\n$/,
+        );
+      });
     });
 
     it('one id where the user asks for it', () => {
@@ -242,16 +282,21 @@ describe(SUITE, function () {
         'unshare(1) is not there',
         { without: ['unshare'] },
         [],
-        /^run: .* install the package "util-linux"\n$/,
+        /^run: uid \d+ may not make user namespaces: unshare\(1\) is not installed; as root, run ".* install .*util-linux"\n$/,
       ],
       [
         'user namespaces are forbidden',
         { prepared: FORBIDDEN },
         [],
-        /^run: uid \d+ may not make user namespaces; as root, run "sysctl user.max_user_namespaces=65536"\n$/,
+        /^run: uid \d+ may not make user namespaces: user.max_user_namespaces is 0; as root, run "sysctl -w .*=65536"\n$/,
       ],
       ['none is wanted', {}, ['--userns', 'host'], /^run: uid \d+ may not .* run as root\n$/],
-      ['the user inside has no id', {}, ['-u', '1000'], /^run: there is no user 1000:0 inside.*usermod/],
+      [
+        'the user inside has no id',
+        {},
+        ['-u', '1000'],
+        /^run: there is no user 1000:0 inside, only 0; name that with --user, or run "tscr doctor"\n$/,
+      ],
       [
         'nobody is at home',
         { uid: 4_242_424, env: { HOME: '' } },
@@ -262,6 +307,52 @@ describe(SUITE, function () {
     for (const [what, host, options, message] of REFUSALS) {
       it(`a refusal with the fix where ${what}`, () => {
         const { status, stderr } = sh(account('single'), 'true', options, host);
+        assert.equal(status, 125);
+        assert.match(stderr, message);
+      });
+    }
+
+    const MORE: readonly [string, Host, readonly string[], RegExp][] = [
+      [
+        'the null device covers /dev/fuse',
+        { prepared: 'mount --bind /dev/null /dev/fuse' },
+        ['run', '--storage-driver', 'unionfs', 'host:1', 'true'],
+        /^run: there is no FUSE behind \/dev\/fuse; .* run "tscr doctor"\n$/,
+      ],
+      [
+        'the store is read-only',
+        { prepared: 'mkdir /mnt/ro; mount -t tmpfs -o ro none /mnt/ro' },
+        ['--root', '/mnt/ro/store', 'image', 'from-host', 'true'],
+        /^image from-host: the store "\/mnt\/ro\/store" cannot be written: EROFS; name .* or run "tscr doctor"\n$/,
+      ],
+      [
+        'the store is read-only, of a container',
+        { prepared: 'mkdir /mnt/ro; mount -t tmpfs -o ro none /mnt/ro' },
+        ['--root', '/mnt/ro', 'run', 'host:1', 'true'],
+        /^run: the store "\/mnt\/ro" cannot be written: EROFS; name .* or run "tscr doctor"\n$/,
+      ],
+      [
+        'an archive may not be read',
+        {},
+        ['load', '-qi', '/etc/shadow'],
+        /^load: "\/etc\/shadow" cannot be read: EACCES\n$/,
+      ],
+      [
+        'a volume may not be made',
+        {},
+        ['run', '-v', '/absent:/x', 'host:1', 'true'],
+        /^run: volume "\/absent:\/x": "\/absent" does not exist, and cannot be made: EACCES\n$/,
+      ],
+      [
+        'a volume may not be seen',
+        { prepared: 'mkdir -m 700 /mnt/private' },
+        ['run', '-v', '/mnt/private/x:/x', 'host:1', 'true'],
+        /^run: volume "\/mnt\/private\/x:\/x": "\/mnt\/private\/x" cannot be read: EACCES\n$/,
+      ],
+    ];
+    for (const [what, host, args, message] of MORE) {
+      it(`one line with the value where ${what}`, () => {
+        const { status, stderr } = account('single').tscr(args, host);
         assert.equal(status, 125);
         assert.match(stderr, message);
       });

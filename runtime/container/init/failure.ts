@@ -3,6 +3,7 @@
  *
  * Rule: the init stage loads as little as it can; `UsageError` and what comes with it stay in the supervisor.
  */
+import { adviceFor } from '../../../fs/sys/advice.js';
 import { Errno } from '../../../fs/sys/errno.js';
 import { EXIT } from './job.js';
 
@@ -20,7 +21,7 @@ export function step<T>(what: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    if (error instanceof Errno) throw new Failure(`${what}: ${error.message}`);
+    if (error instanceof Errno) throw new Failure(`${what}: ${error.message}${adviceFor(error.code)}`);
     throw error;
   }
 }

@@ -17,11 +17,12 @@ import {
 import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { AT, O } from '../../fs/sys/constants.js';
-
+import { Errno, errnoName } from '../../fs/sys/errno.js';
 import { ACTION, SeccompFilter } from '../../fs/sys/seccomp.js';
 import { close, ficlone, getxattrat, openat, setxattrat } from '../../fs/sys/syscalls.js';
 import { toBytes } from '../../fs/union/stack.js';
 import type { DirectoryTrial, Host, HostFile, Outcome } from './host.js';
+import { findProgram } from './programs.js';
 
 const PERMISSION_BITS = 0o7777;
 /** A child that takes longer hangs: on a dead network filesystem, say. */
@@ -51,6 +52,7 @@ export function realHost(): Host {
     environment: process.env,
     read: (path) => answer(() => readFileSync(path, 'latin1')),
     stat: (path) => answer(() => describe(path, statSync(path))),
+    openRefusal,
     run,
     tryDirectory: (path) => answer(() => tryDirectory(path)),
     hasLibseccomp,
@@ -68,10 +70,19 @@ function describe(path: string, stat: Stats): HostFile {
     kind: kindOf(stat),
     mode: stat.mode & PERMISSION_BITS,
     uid: stat.uid,
+    ...(stat.isCharacterDevice() && { device: deviceNumber(stat.rdev) }),
     readable: mayAccess(path, constants.R_OK),
     writable: mayAccess(path, constants.W_OK),
+    executable: mayAccess(path, constants.X_OK),
     hasCapabilities: stat.isFile() && hasXattr(path, 'security.capability'),
   };
+}
+
+/** makedev(3) undone. */
+function deviceNumber(rdev: number): string {
+  const major = (rdev >>> 8) & 0xfff;
+  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
+  return `${major}:${minor}`;
 }
 
 function kindOf(stat: Stats): HostFile['kind'] {
@@ -92,11 +103,27 @@ function hasXattr(path: string, attribute: string): boolean {
   }
 }
 
-function run(program: string, args: readonly string[]): Outcome | undefined {
+function openRefusal(path: string): string | undefined {
+  try {
+    close(openat(AT.FDCWD, toBytes(path), O.RDWR | O.NONBLOCK));
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    return errnoName(error.code);
+  }
+}
+
+function run(name: string, args: readonly string[]): Outcome | undefined {
+  const program = findProgram(name);
+  if (program === undefined) return undefined;
   const options = { timeout: PATIENCE_MS, killSignal: 'SIGKILL', encoding: 'buffer' } as const;
-  const { status, stdout, stderr, error } = spawnSync(program, args, options);
-  if (error !== undefined && 'code' in error && error.code === 'ENOENT') return undefined;
-  return { status: status ?? undefined, stdout, stderr: stderr.toString('latin1') };
+  const { status, stdout, stderr } = spawnSync(program, args, options);
+  // without a process there are no streams, whatever the types say
+  return {
+    status: status ?? undefined,
+    stdout: stdout ?? Buffer.alloc(0),
+    stderr: stderr?.toString('latin1') ?? '',
+  };
 }
 
 function tryDirectory(path: string): DirectoryTrial {

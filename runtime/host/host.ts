@@ -1,5 +1,5 @@
 /**
- * Everything the doctor asks of a machine. The real one is in `real-host.ts`; tests bring simulated ones.
+ * Everything that is asked of a machine before a way is chosen on it, and by the doctor. The real one is in `real-host.ts`; tests bring simulated ones.
  *
  * Rules: nothing here judges. A question that the machine does not answer is undefined, never an exception. Nothing
  * that is tried leaves a trace.
@@ -10,9 +10,12 @@ export interface HostFile {
   /** Permission bits with set-user-id. */
   readonly mode: number;
   readonly uid: number;
+  /** Of a device "major:minor". */
+  readonly device?: string;
   /** access(2) of this process. */
   readonly readable: boolean;
   readonly writable: boolean;
+  readonly executable: boolean;
   /** File capabilities are set on it (capabilities(7), security.capability). */
   readonly hasCapabilities: boolean;
 }
@@ -50,6 +53,8 @@ export interface Host {
   read(path: string): string | undefined;
   /** Symbolic links are followed. */
   stat(path: string): HostFile | undefined;
+  /** The name of the error with which open(2) refuses a device for reading and writing; undefined if it is opened. */
+  openRefusal(path: string): string | undefined;
   /** Runs a program to its end with no input; undefined if there is none of this name. */
   run(program: string, args: readonly string[]): Outcome | undefined;
   /** Undefined where nothing can be written. */
