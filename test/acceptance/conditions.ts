@@ -6,10 +6,13 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Context } from 'mocha';
+import { idsHere } from '../privilege.js';
 import { peer } from './mount.js';
 
 const { CI, UNIONFS_ACCEPTANCE, PATH = '' } = process.env;
 const IN_CI = CI === 'true';
+/** Tests give files to users up to nobody, 65534. */
+const IDS = 65_535;
 const FULL = IN_CI || UNIONFS_ACCEPTANCE === 'full';
 
 /** Reasons why nothing can be mounted or compared here; empty on a fit machine. */
@@ -21,10 +24,11 @@ export function missingForMounts(tools: readonly string[]): string[] {
   return reasons;
 }
 
-/** Reasons why trees with devices, owners and trusted xattrs can be neither made nor listed here. */
+/** Reasons why trees with owners and marks can be neither made nor listed here (compare ../privilege.ts). */
 export function missingForFiles(): string[] {
   const reasons = missingTools(['getfattr', 'setfattr']);
-  if (process.getuid?.() !== 0) reasons.push('needs root');
+  if (process.getuid?.() !== 0) reasons.push('needs root, of the host or of a user namespace');
+  else if (idsHere() < IDS) reasons.push(`needs a user namespace with ${IDS} ids`);
   return reasons;
 }
 
