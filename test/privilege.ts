@@ -13,6 +13,10 @@ const EVERY_ID = /^\s*0\s+0\s+4294967295\s*$/;
 export const IS_HOST_ROOT =
   process.getuid?.() === 0 && EVERY_ID.test(readFileSync('/proc/self/uid_map', 'latin1'));
 
+/** umount(8) and its option for mounts in use, or what an ordinary user has in their place. */
+export const [UNMOUNT, LAZY] =
+  process.getuid?.() === 0 ? ([['umount'], '-l'] as const) : ([['fusermount3', '-u'], '-z'] as const);
+
 /** How many ids there are here. */
 export function idsHere(): number {
   const lines = readFileSync('/proc/self/uid_map', 'latin1').trim().split('\n');

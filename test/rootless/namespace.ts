@@ -12,6 +12,11 @@ export const MODES = ['namespace', 'user'] as const;
 /** With ranges of ids in a namespace of his own, or as he is. */
 export type Mode = (typeof MODES)[number];
 
+export const WHO: Readonly<Record<Mode, string>> = {
+  namespace: 'root of a user namespace',
+  user: 'an ordinary user',
+};
+
 export interface Told {
   /** The titles of suites and test, joined by blanks. */
   readonly fullTitle: string;
@@ -63,7 +68,12 @@ export function runTests(
   const { stderr, stdout } = account.run([...WAYS[mode], ...mocha, ...reporter, ...paths], {
     cwd: '/mnt/project',
     timeoutMs,
-    env: { CI: 'true', UNIONFS_TEST_CACHE: account.path('cache'), ...env },
+    env: {
+      CI: 'true',
+      ...(mode === 'user' && { UNIONFS_TEST_AS: 'user' }),
+      UNIONFS_TEST_CACHE: account.path('cache'),
+      ...env,
+    },
   });
   assert(existsSync(report), `no report: ${stderr}${stdout}`);
   return told(JSON.parse(readFileSync(report, 'utf8')) as Report);
