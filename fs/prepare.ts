@@ -96,16 +96,32 @@ function checkWork(work: string): void {
   }
 }
 
-/** An index of another upper's files would show these (ovl_verify_upper). */
+/** An index of another upper's files would show these (ovl_verify_upper), and the record says whose changes these are. */
 export function checkIndex({ upper, work }: Stack): void {
   if (upper === undefined || work === undefined) return;
-  if (statSync(join(work, INDEX), { throwIfNoEntry: false }) === undefined) return;
+  const hasIndex = statSync(join(work, INDEX), { throwIfNoEntry: false }) !== undefined;
+  if (!(hasIndex ? ownsIndex(upper, work) : ownsRecord(upper, work)))
+    throw new UsageError(`workdir "${work}" belongs to another upper; choose a new one with --workdir`);
+}
+
+function ownsIndex(upper: string, work: string): boolean {
   const { layer, workFd } = openUpper(upper, work);
   const owned = indexBelongsTo(layer, workFd) ?? recordedStack(work)?.upper === upper;
   close(workFd);
   close(layer.rootFd);
-  if (!owned)
-    throw new UsageError(`workdir "${work}" belongs to another upper; choose a new one with --workdir`);
+  return owned;
+}
+
+/** A damaged record is nobody's; one of what is gone has moved along with its upper. */
+function ownsRecord(upper: string, work: string): boolean {
+  const own = statSync(upper);
+  try {
+    const recorded = recordedStack(work)?.upper;
+    const other = recorded === undefined ? own : statSync(recorded);
+    return other.dev === own.dev && other.ino === own.ino;
+  } catch {
+    return true;
+  }
 }
 
 /** Where owners are to be kept in an attribute, upper's filesystem and this process must be able to. */

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
 import { type Explanation, explain, type LayerExplanation } from '../../fs/union/explain.js';
+import { isTrulyRoot } from '../../fs/union/owners.js';
 import {
   type Cover,
   type LayerEntry,
@@ -16,6 +17,7 @@ import {
 import { type Stack, toBytes } from '../../fs/union/stack.js';
 import type { Union } from '../../fs/union/state.js';
 import { viewOf } from '../../fs/union/view.js';
+import { PRIVILEGED_PREFIX } from '../../fs/union/whiteout.js';
 import { suggestion } from '../../runtime/nearest.js';
 import { inspectMount, unionOf } from '../mounts.js';
 import { print, printJson, table } from '../output.js';
@@ -53,12 +55,13 @@ export function explainCommand(): Command {
 }
 
 function run(path: string, options: Options): void {
-  const { stack, names } = locate(path, options);
+  const { stack, names, redirects } = locate(path, options);
   checkOperation(options);
   const union = viewOf(stack);
   try {
     const explanation = explain(union, names);
-    const steps = options.op === undefined ? undefined : planOf(union, stack, explanation, path, options);
+    const steps =
+      options.op === undefined ? undefined : planOf(union, stack, explanation, path, options, redirects);
     if (options.json === true) printJson({ ...explanation, ...(steps !== undefined && { plan: steps }) });
     else print(describe(names, explanation, steps, options.op));
   } finally {
@@ -80,26 +83,43 @@ const namesOf = (path: string): string[] =>
     .split('/')
     .filter((name) => name !== '');
 
-/** The layers to look into, and the names below their roots. */
-function locate(path: string, options: StackOptions): { stack: Stack; names: string[] } {
+interface Located {
+  readonly stack: Stack;
+  /** Below the roots of the layers. */
+  readonly names: string[];
+  /** Directories of lower layers are renamed with redirects, not refused: where the host's root has mounted. */
+  readonly redirects: boolean;
+}
+
+/** The layers to look into, and what to look for. */
+function locate(path: string, options: StackOptions): Located {
   const given = givenStack(options);
-  if (given !== undefined) return { stack: given, names: namesOf(resolve('/', path)) };
+  if (given !== undefined)
+    return { stack: given, names: namesOf(resolve('/', path)), redirects: isTrulyRoot() };
   const union = unionOf(resolve(path));
   const live = union && inspectMount(union.mountpoint);
   if (union === undefined || live === undefined) {
     throw new UsageError(`"${path}" is not inside a unionfs mount; name layers with --lower and --upper`);
   }
-  return { stack: live, names: namesOf(union.inner) };
+  const redirects = live.whiteoutXattrs === PRIVILEGED_PREFIX;
+  return { stack: live, names: namesOf(union.inner), redirects };
 }
 
-function planOf(union: Union, stack: Stack, source: Explanation, path: string, options: Options): Plan {
+function planOf(
+  union: Union,
+  stack: Stack,
+  source: Explanation,
+  path: string,
+  options: Options,
+  redirects: boolean,
+): Plan {
   const writable = stack.upper !== undefined;
   if (source.situation === undefined) throw new UsageError(`"${path}" has no parent directory in the union`);
   if (options.op !== RENAME) return plan(OPERATIONS[options.op ?? ''] ?? 'read', source.situation, writable);
   const target = explain(union, locate(options.to ?? '', options).names);
   if (target.situation === undefined)
     throw new UsageError(`"${options.to}" has no parent directory in the union`);
-  return planRename(source.situation, target.situation, 'replace', { writable });
+  return planRename(source.situation, target.situation, 'replace', { writable, redirects });
 }
 
 // --- words

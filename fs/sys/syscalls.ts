@@ -103,11 +103,16 @@ export function isWritable(fd: number): boolean {
 
 const F_SETFL = 4;
 
-/** fcntl(2): reads of the open file do not wait, for all who share it. */
-export function setNonBlocking(fd: number): void {
+function addFlag(fd: number, flag: number): void {
   const flags = check('fcntl', native.fcntl(fd, F_GETFL, 0));
-  check('fcntl', native.fcntl(fd, F_SETFL, flags | O.NONBLOCK));
+  check('fcntl', native.fcntl(fd, F_SETFL, flags | flag));
 }
+
+/** fcntl(2): reads of the open file do not wait, for all who share it. */
+export const setNonBlocking = (fd: number): void => addFlag(fd, O.NONBLOCK);
+
+/** fcntl(2): reads through the descriptor leave the access time alone; EPERM for who neither owns the file nor may act for its owner. */
+export const keepAccessTime = (fd: number): void => addFlag(fd, O.NOATIME);
 
 const STATX_MNT_ID = 0x1000;
 const MNT_ID_WORD = 36;

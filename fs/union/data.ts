@@ -49,9 +49,8 @@ export function write(
 ): number {
   const fd = writer(union, node);
   if (node.appendOnly && offset !== Number(fstat(fd).size)) throw new Errno(E.EPERM);
-  const count = pwrite(fd, data, data.length, offset);
   if (killSetId) loseSetId(union, caller, node);
-  return count;
+  return pwrite(fd, data, data.length, offset);
 }
 
 export function fallocate(
@@ -62,13 +61,15 @@ export function fallocate(
   offset: number,
   length: number,
 ): void {
-  fallocateCall(writer(union, node), mode, offset, length);
+  const fd = writer(union, node);
   if (caller.uid !== 0) loseSetId(union, caller, node);
+  fallocateCall(fd, mode, offset, length);
 }
 
 /**
  * The kernel leaves it to us to clear set-id bits when somebody without CAP_FSETID changes data (file_remove_privs),
- * and takes only size and times for changed then (FUSE_STATX_MODSIZE).
+ * and takes only size and times for changed then (FUSE_STATX_MODSIZE). Before the change: upper's filesystem clears
+ * them at the change of a server without the host's root, and says nothing.
  */
 function loseSetId(union: Union, caller: Caller, node: FileNode): void {
   if (dropSetId(union, caller, node)) union.attributesChanged(node.id);
@@ -88,9 +89,8 @@ export function copyFileRange(
   length: number,
 ): number {
   const toFd = writer(union, to);
-  const count = copyFileRangeCall(union.handles.reader(from), fromOffset, toFd, toOffset, length);
   if (caller.uid !== 0) loseSetId(union, caller, to);
-  return count;
+  return copyFileRangeCall(union.handles.reader(from), fromOffset, toFd, toOffset, length);
 }
 
 /** What fsync(2) is to be called on. Nothing of a lower layer is dirty. */

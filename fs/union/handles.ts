@@ -9,7 +9,7 @@
 import { LRUCache } from 'lru-cache';
 import { O } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
-import { close, openat } from '../sys/syscalls.js';
+import { close, keepAccessTime, openat } from '../sys/syscalls.js';
 import { type LayerDirectory, openData, openDirectory, openRegular } from './layer.js';
 import type { FileNode } from './node.js';
 import { isMetacopy } from './whiteout.js';
@@ -71,8 +71,9 @@ export class Handles {
     return node.pinned >= 0 ? node.pinned : this.#open.get(node)?.fd;
   }
 
-  /** Hands over a descriptor that is already open. */
+  /** Hands over a descriptor of a new file in upper. */
   adopt(node: FileNode, fd: number, writable: boolean): void {
+    if (node.home.directory.layer.quiet.files) unless([E.EPERM], () => keepAccessTime(fd));
     this.#open.set(node, { fd, writable });
   }
 

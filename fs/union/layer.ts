@@ -17,6 +17,7 @@ import {
   fstatfs,
   getxattrat,
   ioctl,
+  keepAccessTime,
   openat,
   setxattrat,
   tryOpenat,
@@ -44,6 +45,8 @@ export class Layer {
   readonly handlesLast: boolean;
   /** The filesystem keeps inode flags, chattr(1). One without, such as erofs, may call all that it holds immutable. */
   readonly hasInodeFlags: boolean;
+  /** What is opened here keeps its access time, as far as its owner's right allows it. */
+  quiet: Quiet;
   readonly root: LayerDirectory;
 
   constructor(path: string, index: number, isUpper: boolean, rootFd: number, hasXattrWhiteouts: boolean) {
@@ -56,6 +59,7 @@ export class Layer {
     this.uuid = filesystemUuid(rootFd);
     this.handlesLast = fstatfs(rootFd).type !== FUSE_SUPER_MAGIC;
     this.hasInodeFlags = keepsInodeFlags(rootFd);
+    this.quiet = { files: !isUpper, directories: !isUpper };
     this.root = new LayerDirectory(this, undefined, '');
     this.root.pinned = rootFd;
   }
@@ -66,6 +70,12 @@ export class Layer {
     setxattrat(this.rootFd, '', `${prefix}opaque`, Buffer.from('x')); // a root's opacity means nothing else
     this.hasXattrWhiteouts = true;
   }
+}
+
+/** Which access times O_NOATIME keeps. */
+interface Quiet {
+  readonly files: boolean;
+  readonly directories: boolean;
 }
 
 /** One directory of one layer. Parent and name change when it is renamed, so that it can always be reopened. */
@@ -102,7 +112,8 @@ export function openLowers(paths: readonly string[], first: number): Layer[] {
 /**
  * Opens upper and the work directory, which lie on one mount. Both are reached through one private copy of that mount,
  * so that rename(2) goes between them and nothing mounted below upper, such as this union, is ever entered. Access times
- * are kept as the union's mount flags (MS) say, not as on upper's mount (ovl_get_upper).
+ * are kept as the union's mount flags (MS) say, not as on upper's mount (ovl_get_upper); where that mount may not be
+ * told so, at least none are touched that must not be.
  */
 export function openUpper(
   upper: string,
@@ -111,10 +122,15 @@ export function openUpper(
 ): { layer: Layer; workFd: number } {
   const [path, workPath] = [toBytes(upper), toBytes(work)];
   const ancestor = commonAncestor(path, workPath);
+  const quiet = {
+    files: (flags & MS.NOATIME) !== 0,
+    directories: (flags & (MS.NOATIME | MS.NODIRATIME)) !== 0,
+  };
   let base: number;
+  let told = false;
   try {
     base = cloneTree(AT.FDCWD, ancestor, false);
-    keepAccessTimes(base, flags);
+    told = keepAccessTimes(base, flags);
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
     base = openat(AT.FDCWD, ancestor, O.PATH | O.DIRECTORY); // no privilege, or a kernel before 5.2
@@ -122,18 +138,25 @@ export function openUpper(
   const open = (target: string): number =>
     openat(base, `.${target.slice(ancestor === '/' ? 0 : ancestor.length)}`, O.RDONLY | O.DIRECTORY);
   try {
-    return { layer: layerAt(path, 0, true, open(path)), workFd: open(workPath) };
+    const layer = layerAt(path, 0, true, open(path));
+    if (!told) layer.quiet = quiet;
+    if (layer.quiet.directories) unless([E.EPERM], () => keepAccessTime(layer.rootFd));
+    return { layer, workFd: open(workPath) };
   } finally {
     close(base);
   }
 }
 
-/** Makes a private mount keep access times as flags of mount(2) say, where that may be changed (see `protect`). */
-function keepAccessTimes(tree: number, flags: number): void {
+/** Makes a private mount keep access times as flags of mount(2) say; false where that may not be changed (see `protect`). */
+function keepAccessTimes(tree: number, flags: number): boolean {
   const noFiles = (flags & MS.NOATIME) === 0 ? 0 : MOUNT_ATTR.NOATIME;
   const noDirectories = (flags & MS.NODIRATIME) === 0 ? 0 : MOUNT_ATTR.NODIRATIME;
   const cleared = MOUNT_ATTR.ATIME | MOUNT_ATTR.NODIRATIME;
-  unless(REFUSED, () => changeMount(tree, { set: noFiles | noDirectories, clear: cleared }));
+  const done = unless(REFUSED, () => {
+    changeMount(tree, { set: noFiles | noDirectories, clear: cleared });
+    return true;
+  });
+  return done === true;
 }
 
 /** The deepest directory that contains both paths. */
@@ -188,9 +211,11 @@ function protect(tree: number): void {
   unless(REFUSED, () => changeMount(tree, { set: MOUNT_ATTR.NOATIME, clear: MOUNT_ATTR.ATIME }));
 }
 
-/** Opens a file of a layer; lower layers' access times stay as they are where the owner's right allows it. */
+/** Opens a file or directory of a layer; access times stay as they are where the layer is quiet. */
 export function openInLayer(directory: LayerDirectory, dirfd: number, name: string, flags: number): number {
-  const quiet = !directory.layer.isUpper && !directory.atimeRefused ? O.NOATIME : 0;
+  const { quiet: wanted } = directory.layer;
+  const isQuiet = (flags & O.DIRECTORY) === 0 ? wanted.files : wanted.directories;
+  const quiet = isQuiet && !directory.atimeRefused ? O.NOATIME : 0;
   let fd = tryOpenat(dirfd, name, flags | quiet | O.NOFOLLOW);
   if (fd === -E.EPERM && quiet !== 0) {
     directory.atimeRefused = true;

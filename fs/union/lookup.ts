@@ -12,7 +12,7 @@ import { fstat, statat } from '../sys/syscalls.js';
 import { LayerDirectory } from './layer.js';
 import type { IndexEntry } from './link-index.js';
 import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
-import { decodeOrigin, isImpure, readOrigin } from './origin.js';
+import { decodeOrigin, encodeOrigin, isImpure, readOrigin } from './origin.js';
 import { shownOwner } from './ownership.js';
 import { recordedOf } from './place.js';
 import { ABSENT, type LayerEntry, merge } from './rules.js';
@@ -162,7 +162,9 @@ export function resolve(union: Union, parent: DirectoryNode, name: string, skip 
     return foundDirectory(merged);
   }
   const found = seen[view.layer] as Candidate & { stat: Stat };
-  return found.directory.layer.isUpper ? foundInUpper(union, found) : foundInLower(union, found);
+  return found.directory.layer.isUpper
+    ? foundInUpper(union, found, parent.lowers)
+    : foundInLower(union, found);
 }
 
 function foundInLower(union: Union, { directory, name, stat }: Candidate & { stat: Stat }): Found {
@@ -176,7 +178,12 @@ function foundInLower(union: Union, { directory, name, stat }: Candidate & { sta
   return { is: 'file', stat: indexed.stat, home, origin: stat, index };
 }
 
-function foundInUpper(union: Union, { directory, name, stat }: Candidate & { stat: Stat }): Found {
+/** @param lowers the lower directories that are merged with the one that holds it */
+function foundInUpper(
+  union: Union,
+  { directory, name, stat }: Candidate & { stat: Stat },
+  lowers: readonly LayerDirectory[],
+): Found {
   const dirfd = union.handles.directory(directory);
   const plain = { is: 'file' as const, stat, home: { directory, name }, origin: stat, index: undefined };
   const { work, index, layers } = union;
@@ -185,13 +192,30 @@ function foundInUpper(union: Union, { directory, name, stat }: Candidate & { sta
   const handle = readOrigin(work.xattrPrefix, dirfd, name);
   if (handle === undefined) return plain;
   const indexName = index?.nameOf(handle);
-  const origin = decodeOrigin(layers, handle);
+  const origin = decodeOrigin(layers, handle) ?? originBelow(union, lowers, name, handle);
   if (origin === undefined) return plain;
   if (index === undefined || indexName === undefined || origin.nlink < 2) return { ...plain, origin };
   const indexed = statat(index.fd, indexName);
   if (indexed?.ino !== stat.ino) return { ...plain, origin };
   const home = { directory: index.directory, name: indexName };
   return { ...plain, origin, home, index: index.entry(indexName, stat, origin.nlink) };
+}
+
+/** Where handles may not be opened, which takes the host's root: the entry of the same name, if the handle is its own. */
+function originBelow(
+  union: Union,
+  lowers: readonly LayerDirectory[],
+  name: string,
+  handle: Buffer,
+): Stat | undefined {
+  if (union.work?.isPrivileged !== false) return undefined;
+  const wanted = Buffer.from(handle);
+  for (const directory of lowers) {
+    const dirfd = union.handles.directory(directory);
+    const stat = statat(dirfd, name);
+    if (stat !== undefined && encodeOrigin(directory.layer, dirfd, name)?.equals(wanted)) return stat;
+  }
+  return undefined;
 }
 
 function foundDirectory(

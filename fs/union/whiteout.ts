@@ -33,7 +33,8 @@ export const DOT_WHITEOUT = '.wh.';
 export const DOT_OPAQUE = '.wh..wh..opq';
 
 /** With privilege, and without. */
-export const OVERLAY_PREFIXES = ['trusted.overlay.', 'user.overlay.'] as const;
+export const PRIVILEGED_PREFIX = 'trusted.overlay.';
+export const OVERLAY_PREFIXES = [PRIVILEGED_PREFIX, 'user.overlay.'] as const;
 export type OverlayPrefix = (typeof OVERLAY_PREFIXES)[number];
 const OPAQUE_XATTRS = [...OVERLAY_PREFIXES.map((prefix) => `${prefix}opaque`), 'user.fuseoverlayfs.opaque'];
 const WHITEOUT_XATTRS = OVERLAY_PREFIXES.map((prefix) => `${prefix}whiteout`);

@@ -24,6 +24,7 @@ import {
   makeWhiteoutDevice,
   makeWhiteoutFile,
   type OverlayPrefix,
+  PRIVILEGED_PREFIX,
   type WrittenWhiteout,
   writablePrefix,
   writableWhiteout,
@@ -49,7 +50,7 @@ export class Work {
 
   /** Marks are trusted. attributes; only then are redirects and an index kept, as the kernel does (userxattr). */
   get isPrivileged(): boolean {
-    return this.xattrPrefix === 'trusted.overlay.';
+    return this.xattrPrefix === PRIVILEGED_PREFIX;
   }
 
   #probe(): [OverlayPrefix, WrittenWhiteout] {

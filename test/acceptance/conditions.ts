@@ -6,10 +6,15 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Context } from 'mocha';
+import { idsHere } from '../privilege.js';
 import { peer } from './mount.js';
 
-const { CI, UNIONFS_ACCEPTANCE, PATH = '' } = process.env;
+const { CI, UNIONFS_ACCEPTANCE, UNIONFS_TEST_AS, PATH = '' } = process.env;
 const IN_CI = CI === 'true';
+/** Tests run as an ordinary user on purpose (../rootless/suite.test.ts): what he may not do fails, and is not skipped. */
+const AS_USER = UNIONFS_TEST_AS === 'user';
+/** Tests give files to users up to nobody, 65534. */
+const IDS = 65_535;
 const FULL = IN_CI || UNIONFS_ACCEPTANCE === 'full';
 
 /** Reasons why nothing can be mounted or compared here; empty on a fit machine. */
@@ -21,10 +26,12 @@ export function missingForMounts(tools: readonly string[]): string[] {
   return reasons;
 }
 
-/** Reasons why trees with devices, owners and trusted xattrs can be neither made nor listed here. */
+/** Reasons why trees with owners and marks can be neither made nor listed here (compare ../privilege.ts). */
 export function missingForFiles(): string[] {
   const reasons = missingTools(['getfattr', 'setfattr']);
-  if (process.getuid?.() !== 0) reasons.push('needs root');
+  if (AS_USER) return reasons;
+  if (process.getuid?.() !== 0) reasons.push('needs root, of the host or of a user namespace');
+  else if (idsHere() < IDS) reasons.push(`needs a user namespace with ${IDS} ids`);
   return reasons;
 }
 

@@ -8,6 +8,7 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { IS_HOST_ROOT } from '../privilege.js';
 import { commandLine, lastLines, run } from './run.js';
 
 export interface Layers {
@@ -28,7 +29,8 @@ const PEERS = ['unionfs', 'overlay', 'fuse-overlayfs'] as const;
 export type Peer = (typeof PEERS)[number];
 
 const CLI = fileURLToPath(new URL('../../bin/unionfs.js', import.meta.url));
-const OVERLAY_FEATURES = ['index=on', 'redirect_dir=on', 'xino=off'];
+/** Without the host's root the kernel has neither index nor redirects. */
+const KERNEL_FEATURES = IS_HOST_ROOT ? ['index=on', 'redirect_dir=on'] : ['userxattr'];
 const MOUNT_TIMEOUT_MS = 60_000;
 const DAEMON_EXIT_TIMEOUT_MS = 10_000;
 const POLL_MS = 20;
@@ -72,11 +74,11 @@ export function umountUnion(mountpoint: string): void {
 
 /** Mounts kernel overlayfs with the features that the union's layers promise to work with. */
 export function mountKernel(layers: Layers): void {
-  const options = [layerOptions(layers), ...OVERLAY_FEATURES].join(',');
+  const options = [layerOptions(layers), ...KERNEL_FEATURES, 'xino=off'].join(',');
   run('mount', ['-t', 'overlay', 'overlay', '-o', options, layers.mountpoint]);
   const accepted = mountAt(layers.mountpoint)?.options ?? [];
   // The kernel falls back to index=off with a mere warning; xino=off is its default and not shown.
-  const refused = ['index=on', 'redirect_dir=on'].filter((option) => !accepted.includes(option));
+  const refused = KERNEL_FEATURES.filter((option) => !accepted.includes(option));
   if (refused.length > 0)
     throw new Error(`kernel overlayfs dropped ${refused.join(', ')}: is this a nested overlay?`);
 }

@@ -10,12 +10,14 @@ import {
   lchownSync,
   linkSync,
   mkdirSync,
+  rmSync,
   symlinkSync,
   truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { IS_HOST_ROOT, MARK, SECOND_NAMESPACE } from '../privilege.js';
 import { cached } from './cache.js';
 import { run } from './run.js';
 
@@ -74,7 +76,7 @@ export function busyboxPatch(): string {
     put(root, 'data/dir05/file00/inside', 'a directory in the place of a file\n');
     put(root, 'data/dir06/added', 'in a directory that both layers have\n');
     put(root, 'data/dir07/file00', 'all that is left\n');
-    run('setfattr', ['-n', 'trusted.overlay.opaque', '-v', 'y', join(root, 'data/dir07')]);
+    run('setfattr', ['-n', `${MARK}opaque`, '-v', 'y', join(root, 'data/dir07')]);
     run('mknod', [join(root, 'data/dir06/file00'), 'c', '0', '0']);
     run('mknod', [join(root, 'data/dir08'), 'c', '0', '0']);
     setOldTimes(root);
@@ -94,6 +96,9 @@ function addSystem(root: string): void {
   put(root, 'etc/group', 'root:x:0:\nuser:x:1000:\n');
   put(root, 'etc/motd', 'from the first layer\n');
   put(root, 'etc/config', 'colour=red\nsize=small\n');
+  put(root, 'dev/null', '');
+  if (!IS_HOST_ROOT) return;
+  rmSync(join(root, 'dev/null'));
   run('mknod', ['-m', '666', join(root, 'dev/null'), 'c', '1', '3']);
 }
 
@@ -130,7 +135,7 @@ function addOddFiles(root: string): void {
   appendFileSync(join(root, 'odd/sparse'), 'after the hole');
   put(root, 'odd/large', Buffer.alloc(3 * MIB, 'large '));
   run('mkfifo', [join(root, 'odd/fifo')]);
-  run('mknod', [join(root, 'odd/block'), 'b', '7', '250']);
+  if (IS_HOST_ROOT) run('mknod', [join(root, 'odd/block'), 'b', '7', '250']);
   makeDirectory(root, 'odd/setgid');
   lchownSync(join(root, 'odd/setgid'), 0, 1000);
   chmodSync(join(root, 'odd/setgid'), 0o2775);
@@ -149,8 +154,8 @@ function addAttributes(root: string): void {
   set('file', 'user.colour', 'red');
   set('file', 'user.binary', '0x00ff80c3280a');
   set('file', 'user.empty', '""');
-  set('file', 'trusted.note', 'for root');
-  set('symlink', 'trusted.note', 'on a symlink');
+  set('file', `${SECOND_NAMESPACE}note`, 'for root');
+  if (IS_HOST_ROOT) set('symlink', 'trusted.note', 'on a symlink');
   set('directory', 'user.colour', 'blue');
   set('program', 'security.capability', '0x0100000200040000000000000000000000000000'); // cap_net_bind_service=ep
   set('file', 'system.posix_acl_access', acl(0x6));

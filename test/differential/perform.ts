@@ -4,6 +4,7 @@
  * Rules: what an operation gives is the same on every system that behaves the same, so no inode numbers, no times of
  * the run, no sizes of directories. An error is its name.
  */
+import { MARK, SECOND_NAMESPACE } from '../privilege.js';
 
 /**
  * Defines `build(root, entries, forms, below)`, to be called for the lowest layer first. Entries that stand in each
@@ -12,6 +13,8 @@
  */
 export const BUILD = `
 import hashlib
+
+mark, second = '${MARK}', '${SECOND_NAMESPACE}'
 
 def acl(user_rights):
     "struct posix_acl_xattr: version 2, then tag, rights and id of each entry"
@@ -24,9 +27,11 @@ def set_acl(path, which, user_rights):
 
 def marks(path, entry):
     if entry['attributes']:
-        os.setxattr(path, 'trusted.test', b'lower')
+        if second == 'trusted.':
+            os.setxattr(path, 'trusted.test', b'lower')
         if stat.S_ISREG(os.lstat(path).st_mode) or stat.S_ISDIR(os.lstat(path).st_mode):
             os.setxattr(path, 'user.test', b'lower')
+            os.setxattr(path, second + 'test', b'lower')
     os.chown(path, entry['uid'], entry['uid'], follow_symlinks=False)
     if not os.path.islink(path):
         os.chmod(path, entry['mode'])
@@ -42,9 +47,9 @@ def whiteout(root, path, form):
         os.close(os.open(f'{parent}/.wh.{name}', os.O_CREAT | os.O_EXCL))
     elif form == 2:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL))
-        os.setxattr(path, 'trusted.overlay.whiteout', b'y')
+        os.setxattr(path, mark + 'whiteout', b'y')
         for directory in (parent, root):
-            os.setxattr(directory, 'trusted.overlay.opaque', b'x')
+            os.setxattr(directory, mark + 'opaque', b'x')
     else:
         os.mknod(path, stat.S_IFCHR, 0)
 
@@ -57,7 +62,7 @@ def opaque(path, form):
     elif form == 3:
         os.setxattr(path, 'user.overlay.opaque', b'y')
     else:
-        os.setxattr(path, 'trusted.overlay.opaque', b'y')
+        os.setxattr(path, mark + 'opaque', b'y')
 
 made = {}
 
@@ -128,7 +133,7 @@ def build(root, entries, forms, below):
         os.utime(at, ns=(10**18, 10**18))
 `;
 
-/** Defines `perform(root, operations)`. */
+/** Defines `perform(root, operations, refused)`: those with the given numbers are not tried, and end in EXDEV. */
 export const PERFORM = `
 opened = {}
 
@@ -253,10 +258,10 @@ def perform_one(operation):
         os.seteuid(0)
         os.setegid(0)
 
-def perform(root, operations):
+def perform(root, operations, refused):
     os.setgroups([])
     os.chdir(root)
-    results = [perform_one(operation) for operation in operations]
+    results = ['EXDEV' if at in refused else perform_one(operation) for at, operation in enumerate(operations)]
     for fd in opened.values():
         os.close(fd)
     opened.clear()

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { IS_HOST_ROOT } from '../privilege.js';
 
 /** One piece of code, or several that follow each other, each indented as its surroundings are. */
 export type Code = string | readonly string[];
@@ -23,7 +24,9 @@ const PYTHON = existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3';
 
 /** Names are given as text in `args`; `result` goes back as JSON. */
 const LOOP = `
-import ctypes, errno, fcntl, json, mmap, os, stat, struct, sys
+import ctypes, errno, fcntl, json, mmap, os, stat, struct, subprocess, sys
+
+RENAMES_LOWER_DIRECTORIES = ${IS_HOST_ROOT ? 'True' : 'False'}
 
 libc = ctypes.CDLL(None, use_errno=True)
 AT_FDCWD, RENAME_NOREPLACE, RENAME_EXCHANGE = -100, 1, 2
@@ -45,6 +48,13 @@ def attempt(call, *arguments):
     except OSError as error:
         return errno.errorcode[error.errno]
     return 'ok'
+
+def move(old, new):
+    "mv(1): a directory of a lower layer is renamed where the host's root has mounted, and copied elsewhere"
+    if RENAMES_LOWER_DIRECTORIES:
+        os.rename(old, new)
+    else:
+        subprocess.run(['mv', '-T', old, new], check=True)
 
 def create(path, data=b'', mode=0o644):
     fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)

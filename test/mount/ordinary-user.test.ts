@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
 import { asUser, USER } from '../acceptance/as-user.js';
 import { run } from '../acceptance/run.js';
+import { IS_HOST_ROOT } from '../privilege.js';
 import { usePlace } from './place.js';
 
 const SUITE = 'mount: ordinary users';
@@ -189,7 +190,8 @@ describe(SUITE, () => {
   it('says what to do when /dev/fuse is closed to them', () => {
     const directory = home();
     const closed = place.path('closed-device');
-    run('mknod', [closed, 'c', '10', '229']);
+    if (IS_HOST_ROOT) run('mknod', [closed, 'c', '10', '229']);
+    else writeFileSync(closed, '');
     chmodSync(closed, 0o600);
     const said = asUser('mkdir -p a m; $UNIONFS mount --lower a m 2>&1 || :', directory, 'none', {
       over: [[closed, '/dev/fuse']],

@@ -13,6 +13,7 @@ import { assert } from 'chai';
 import { cacheDirectory } from '../acceptance/cache.js';
 import { missingForMounts, requireConditions } from '../acceptance/conditions.js';
 import { run } from '../acceptance/run.js';
+import { LAZY, UNMOUNT } from '../privilege.js';
 import { Client, type ClientOptions, type Code, runPython } from './client.js';
 import { isRunning, processesNaming, waitUntil } from './processes.js';
 import { type Tree, writeTree } from './tree.js';
@@ -166,14 +167,14 @@ export class Place {
 
   /** Unmounts and waits until no server is left. */
   umount(mountpoint: string): void {
-    run('umount', [mountpoint]);
+    unmount([mountpoint]);
     waitUntil(`the server of "${mountpoint}" ends`, () => processesNaming(mountpoint).length === 0);
   }
 
   /** Detaches whatever is mounted below a directory, and waits for the servers. */
   detachBelow(directory: string): void {
     for (const mountpoint of mountpointsBelow(directory)) {
-      spawnSync('umount', ['-l', mountpoint]);
+      detach(mountpoint);
       waitUntil(`the server of "${mountpoint}" ends`, () => processesNaming(mountpoint).length === 0);
     }
   }
@@ -216,10 +217,10 @@ export class Place {
     this.#watchdog?.stop();
     for (const client of this.#clients) client.kill();
     const logged = this.#logged();
-    for (const mountpoint of mountpointsBelow(directory)) spawnSync('umount', ['-l', mountpoint]);
+    for (const mountpoint of mountpointsBelow(directory)) detach(mountpoint);
     for (const pid of processesNaming(directory)) kill(pid);
     waitUntil('everything started has ended', () => processesNaming(directory).length === 0);
-    for (const mountpoint of mountpointsBelow(directory)) run('umount', ['-l', mountpoint]);
+    for (const mountpoint of mountpointsBelow(directory)) unmount([LAZY, mountpoint]);
     run('rm', ['-rf', '--one-file-system', directory]);
     this.#directory = undefined;
     assert.equal(logged, '', 'what servers logged');
@@ -236,6 +237,17 @@ function readIfAny(path: string): string {
   } catch {
     return '';
   }
+}
+
+function unmount(args: readonly string[]): void {
+  const [command = '', ...first] = UNMOUNT;
+  run(command, [...first, ...args]);
+}
+
+/** Whatever is there, or nothing. */
+function detach(mountpoint: string): void {
+  const [command = '', ...first] = UNMOUNT;
+  spawnSync(command, [...first, LAZY, mountpoint]);
 }
 
 function kill(pid: number): void {

@@ -32,7 +32,7 @@ const CASES: readonly Case[] = [
     lower: { 'dir/a': 'a', 'dir/sub/b': 'b' },
     base: { 'dir/c': 'c', 'dir/sub/d': 'd' },
     code: `
-      os.rename('dir', 'moved')
+      move('dir', 'moved')
       result = [attempt(os.stat, 'dir'), read('moved/sub/d')]
       os.mkdir('dir')
       result.append(os.listdir('dir'))
@@ -45,10 +45,10 @@ const CASES: readonly Case[] = [
     lower: { 'dir/a': 'a', 'dir/sub/b': 'b', 'parent/x': 'x', 'other/o': 'o' },
     code: `
       os.mkdir('parent/new')
-      os.rename('dir', 'parent/new/dir')
+      move('dir', 'parent/new/dir')
       os.mkdir('parent/way')
-      os.rename('other', 'parent/way/other')
-      os.rename('parent/way/other', 'parent/out')
+      move('other', 'parent/way/other')
+      move('parent/way/other', 'parent/out')
       result = [read('parent/new/dir/sub/b'), read('parent/out/o')]
     `,
     result: ['b', 'o'],
@@ -85,12 +85,12 @@ const CASES: readonly Case[] = [
     name: 'a directory moves again, into another one that has moved, and back',
     lower: { 'one/a': 'a', 'two/inner/b': 'b', 'three/c': 'c' },
     code: `
-      os.rename('one', 'uno')
-      os.rename('two', 'due')
-      os.rename('uno', 'due/uno')
-      os.rename('due/inner', 'due/uno/inner')
-      os.rename('three', 'tre')
-      os.rename('tre', 'three')
+      move('one', 'uno')
+      move('two', 'due')
+      move('uno', 'due/uno')
+      move('due/inner', 'due/uno/inner')
+      move('three', 'tre')
+      move('tre', 'three')
       with open('due/uno/a', 'a') as file:
           file.write('!')
       result = [read('due/uno/a'), read('due/uno/inner/b'), read('three/c')]
@@ -149,8 +149,8 @@ const CASES: readonly Case[] = [
       shutil.rmtree('dir-name')
       os.mkdir('new')
       create('new/n', b'n')
-      os.rename('new', 'dir-name')
-      os.rename('lower-source', 'file-name')
+      move('new', 'dir-name')
+      move('lower-source', 'file-name')
       result = [os.listdir('dir-name'), os.listdir('file-name')]
     `,
     result: [['n'], ['l']],
@@ -168,8 +168,8 @@ const CASES: readonly Case[] = [
           shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
       os.mkdir('new')
       create('new/n', b'n')
-      os.rename('new', 'emptied')
-      os.rename('source', 'hollow')
+      move('new', 'emptied')
+      move('source', 'hollow')
       result = [os.listdir('emptied'), os.listdir('hollow')]
     `,
     result: [['n'], ['s']],

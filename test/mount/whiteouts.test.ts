@@ -8,6 +8,7 @@ import { assert } from 'chai';
 import { withKernel } from '../acceptance/mount.js';
 import { assertSameTree } from '../acceptance/stage.js';
 import { describeTree } from '../acceptance/tree.js';
+import { IS_HOST_ROOT, MARK } from '../privilege.js';
 import { list, type Union, usePlace } from './place.js';
 import type { Tree } from './tree.js';
 
@@ -22,34 +23,28 @@ interface Form {
   readonly kernel: boolean;
 }
 
+/** Only the host's root can make, or see, the first. */
+const PREFIXES = IS_HOST_ROOT ? ['trusted.overlay.', 'user.overlay.'] : ['user.overlay.'];
+
 const WHITEOUTS: readonly Form[] = [
   { name: 'a 0/0 character device', make: `os.mknod('gone', stat.S_IFCHR, 0)`, kernel: true },
   { name: '.wh.NAME', make: `create('.wh.gone')`, kernel: false },
-  {
-    name: 'an xattr whiteout (trusted.overlay.whiteout)',
+  ...PREFIXES.map((prefix) => ({
+    name: `an xattr whiteout (${prefix}whiteout)`,
     make: `
       create('gone')
-      os.setxattr('gone', 'trusted.overlay.whiteout', b'y')
-      os.setxattr('.', 'trusted.overlay.opaque', b'x')
+      os.setxattr('gone', '${prefix}whiteout', b'y')
+      os.setxattr('.', '${prefix}opaque', b'x')
     `,
-    kernel: true,
-  },
-  {
-    name: 'an xattr whiteout (user.overlay.whiteout)',
-    make: `
-      create('gone')
-      os.setxattr('gone', 'user.overlay.whiteout', b'y')
-      os.setxattr('.', 'user.overlay.opaque', b'x')
-    `,
-    kernel: false,
-  },
+    kernel: prefix === MARK,
+  })),
 ];
 
 const OPAQUES: readonly Form[] = [
-  ...['trusted.overlay.opaque', 'user.overlay.opaque', 'user.fuseoverlayfs.opaque'].map((attribute) => ({
+  ...[...PREFIXES.map((prefix) => `${prefix}opaque`), 'user.fuseoverlayfs.opaque'].map((attribute) => ({
     name: attribute,
     make: `os.setxattr('dir', '${attribute}', b'y')`,
-    kernel: attribute.startsWith('trusted.'),
+    kernel: attribute.startsWith(MARK),
   })),
   { name: '.wh..wh..opq', make: `create('dir/.wh..wh..opq')`, kernel: false },
   { name: '.wh.NAME beside the directory', make: `create('.wh.dir')`, kernel: false },
@@ -140,7 +135,7 @@ describe(SUITE, () => {
 
   it('an xattr whiteout does not count where the root of the layer is not marked', () => {
     const union = place.layers('unmarked', { lowers: [{ file: '' }, { file: 'below' }], upper: false });
-    place.python(`os.setxattr(path, 'trusted.overlay.whiteout', b'y')`, {
+    place.python(`os.setxattr(path, '${MARK}whiteout', b'y')`, {
       path: join(union.lowers[0] ?? '', 'file'),
     });
     union.mount();
@@ -199,7 +194,7 @@ describe(SUITE, () => {
     }
     // Only the root of a layer says that it holds xattr whiteouts; the kernel also wants it of their directory.
     if (forms === WHITEOUTS) {
-      place.python(`os.setxattr(top, 'trusted.overlay.opaque', b'x')`, { top });
+      place.python(`os.setxattr(top, '${MARK}opaque', b'x')`, { top });
     }
     union.mount();
     return union;

@@ -53,6 +53,7 @@ export interface Host {
   /** Instead of the account's own. */
   readonly uid?: number;
   readonly cwd?: string;
+  readonly timeoutMs?: number;
 }
 
 export class Account {
@@ -117,7 +118,7 @@ export class Account {
   run(command: readonly string[], host: Host = {}): Outcome {
     const { status, stdout, stderr, error } = spawnSync('unshare', this.#words(command, host), {
       encoding: 'utf8',
-      timeout: TIMEOUT_MS,
+      timeout: host.timeoutMs ?? TIMEOUT_MS,
       maxBuffer: OUTPUT_MAX,
       killSignal: 'SIGKILL',
     });

@@ -27,11 +27,14 @@ import { openLowers, openUpper } from '../../fs/union/layer.js';
 import { LinkIndex } from '../../fs/union/link-index.js';
 import { Union, type UnionSettings } from '../../fs/union/state.js';
 import { Work } from '../../fs/union/work.js';
+import { IS_HOST_ROOT, MARK } from '../privilege.js';
 import type { Inode, Seen } from './model.js';
 
-const MARK = 'trusted.overlay.';
-/** What stands for the model's "user.changed", which devices and symlinks cannot carry. */
-export const CHANGED = 'trusted.changed';
+/**
+ * What stands for the model's "user.changed", which devices and symlinks cannot carry. Root of a user namespace sets
+ * `security.` attributes on the filesystems that he has mounted.
+ */
+export const CHANGED = IS_HOST_ROOT ? 'trusted.changed' : 'security.changed';
 export const CALLER: Caller = { uid: 0, gid: 0, pid: 1 };
 const ROOT = 1 as NodeId;
 /** Memory, where there is such a filesystem: thousands of small files. */
@@ -78,6 +81,8 @@ function writeDirectory(path: string, node: Inode): void {
 export class Disk {
   readonly #root = mkdtempSync(join(existsSync(FAST) ? FAST : tmpdir(), 'unionfs-union-'));
   readonly #settings: UnionSettings;
+  /** How often the union has been opened. */
+  openings = 0;
   #lowers: string[] = [];
   #union: Union | undefined;
   #filesystem: UnionFilesystem | undefined;
@@ -100,6 +105,7 @@ export class Disk {
   /** The union as a new mount has it. */
   open(): UnionFilesystem {
     this.close();
+    this.openings++;
     const workPath = join(this.#root, 'work');
     mkdirSync(workPath, { recursive: true });
     const { layer, workFd } = openUpper(join(this.#root, 'upper'), workPath);

@@ -4,7 +4,7 @@
  */
 import type { Operation, Refusal, RenameMode } from '../../fs/union/rules.js';
 import { type Place, pathOf } from './machine.js';
-import { descend, inode, replaceIn, type Seen, touchIn } from './model.js';
+import { descend, inode, replaceIn, SET_ID, type Seen, touchIn } from './model.js';
 
 export type Outcome = { readonly view: Seen } | { readonly refused: Refusal };
 
@@ -20,8 +20,10 @@ function put(view: Seen, at: Place, seen: Seen | undefined): Seen {
   return touchIn(replaceIn(view, pathOf(at), seen), at.directory);
 }
 
-function changed(seen: Seen): Seen {
-  return { ...seen, data: seen.kind === 'file' ? 'changed' : seen.data, xattrs: ['user.changed'] };
+/** Whoever writes without the host's CAP_FSETID loses set-id bits of the file (file_remove_privs). */
+function changed(seen: Seen, keepsSetId: boolean): Seen {
+  const mode = keepsSetId || seen.kind !== 'file' ? seen.mode : seen.mode & ~SET_ID;
+  return { ...seen, mode, data: seen.kind === 'file' ? 'changed' : seen.data, xattrs: ['user.changed'] };
 }
 
 /** The errno values of open(2), mkdir(2), unlink(2), rmdir(2). */
@@ -35,7 +37,8 @@ function refusal(operation: Operation, seen: Seen | undefined): Refusal | undefi
   return isEmpty(seen) ? undefined : 'ENOTEMPTY';
 }
 
-export function perform(operation: Operation, view: Seen, at: Place): Outcome {
+/** @param keepsSetId whether a write leaves set-id bits alone */
+export function perform(operation: Operation, view: Seen, at: Place, keepsSetId: boolean): Outcome {
   const seen = descend(view, pathOf(at));
   const refused = refusal(operation, seen);
   if (refused !== undefined) return { refused };
@@ -43,9 +46,13 @@ export function perform(operation: Operation, view: Seen, at: Place): Outcome {
     if (operation === 'read') return { view };
     return { view: put(view, at, born(operation === 'mkdir' ? 'directory' : 'file')) };
   }
-  if (operation === 'write') return { view: replaceIn(view, pathOf(at), changed(seen)) };
+  if (operation === 'write') return { view: replaceIn(view, pathOf(at), changed(seen, keepsSetId)) };
   return { view: put(view, at, undefined) };
 }
+
+/** Whether a directory has something in lower layers, as its ids tell (`stacks.ts`: upper is layer 0). */
+const hasLowers = (seen: Seen | undefined): boolean =>
+  seen?.kind === 'directory' && seen.from.some((id) => /@[1-9]/.test(id));
 
 /** rename(2), renameat2(2). */
 function renameRefusal(from: Seen | undefined, to: Seen | undefined, mode: RenameMode): Refusal | undefined {
@@ -58,9 +65,18 @@ function renameRefusal(from: Seen | undefined, to: Seen | undefined, mode: Renam
   return isEmpty(to) ? undefined : 'ENOTEMPTY';
 }
 
-export function performRename(view: Seen, at: Place, to: Place, mode: RenameMode): Outcome {
+/** @param redirects whether directories of lower layers are renamed */
+export function performRename(
+  view: Seen,
+  at: Place,
+  to: Place,
+  mode: RenameMode,
+  redirects: boolean,
+): Outcome {
   const [moved, replaced] = [descend(view, pathOf(at)), descend(view, pathOf(to))];
   const refused = renameRefusal(moved, replaced, mode);
   if (refused !== undefined) return { refused };
+  if (!redirects && (hasLowers(moved) || (mode === 'exchange' && hasLowers(replaced))))
+    return { refused: 'EXDEV' };
   return { view: put(put(view, at, mode === 'exchange' ? replaced : undefined), to, moved) };
 }

@@ -219,7 +219,10 @@ describe('union/rules: plan', () => {
         const before = new Machine(stack.upper, stack.below).view();
         const label = () => `${operation} ${described(holding)}`;
         const planned = plan(operation, situationOf(stack, NAME, holding));
-        const machine = check(label, stack, planned, perform(operation, before, NAME), { at: NAME, make });
+        const machine = check(label, stack, planned, perform(operation, before, NAME, true), {
+          at: NAME,
+          make,
+        });
         if (machine !== undefined) assertNothingIdle(label, stack, NAME);
       }
     });
@@ -288,7 +291,10 @@ describe('union/rules: planRename', () => {
     const label = () =>
       `rename (${mode}) ${described(source)} to /${pathOf(to).join('/')} ${described(target)}`;
     const planned = planRename(situationOf(stack, NAME, source), situationOf(stack, to, target), mode);
-    const machine = check(label, stack, planned, performRename(before, NAME, to, mode), { at: NAME, to });
+    const machine = check(label, stack, planned, performRename(before, NAME, to, mode, true), {
+      at: NAME,
+      to,
+    });
     if (machine === undefined) return;
     assertNothingIdle(label, stack, NAME);
     assertNothingIdle(label, stack, to);

@@ -1,0 +1,111 @@
+/**
+ * Tests of the union and its mount that fail for who is not root, and why: what the kernel refuses him.
+ *
+ * Rules: the list is held against what fails (suite.test.ts), and printed in docs/conformance.md. A title is that of a
+ * test, or of a suite, all of whose tests fail.
+ */
+import { type Mode, WHO } from './namespace.js';
+
+export interface Exception {
+  readonly reason: string;
+  readonly modes: readonly Mode[];
+  /** Titles by file, from test/. */
+  readonly tests: Readonly<Record<string, readonly string[]>>;
+}
+
+/** The list as it stands in docs/conformance.md. */
+export function table(exceptions: readonly Exception[]): string {
+  const rows = exceptions.map(({ reason, modes, tests }) => {
+    const titles = Object.entries(tests).map(([file, all]) => `${file}: ${all.join('; ')}`);
+    return `| ${reason} | ${modes.map((mode) => WHO[mode]).join(', ')} | ${titles.join('<br>')} |`;
+  });
+  return ['| reason | who | tests |', '|---|---|---|', ...rows].join('\n');
+}
+
+export const EXCEPTIONS: readonly Exception[] = [
+  {
+    reason:
+      "directories of lower layers are not renamed (EXDEV): a redirect is believed only if the host's root wrote it",
+    modes: ['namespace'],
+    tests: {
+      'union/engine': [
+        'union/engine directories stay whole when they, and then what is in them, move on and on',
+      ],
+      'mount/fuse-native': ['fuse-native renames directories of lower layers'],
+      'mount/rename': [
+        'rename a directory that has moved into a new one is found again when the kernel has forgotten it',
+        'rename open files and the working directory go with a directory that moves',
+        'rename RENAME_NOREPLACE refuses a name that is taken, in whichever layer, and takes one that is deleted',
+        'rename RENAME_EXCHANGE swaps files, directories, and one with the other, across layers and directories',
+      ],
+    },
+  },
+  {
+    reason:
+      'mknod of devices is refused, and those that are there cannot be opened on a mount of a namespace',
+    modes: ['namespace'],
+    tests: {
+      'mount/names': ['names that would be read as deletions other devices are made'],
+      'acceptance/tree': ['acceptance: comparing trees sees another device number, and nothing else'],
+      'cli/options': ['unionfs mount: options devices work, but not with -o nodev'],
+    },
+  },
+  {
+    reason: 'there are no loop devices, and filesystems on disk are not mounted',
+    modes: ['namespace'],
+    tests: {
+      'mount/filesystems': ['ext4', 'xfs', 'btrfs']
+        .map((name) => `filesystems of layers upper on ${name}`)
+        .concat(['squashfs', 'erofs'].map((name) => `filesystems of layers lower on ${name}`)),
+      'mount/layers': ['layers on a filesystem of their own'],
+    },
+  },
+  {
+    reason: 'the immutable and append-only flags take CAP_LINUX_IMMUTABLE of the host',
+    modes: ['namespace'],
+    tests: {
+      'mount/flags': [
+        'inode flags of files that are made in the union are kept, shown and obeyed',
+        'inode flags of lower entries protect them until they are taken away',
+      ],
+    },
+  },
+  {
+    reason: '`trusted.` attributes, in which a layer says that a file has no data of its own, are not shown',
+    modes: ['namespace'],
+    tests: {
+      'mount/data': ['file data a metadata-only copy shows its attributes, and never the wrong data: EIO'],
+    },
+  },
+  {
+    reason:
+      "`security.` attributes are the host's root's on his filesystems; `xattr_permissions=2` needs none",
+    modes: ['namespace'],
+    tests: {
+      'mount/ownership': [
+        'ownership as root xattr_permissions=1 keeps owners, modes and devices where root alone can write them',
+      ],
+    },
+  },
+  {
+    reason:
+      "upper's filesystem clears set-id bits at every write of a server without CAP_FSETID of the host; a plain directory keeps them when the change is made through a mapping",
+    modes: ['namespace'],
+    tests: {
+      'mount/attributes': [
+        'attributes set-id bits go as on the filesystem below: change through a mapping by somebody else, and by root',
+      ],
+    },
+  },
+  {
+    reason: "fusermount3, a set-user-id program of the host's root, has no effect in a user namespace",
+    modes: ['namespace'],
+    tests: {
+      'mount/ordinary-user': [
+        'mount: ordinary users through fusermount3: a union is mounted, changed, busy, unmounted and mounted again',
+        'mount: ordinary users a mount without upper is read-only, and flags that users may give arrive',
+        'mount: ordinary users others get in when the user asks for it and fuse.conf allows it',
+      ],
+    },
+  },
+];
