@@ -25,7 +25,7 @@ import { close } from './sys/syscalls.js';
 import type { Ownership } from './union/ownership.js';
 import { recordStack, type Stack } from './union/stack.js';
 
-export { startServingThread } from './server.js';
+export { startServingThread } from './serving-thread.js';
 export { newOwnerAttribute } from './union/owner-attribute.js';
 export type { IdRange, Ownership } from './union/ownership.js';
 export { type Stack, UsageError } from './union/stack.js';

@@ -36,7 +36,7 @@ export interface ServeData {
 }
 
 /** What the serving thread tells the main thread. */
-export type ServeMessage = 'ready' | 'released';
+export type ServeMessage = 'loaded' | 'ready' | 'released';
 
 /** Largest READ and WRITE: the kernel's limit of 256 pages of 4 KiB. */
 const MAX_WRITE = 1024 * 1024;
@@ -134,3 +134,4 @@ function tell(message: ServeMessage): void {
 }
 
 parentPort?.once('message', serve);
+tell('loaded');
