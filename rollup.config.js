@@ -6,19 +6,34 @@
  */
 const external = (id, importer) => importer !== undefined && !/^[./]/.test(id);
 
+const manifest = {
+  name: 'manifest',
+  generateBundle() {
+    this.emitFile({ type: 'asset', fileName: 'package.json', source: '{ "type": "commonjs" }\n' });
+  },
+};
+
 const programs = {
   input: ['dist/cli/tscr.js', 'dist/cli/unionfs.js'],
   external,
-  output: { dir: 'dist/bin', format: 'es' },
+  output: { dir: 'dist/bin', format: 'cjs' },
+  plugins: [manifest],
 };
 
-const alone = (input, file, format) => ({ input, external, output: { file: `dist/bin/${file}`, format } });
+const alone = (input, file) => ({ input, external, output: { file: `dist/bin/${file}`, format: 'cjs' } });
+
+const server = {
+  input: 'dist/cli/server.js',
+  external,
+  output: { dir: 'dist/bin', format: 'cjs' },
+};
 
 export default [
   programs,
-  alone('dist/fs/serve.js', 'serve.js', 'es'),
-  alone('dist/runtime/container/owners/owner-worker.js', 'owner-worker.js', 'es'),
-  alone('dist/fs/transport/flusher-thread.js', 'flusher-thread.js', 'es'),
-  alone('dist/fs/transport/notifier.js', 'transport/notifier.js', 'es'),
-  alone('dist/runtime/container/init/main.js', 'init.cjs', 'cjs'),
+  server,
+  alone('dist/fs/serve.js', 'serve.js'),
+  alone('dist/runtime/container/owners/owner-worker.js', 'owner-worker.js'),
+  alone('dist/fs/transport/flusher-thread.js', 'flusher-thread.js'),
+  alone('dist/fs/transport/notifier.js', 'transport/notifier.js'),
+  alone('dist/runtime/container/init/main.js', 'init.cjs'),
 ];

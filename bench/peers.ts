@@ -8,7 +8,7 @@ import { type Command, run } from './command.js';
 import type { PeerName } from './samples.js';
 
 /** Our program as built beside this harness, whichever directory both were built into. */
-const UNIONFS = fileURLToPath(new URL('../bin/unionfs.js', import.meta.url));
+const UNIONFS = fileURLToPath(new URL('../bin/unionfs', import.meta.url));
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 
 export interface Stack {
@@ -46,7 +46,6 @@ const ours: Peer = {
   userspace: true,
   version: ourVersion,
   mount: ({ lowers, upper, work, mountPoint }) => [
-    process.execPath,
     UNIONFS,
     'mount',
     ...['--lower', lowers.join(':')],
@@ -54,7 +53,7 @@ const ours: Peer = {
     ...['--workdir', work],
     mountPoint,
   ],
-  unmount: (mountPoint) => [process.execPath, UNIONFS, 'umount', mountPoint],
+  unmount: (mountPoint) => [UNIONFS, 'umount', mountPoint],
 };
 
 const overlay: Peer = {

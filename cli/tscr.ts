@@ -43,17 +43,19 @@ const WORK_ON_LAYERS = new Set([
   ...['rm', 'rmi', 'prune', 'df', 'ps'],
 ]);
 
-const argv = process.argv.slice(2);
-const program = newProgram('tscr', 'container runtime')
-  .option(
-    '--root <dir>',
-    'the store (default: TSCR_ROOT, else /var/lib/tscr for root and the data directory for others)',
-  )
-  .hook('preAction', (_, command) => {
-    if (WORK_ON_LAYERS.has(command.name())) enterForLayers();
-  });
-const named = Object.keys(COMMANDS).filter((name) => argv.includes(name));
-const only = argv[0] === 'help' || named.length === 0 ? Object.keys(COMMANDS) : named;
-for (const name of only) program.addCommand(await (COMMANDS[name] as () => Promise<Command>)());
+async function main(argv: readonly string[]): Promise<void> {
+  const program = newProgram('tscr', 'container runtime')
+    .option(
+      '--root <dir>',
+      'the store (default: TSCR_ROOT, else /var/lib/tscr for root and the data directory for others)',
+    )
+    .hook('preAction', (_, command) => {
+      if (WORK_ON_LAYERS.has(command.name())) enterForLayers();
+    });
+  const named = Object.keys(COMMANDS).filter((name) => argv.includes(name));
+  const only = argv[0] === 'help' || named.length === 0 ? Object.keys(COMMANDS) : named;
+  for (const name of only) program.addCommand(await (COMMANDS[name] as () => Promise<Command>)());
+  await runProgram(program, argv, RUNTIME_ERROR);
+}
 
-await runProgram(program, argv, RUNTIME_ERROR);
+void main(process.argv.slice(2));

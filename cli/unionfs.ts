@@ -14,8 +14,14 @@ const FAILURE = 1;
 /** Apart from the exit codes of the command that is run, as with env(1) and docker. */
 const EXEC_FAILURE = 125;
 
+/** The launcher's option; the path that it was called by follows. */
+const CALLED_AS = '--called-as';
+
+/** A mount in the background, as the command line has it, is the server's to read. */
+const startAgain = (): Promise<void> => startServer(process.argv.slice(process.argv.indexOf('mount') + 1));
+
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  mount: async () => (await import('./commands/mount.js')).mountCommand(),
+  mount: async () => (await import('./commands/mount.js')).mountCommand(startAgain),
   umount: async () => (await import('./commands/umount.js')).umountCommand(),
   exec: async () => (await import('./commands/exec.js')).execCommand(),
   list: async () => (await import('./commands/list.js')).listCommand(),
@@ -33,9 +39,15 @@ async function runCommand(argv: readonly string[]): Promise<void> {
   await runProgram(program, argv, named === 'exec' ? EXEC_FAILURE : FAILURE);
 }
 
+/** The path the program was called by, and its arguments; the launcher hands on its own path. */
+function call([, script = '', ...words]: readonly string[]): { program: string; args: readonly string[] } {
+  const [option, program, ...args] = words;
+  return option === CALLED_AS && program !== undefined ? { program, args } : { program: script, args: words };
+}
+
 async function main(): Promise<void> {
-  const [, path = '', ...args] = process.argv;
-  const request = overlayRequest(path, args, Object.keys(COMMANDS));
+  const { program, args } = call(process.argv);
+  const request = overlayRequest(program, args, Object.keys(COMMANDS));
   if (request === undefined) return runCommand(args);
   if ('print' in request) {
     process.stdout.write(request.print);
@@ -45,4 +57,4 @@ async function main(): Promise<void> {
   await (request.foreground ? runCommand(['mount', ...request.mount]) : startServer(request.mount));
 }
 
-await main();
+void main();

@@ -26,7 +26,7 @@ import type { Ownership } from './union/ownership.js';
 import { recordStack, type Stack } from './union/stack.js';
 import type { VirtualOwners } from './union/virtual-owners.js';
 
-export { startServingThread } from './server.js';
+export { startServingThread } from './serving-thread.js';
 export type { IdRange, Ownership } from './union/ownership.js';
 export { HostError, type Stack, UsageError } from './union/stack.js';
 export { newVirtualOwners, type VirtualOwners } from './union/virtual-owners.js';

@@ -10,6 +10,7 @@ import { Worker } from 'node:worker_threads';
 import { attachFuse } from './attach.js';
 import type { MountOptions } from './index.js';
 import type { ServeData, ServeMessage } from './serve.js';
+import { give, startServingThread } from './serving-thread.js';
 import { close, eventfd, signalEventfd } from './sys/syscalls.js';
 import { detach } from './transport/device.js';
 import type { NotifierData } from './transport/notifier.js';
@@ -25,20 +26,6 @@ const UNWATCHABLE_TTL = 1;
 const MIN_DESCRIPTORS = 64;
 /** Some systems allow a thousand million; the cache reserves room for each. */
 const MAX_DESCRIPTORS = 32_768;
-
-/** Threads that have a mount to serve. */
-const busy = new WeakSet<Worker>();
-
-/**
- * Starts to load the serving thread of a mount that is about to come, in the calling thread's mount namespace. It keeps
- * the process alive until it is loaded, for a thread that is ended while it binds libc takes the process along (koffi),
- * and while it serves.
- */
-export function startServingThread(): Worker {
-  const thread = new Worker(new URL('./serve.js', import.meta.url));
-  told(thread, 'loaded').then(() => busy.has(thread) || thread.unref());
-  return thread;
-}
 
 export class Server {
   /** Settles when the serving thread has ended; rejects if it failed. */
@@ -74,9 +61,7 @@ export class Server {
     const ring = new MessageRing();
     const data = serveData(fd, this.#stop, ring, seen, options, stack);
     const serving = options.thread ?? startServingThread();
-    busy.add(serving);
-    serving.ref();
-    serving.postMessage(data);
+    give(serving, data);
     const notifierData: NotifierData = { fd, shared: ring.shared };
     const hasNews = data.settings.layerChanges === 'watch';
     const notifier = hasNews

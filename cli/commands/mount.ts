@@ -1,15 +1,12 @@
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { type MountOptions, TRANSPORTS, type Transport, UsageError } from '../../fs/index.js';
-import { FUSE_NATIVE_LIMITS } from '../../fs/transport/fuse-native.js';
 import { MOUNT_FLAGS } from '../../fs/transport/mount-flags.js';
 import { splitLayers } from '../../fs/union/stack.js';
 import { suggestion } from '../../runtime/nearest.js';
-import { SERVER_OPTION, startServer } from '../background.js';
 import { MOUNT_WORDS, VALUED } from '../mount-words.js';
-import { warn } from '../output.js';
 import { ownershipOf } from '../ownership.js';
-import { serve, serveInBackground } from '../serving.js';
+import { serve } from '../serving.js';
 
 interface Options {
   readonly lower?: string;
@@ -21,10 +18,10 @@ interface Options {
   readonly transport?: Transport;
   readonly foreground?: true;
   readonly trace?: true;
-  readonly inBackground?: true;
 }
 
-export function mountCommand(): Command {
+/** @param inBackground what is to be done about a mount in the background */
+export function mountCommand(inBackground: (options: MountOptions) => Promise<void>): Command {
   const collect = (value: string, all: readonly string[]): string[] => [...all, value];
   return new Command('mount')
     .description('mount a union of directories')
@@ -42,20 +39,16 @@ export function mountCommand(): Command {
     )
     .option('-f, --foreground', 'serve in this process until unmounted')
     .option('--trace', 'write every request to standard error; implies --foreground')
-    .addOption(new Option(SERVER_OPTION).hideHelp())
-    .action(run);
+    .action((mountpoint: string, options: Options) => run(mountpoint, options, inBackground));
 }
 
-async function run(mountpoint: string, options: Options): Promise<void> {
+async function run(
+  mountpoint: string,
+  options: Options,
+  inBackground: (options: MountOptions) => Promise<void>,
+): Promise<void> {
   const settings = mountOptions(mountpoint, options);
-  if (options.transport === 'fuse-native' && options.inBackground !== true) warnOfLimits();
-  if (options.inBackground === true) await serveInBackground(settings);
-  else if (options.foreground === true || options.trace === true) await serve(settings);
-  else await startServer(process.argv.slice(process.argv.indexOf('mount') + 1));
-}
-
-function warnOfLimits(): void {
-  for (const limit of FUSE_NATIVE_LIMITS) warn(`mount: fuse-native: ${limit}`);
+  await (options.foreground === true || options.trace === true ? serve : inBackground)(settings);
 }
 
 function knownOptions(): string[] {

@@ -5,7 +5,7 @@
  * the user has a name, ids and a /dev/fuse, whatever this machine has given him.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Place } from '../mount/place.js';
@@ -16,19 +16,19 @@ import { run } from './run.js';
 const PROJECT = fileURLToPath(new URL('../../..', import.meta.url));
 const SUBID_COUNT = 65_536;
 const COMMAND_TIMEOUT_MS = 600_000;
-const EXECUTABLE = 0o755;
 /** Podman asks for more than a machine without CAP_SYS_RESOURCE may give. */
 export const LIMITS = ['--ulimit', 'nofile=1000:1000', '--ulimit', 'nproc=1000:1000'];
 
 /** Podman takes no long path for it. */
 const RUN_ROOT = '/mnt/run';
 
-/** "$1" is the project, "$2" the engine's directory, "$3" its RUN_ROOT; what lies in its "etc" covers what lies in /etc. */
+/** "$1" is the project, "$2" the engine's directory, "$3" its RUN_ROOT; what lies in its "etc" replaces what lies in a copy of /etc: a
+ * file that is bound there vanishes when another process of the machine replaces what it covers (useradd). */
 const ENTER = `
   mount -t tmpfs -o mode=755 none /mnt
   mkdir /mnt/project && mount --bind "$1" /mnt/project
   mknod /mnt/fuse c 10 229 && chmod 666 /mnt/fuse && mount --bind /mnt/fuse /dev/fuse
-  for file in passwd group subuid subgid; do mount --bind "$2/etc/$file" "/etc/$file"; done
+  cp -a /etc /mnt/etc && cp "$2"/etc/* /mnt/etc && mount --bind /mnt/etc /etc
   mkdir "$3" && chown --reference="$2/home" "$3"
   touch "$2/entered"
   exec sleep infinity
@@ -73,12 +73,9 @@ export class Engine {
   /** The path of the program; ours is not installed here, so that it needs a name. */
   #install(program: MountProgram): string {
     if (program === 'fuse-overlayfs') return '/usr/bin/fuse-overlayfs';
-    const link = join(this.#directory, 'home', program);
-    symlinkSync('/mnt/project/dist/bin/unionfs.js', link);
-    const script = join(this.#directory, program);
-    writeFileSync(script, `#!/bin/sh\nexec "${process.execPath}" "${link}" "$@"\n`);
-    chmodSync(script, EXECUTABLE);
-    return script;
+    const link = join(this.#directory, program);
+    symlinkSync('/mnt/project/dist/bin/unionfs', link);
+    return link;
   }
 
   podman(...args: readonly string[]): string {

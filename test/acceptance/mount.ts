@@ -28,7 +28,7 @@ export interface MountEntry {
 const PEERS = ['unionfs', 'overlay', 'fuse-overlayfs'] as const;
 export type Peer = (typeof PEERS)[number];
 
-const CLI = fileURLToPath(new URL('../../bin/unionfs.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../../bin/unionfs', import.meta.url));
 /** Without the host's root the kernel has neither index nor redirects. */
 const KERNEL_FEATURES = IS_HOST_ROOT ? ['index=on', 'redirect_dir=on'] : ['userxattr'];
 const MOUNT_TIMEOUT_MS = 60_000;
@@ -47,7 +47,7 @@ export function peer(): Peer {
 /** Mounts the filesystem under test; it is there when this returns. */
 export function mountUnion(layers: Layers): void {
   const starters: Record<Peer, () => void> = {
-    unionfs: () => startDaemon(process.execPath, unionArguments(layers), layers.mountpoint),
+    unionfs: () => startDaemon(CLI, unionArguments(layers), layers.mountpoint),
     'fuse-overlayfs': () =>
       startDaemon(
         'fuse-overlayfs',
@@ -64,7 +64,7 @@ export function mountUnion(layers: Layers): void {
 /** Unmounts the filesystem under test and waits for its daemon: nobody touches the layers afterwards. */
 export function umountUnion(mountpoint: string): void {
   if (peer() === 'unionfs') {
-    run(process.execPath, [CLI, 'umount', mountpoint], { timeoutMs: MOUNT_TIMEOUT_MS });
+    run(CLI, ['umount', mountpoint], { timeoutMs: MOUNT_TIMEOUT_MS });
   } else {
     run('umount', [mountpoint]);
   }
@@ -127,7 +127,7 @@ function mountAt(mountpoint: string): MountEntry | undefined {
 
 function unionArguments(layers: Layers): string[] {
   const { lower, upper, work, mountpoint } = layers;
-  return [CLI, 'mount', '--lower', lower.join(':'), '--upper', upper, '--workdir', work, mountpoint];
+  return ['mount', '--lower', lower.join(':'), '--upper', upper, '--workdir', work, mountpoint];
 }
 
 function layerOptions({ lower, upper, work }: Layers): string {

@@ -370,7 +370,7 @@ describe(SUITE, function () {
       const script = 'mount --bind "$1" "$2" && cd "$3" && shift 3 && exec setpriv "$@"';
       const result = place.outcome('unshare', [
         ...['--mount', 'sh', '-c', script, 'sh', root, place.path('program'), directory],
-        ...[`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', process.execPath],
+        ...[`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'],
         ...[join(place.path('program'), relative(root, CLI)), 'mount', ...GOOD, 'm'],
       ]);
       outcome = { ...result, directory, before, after: describeTree(directory) };

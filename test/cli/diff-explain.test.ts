@@ -34,7 +34,7 @@ describe(SUITE, () => {
     ];
     const diff = (...args: string[]): string[] =>
       place
-        .run(process.execPath, [CLI, 'diff', ...args])
+        .run(CLI, ['diff', ...args])
         .trimEnd()
         .split('\n');
 

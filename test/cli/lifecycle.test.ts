@@ -41,7 +41,7 @@ describe(SUITE, () => {
     it('exits with 0 when the mount is usable, and holds none of the streams of its caller open', async () => {
       union = place.layers('streams', { lowers: LOWERS });
       // Two more than the usual three: one at the number that the program uses for itself.
-      const child = spawn(process.execPath, [CLI, ...union.command], { stdio: Array(5).fill('pipe') });
+      const child = spawn(CLI, union.command, { stdio: Array(5).fill('pipe') });
       const printed: string[] = [];
       for (const stream of child.stdio) stream?.on('data', (data) => printed.push(String(data)));
       const closed = once(child, 'close'); // all streams have ended
@@ -58,11 +58,7 @@ describe(SUITE, () => {
     it('lets a pipeline go on, as in "unionfs mount ... | cat"', () => {
       const piped = place.layers('piped', { lowers: LOWERS });
       const script = 'exec 9>&1; "$@" | cat; echo done';
-      const output = place.run(
-        'bash',
-        ['-c', script, 'bash', process.execPath, CLI, ...piped.command],
-        10_000,
-      );
+      const output = place.run('bash', ['-c', script, 'bash', CLI, ...piped.command], 10_000);
       assert.equal(output, 'done\n');
       assert.isDefined(mountAt(piped.mountpoint));
     });
@@ -86,7 +82,7 @@ describe(SUITE, () => {
       const held = place.layers('held', { lowers: LOWERS });
       place.make({ 'held/file10': '', 'held/file200': '' });
       const script = 'exec 10<file10 200<file200; flock --nonblock 200; exec "$@"';
-      const command = ['-c', script, 'bash', process.execPath, CLI, ...held.command];
+      const command = ['-c', script, 'bash', CLI, ...held.command];
       const { status } = spawnSync('bash', command, { cwd: place.path('held'), stdio: 'inherit' });
       assert.equal(status, 0);
       const open = descriptorsOf(serverOf(held.mountpoint)).filter((target) => /file\d+$/.test(target));
@@ -97,7 +93,7 @@ describe(SUITE, () => {
 
   /** A server in the foreground, and how it ended. */
   async function foreground(union: Union): Promise<{ child: ChildProcess; ended: Promise<unknown[]> }> {
-    const child = spawn(process.execPath, [CLI, ...union.command], {
+    const child = spawn(CLI, union.command, {
       stdio: ['ignore', 'inherit', 'inherit'],
     });
     const ended = once(child, 'exit');
@@ -246,7 +242,7 @@ describe(SUITE, () => {
   describe('in the foreground', () => {
     it('--trace serves there and prints a line per request: its name, arguments and outcome', async () => {
       const union = place.layers('trace', { lowers: LOWERS, args: ['--trace'] });
-      const child = spawn(process.execPath, [CLI, ...union.command], { stdio: ['ignore', 'pipe', 'pipe'] });
+      const child = spawn(CLI, union.command, { stdio: ['ignore', 'pipe', 'pipe'] });
       const ended = once(child, 'close');
       let [stdout, stderr] = ['', ''];
       child.stdout.on('data', (data) => {

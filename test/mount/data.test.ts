@@ -101,7 +101,7 @@ describe(SUITE, () => {
 
     before(() => {
       small = place.layers('few-descriptors', { lowers: [{ lower: 'lower', written: 'lower' }] });
-      const command = ['--nofile=160:160', process.execPath, CLI, ...small.command];
+      const command = ['--nofile=160:160', CLI, ...small.command];
       assert.deepEqual(place.outcome('prlimit', command), { status: 0, stdout: '', stderr: '' });
       run('chmod', ['0777', small.mountpoint]);
     });

@@ -243,8 +243,8 @@ describe(SUITE, () => {
         throw Object.assign(new Error('hidden'), { code: 'MODULE_NOT_FOUND' });
       };`;
     const hidden = place.layers('hidden', { lowers: [{}], args: ARGS });
-    const node = ['--import', `data:text/javascript,${encodeURIComponent(hide)}`, CLI, ...hidden.command];
-    const { status, stderr } = place.outcome(process.execPath, node);
+    const option = `NODE_OPTIONS=--import=data:text/javascript,${encodeURIComponent(hide)}`;
+    const { status, stderr } = place.outcome('env', [option, CLI, ...hidden.command]);
     const says = 'mount: --transport fuse-native: the package "fuse-native" is not installed';
     assert.deepEqual(
       { status, stderr: stderr.replace(WARNINGS, '') },

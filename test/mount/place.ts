@@ -19,7 +19,8 @@ import { isRunning, processesNaming, waitUntil } from './processes.js';
 import { type Tree, writeTree } from './tree.js';
 import { Watchdog } from './watchdog.js';
 
-export const CLI = fileURLToPath(new URL('../../bin/unionfs.js', import.meta.url));
+/** The program as it is installed. */
+export const CLI = fileURLToPath(new URL('../../bin/unionfs', import.meta.url));
 const COMMAND_TIMEOUT_MS = 30_000;
 const TOOLS = ['python3', 'getfattr', 'setpriv'];
 const READABLE = 0o755;
@@ -89,7 +90,7 @@ export class Place {
 
   /** Runs the program under test to its end. */
   unionfs(args: readonly string[], options: { cwd?: string } = {}): Outcome {
-    return this.outcome(process.execPath, [CLI, ...args], options);
+    return this.outcome(CLI, args, options);
   }
 
   /** Runs any program to its end. */
@@ -109,7 +110,7 @@ export class Place {
   async unionfsAtOnce(args: readonly string[], cwd: string): Promise<Outcome> {
     const options = { cwd, timeout: COMMAND_TIMEOUT_MS, killSignal: 'SIGKILL' } as const;
     return new Promise((resolve) => {
-      execFile(process.execPath, [CLI, ...args], options, (error, stdout, stderr) => {
+      execFile(CLI, args, options, (error, stdout, stderr) => {
         const status = error === null ? 0 : typeof error.code === 'number' ? error.code : null;
         resolve({ status, stdout, stderr });
       });
