@@ -75,5 +75,5 @@ function detachByHelper(mountpoint: string, lazy: boolean, denied: Errno): boole
   if ('missing' in refusal) throw denied;
   if (refusal.said.endsWith('Device or resource busy')) return false;
   if (/not found in|Invalid argument$/.test(refusal.said)) return true; // gone already
-  throw denied;
+  throw new Errno(denied.code, `fusermount3 says "${refusal.said}"`);
 }
