@@ -16,6 +16,7 @@ import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import { close, isNoexec, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
 import { openDevice } from '../../fs/transport/device.js';
 import { flatten } from '../../fs/union/flatten.js';
+import { keepInCopy } from '../../fs/union/owners.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { viewOf } from '../../fs/union/view.js';
 import { keepsMarks } from '../../fs/union/whiteout.js';
@@ -122,7 +123,7 @@ async function openUnion(request: RootRequest, thread: Worker): Promise<RootFile
     layerChanges: 'never',
     volatile: autoRemove, // nobody sees it after a power cut
     ...(translation && { ownership: translation }),
-    ...(owners && { ownership: ownershipOf(owners), virtualOwners: owners.union }),
+    ...(owners?.union && { ownership: ownershipOf(owners), virtualOwners: owners.union }),
   });
   return { path: merged, release: () => union.end() };
 }
@@ -161,7 +162,7 @@ function overlayRefused(code: number): string {
 }
 
 /** The copy is the container's own directory: its changes are what differs from the layers. */
-function openCopy({ init, lowers, upper, work }: RootRequest): RootFilesystem {
+function openCopy({ init, lowers, upper, work, owners }: RootRequest): RootFilesystem {
   const view = viewOf({ lowers: [init, ...lowers] });
   const to = openSync(upper, 'r');
   try {
@@ -169,7 +170,7 @@ function openCopy({ init, lowers, upper, work }: RootRequest): RootFilesystem {
       throw new UsageError(
         `"${upper}" is mounted noexec, and so would be a copy; name another store with --root`,
       );
-    flatten(view, to);
+    flatten(view, to, owners && keepInCopy(to));
     markCopied(work);
   } finally {
     closeSync(to);
