@@ -33,15 +33,22 @@ export function rawStatx(fd: number, flags: number, mask: number, uid: number, g
   return withOwner(statx, STX_UID, uid, gid);
 }
 
-/** Which inode a descriptor is of. No filesystem is asked for news of it (AT_STATX_DONT_SYNC). */
-export function cachedIdentity(fd: number): Pick<Stat, 'dev' | 'ino'> {
+/**
+ * Which inode a descriptor is of, and which mount it was reached by (Linux 5.8). No filesystem is asked for news of it
+ * (AT_STATX_DONT_SYNC).
+ */
+export function cachedIdentity(fd: number): Pick<Stat, 'dev' | 'ino'> & { readonly mount: number } {
   const flags = AT.EMPTY_PATH | AT_STATX_DONT_SYNC;
-  if (native.statx(fd, empty.address, flags, STATX_INO, statx.address) < 0) throw new Errno(errno(), 'statx');
-  return decodeStatx(statxWords);
+  if (native.statx(fd, empty.address, flags, STATX_INO | STATX_MNT_ID, statx.address) < 0)
+    throw new Errno(errno(), 'statx');
+  const { dev, ino } = decodeStatx(statxWords);
+  return { dev, ino, mount: statxWords[MNT_ID_WORD] as number };
 }
 
 const AT_STATX_DONT_SYNC = 0x4000;
 const STATX_INO = 0x100;
+const STATX_MNT_ID = 0x1000;
+const MNT_ID_WORD = 36;
 const statxWords = new Uint32Array(statx.bytes.buffer);
 
 function withOwner({ bytes }: Memory, at: number, uid: number, gid: number): Buffer {

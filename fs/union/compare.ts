@@ -21,7 +21,7 @@ import type { Change } from './diff.js';
 import { openData } from './layer.js';
 import { find } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
-import { linkTarget, overrideAt, type Place, recorded } from './owners.js';
+import { linkTarget, type Place, recorded, treeOverrideAt } from './owners.js';
 import type { OverrideXattr } from './ownership.js';
 import { layerOf, locate, recordedOf } from './place.js';
 import { listingOf } from './readdir.js';
@@ -45,7 +45,7 @@ const CHUNK = 256 * 1024;
  * @param copied the inode change time that the filesystem gave when the copy was complete
  */
 export function compare(copy: number, lower: Union, copied: Time): Generator<Difference> {
-  return new Comparison(lower, copied, overrideAt(copy, true)).directory(copy, lower.root, '');
+  return new Comparison(lower, copied, treeOverrideAt(copy)).directory(copy, lower.root, '');
 }
 
 class Comparison {

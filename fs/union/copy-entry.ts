@@ -23,10 +23,12 @@ import {
 import { copyData } from './copy-data.js';
 import { type LayerDirectory, openData } from './layer.js';
 import { makeSymlink } from './make-recorded.js';
-import { linkTarget } from './owners.js';
+import { linkTarget, recordInCopy } from './owners.js';
 import {
+  COPY_OVERRIDE,
   diskMode,
   formatOverride,
+  isDevice,
   modeAfterChown,
   type OverrideXattr,
   type Ownership,
@@ -65,11 +67,12 @@ export function createEmpty(source: Source, dirfd: number, name: string, keep?: 
     case 'file':
       return openat(dirfd, name, NEW_FILE, 0o600);
     case 'symlink':
-      if (keep === undefined) symlinkat(linkTarget(source), dirfd, name);
+      if (keep === undefined || keep === COPY_OVERRIDE) symlinkat(linkTarget(source), dirfd, name);
       else makeSymlink(keep, { dirfd, name }, linkTarget(source), stat);
       return -1;
     case 'special':
-      if (keep === undefined) mknodat(dirfd, name, stat.mode & S.IFMT, stat.rdevMajor, stat.rdevMinor);
+      if (keep === undefined || (keep === COPY_OVERRIDE && !isDevice(stat.mode & S.IFMT)))
+        mknodat(dirfd, name, stat.mode & S.IFMT, stat.rdevMajor, stat.rdevMinor);
       else close(openat(dirfd, name, NEW_FILE, 0o600));
       return -1;
   }
@@ -96,7 +99,8 @@ export function copyOwner(
 ): void {
   if (keep === undefined) {
     unless(squashes(ownership) ? CHOWN_REFUSED : [], () => fchownat(dirfd, name, stat.uid, stat.gid));
-  } else if (!isSymlink(stat.mode)) setxattrat(dirfd, name, keep, formatOverride(stat));
+  } else if (keep === COPY_OVERRIDE) recordInCopy({ dirfd, name }, stat);
+  else if (!isSymlink(stat.mode)) setxattrat(dirfd, name, keep, formatOverride(stat));
 }
 
 /** No right to, or an id that the user namespace does not map. */
@@ -113,7 +117,8 @@ export function copyMode(
   if (isSymlink(stat.mode)) return;
   // where owners do not matter, the copy may be another's: it lends nobody his rights (modeAfterChown)
   const mode = squashes(ownership) ? modeAfterChown(stat.mode) : stat.mode;
-  fchmodat(dirfd, name, keep === undefined ? mode & ~S.IFMT : diskMode(stat.mode));
+  const isOwn = keep === undefined || keep === COPY_OVERRIDE;
+  fchmodat(dirfd, name, isOwn ? mode & ~S.IFMT : diskMode(stat.mode));
 }
 
 export function copyTimes({ stat }: Source, dirfd: number, name: string): void {
@@ -128,7 +133,8 @@ export function setTimes(stat: Stat, dirfd: number, name: string): void {
  * Which refusals upper's filesystem may answer a copied xattr with: what grants or withholds rights must arrive
  * (ovl_must_copy_xattr), security labels are the policy's own.
  */
-function refusalsAllowed(attribute: string): number[] {
+function refusalsAllowed(attribute: string, keep: OverrideXattr | undefined): number[] {
+  if (keep === COPY_OVERRIDE && isAcl(attribute)) return [E.EINVAL]; // it names ids that do not exist
   if (attribute === 'security.capability' || isAcl(attribute)) return [];
   return attribute.startsWith('security.') ? [E.EOPNOTSUPP, E.EPERM, E.EACCES] : [E.EOPNOTSUPP];
 }
@@ -142,12 +148,13 @@ export function copyXattrs(
   toFd: number,
   to: string,
   rename: (attribute: string) => string,
+  keep?: OverrideXattr,
 ): void {
   for (const attribute of listxattrat(dirfd, name)) {
     const seen = unescapeXattr(attribute, directory.layer.override);
     const copied = seen === undefined ? undefined : rename(seen);
     const value = copied === undefined ? undefined : getxattrat(dirfd, name, attribute);
     if (copied === undefined || value === undefined) continue;
-    unless(refusalsAllowed(attribute), () => setxattrat(toFd, to, copied, value));
+    unless(refusalsAllowed(attribute, keep), () => setxattrat(toFd, to, copied, value));
   }
 }

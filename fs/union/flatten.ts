@@ -97,9 +97,9 @@ class Flattening {
   #finish(source: Source, dirfd: number, name: string): void {
     copyOwner(source, dirfd, name, this.#keep);
     copyMode(source, dirfd, name, this.#keep);
-    copyXattrs(source, dirfd, name, (attribute) =>
-      this.#keep ? escapeXattr(attribute, this.#keep) : attribute,
-    );
+    const rename = (attribute: string): string =>
+      this.#keep ? escapeXattr(attribute, this.#keep) : attribute;
+    copyXattrs(source, dirfd, name, rename, this.#keep);
     copyTimes(source, dirfd, name);
   }
 

@@ -25,8 +25,10 @@ import {
 import type { Layer } from './layer.js';
 import {
   CONTAINERS_OVERRIDE,
+  COPY_OVERRIDE,
   diskMode,
   formatOverride,
+  isDevice,
   keepingXattr,
   OLDER_OVERRIDE,
   type Override,
@@ -81,6 +83,22 @@ export function overrideAt(rootFd: number, usersToo: boolean): OverrideXattr | u
   return attributes.find((attribute) => getxattrat(rootFd, '', attribute) !== undefined);
 }
 
+/** The same for a plain tree, which may be a copy that keeps owners. */
+export const treeOverrideAt = (rootFd: number): OverrideXattr | undefined =>
+  overrideAt(rootFd, true) ??
+  (getxattrat(rootFd, '', COPY_OVERRIDE) === undefined ? undefined : COPY_OVERRIDE);
+
+/**
+ * Makes an empty directory a copy that keeps owners, as far as anybody can tell.
+ * @returns the attribute that keeps them; undefined if the filesystem has none
+ */
+export function keepInCopy(rootFd: number): OverrideXattr | undefined {
+  return unless([E.EPERM, E.EOPNOTSUPP], () => {
+    setxattrat(rootFd, '', COPY_OVERRIDE, formatOverride(NEW_ROOT));
+    return COPY_OVERRIDE;
+  });
+}
+
 /** The root directory of an upper that is nobody's copy, as in fuse-overlayfs. */
 const NEW_ROOT: Override = { uid: 0, gid: 0, mode: S.IFDIR | 0o555, rdevMajor: 0, rdevMinor: 0 };
 
@@ -105,7 +123,15 @@ const canCarry = (mode: number): boolean => isRegular(mode) || isDirectory(mode)
 export function recorded(attribute: OverrideXattr | undefined, { dirfd, name }: Place, stat: Stat): Stat {
   if (attribute === undefined || !canCarry(stat.mode)) return stat;
   const value = getxattrat(dirfd, name, attribute);
-  return value === undefined ? stat : { ...stat, ...parseOverride(value, stat.mode) };
+  if (value === undefined) return stat;
+  const override = parseOverride(value, stat.mode);
+  return attribute === COPY_OVERRIDE ? recordedInCopy(override, stat) : { ...stat, ...override };
+}
+
+/** In a copy permissions, and all types but devices', are the inode's. */
+function recordedInCopy({ uid, gid, mode, rdevMajor, rdevMinor }: Override, stat: Stat): Stat {
+  if (!isDevice(mode & S.IFMT)) return { ...stat, uid, gid };
+  return { ...stat, uid, gid, mode: (mode & S.IFMT) | (stat.mode & ~S.IFMT), rdevMajor, rdevMinor };
 }
 
 /**
@@ -160,4 +186,15 @@ export function rerecord(
   if (!canCarry(stat.mode)) return;
   const now = recorded(attribute, place, stat);
   record(attribute, place, { ...now, ...change(now) });
+}
+
+/**
+ * Records an owner in a plain copy, where one is not the server's, and what a device is. Only files and directories can
+ * carry it; for others it is forgotten.
+ */
+export function recordInCopy({ dirfd, name }: Place, override: Override): void {
+  const isOwn = override.uid === process.geteuid?.() && override.gid === process.getegid?.();
+  const tellsNothing = isOwn && !isDevice(override.mode & S.IFMT);
+  if (tellsNothing && getxattrat(dirfd, name, COPY_OVERRIDE) === undefined) return;
+  unless([E.EPERM, E.EOPNOTSUPP], () => setxattrat(dirfd, name, COPY_OVERRIDE, formatOverride(override)));
 }

@@ -6,6 +6,8 @@
  *   outside of all ranges is the overflow id. Squashing comes first and works on what is shown only.
  * - An owner that an inode cannot have is kept in an attribute, "UID:GID:MODE[:TYPE]": MODE is octal, TYPE one of dir,
  *   file, symlink, pipe, socket, block-MAJOR-MINOR and char-MAJOR-MINOR. Its ids are translated like an inode's.
+ * - In a plain copy, which users see without a union, inodes have their own modes: the attribute beside them tells only
+ *   owners, and what devices there are, as nobody without privilege can make one (`COPY_OVERRIDE`).
  * - The attribute can be written by whoever may write to the file, so it is hostile input: what is not of this form,
  *   or contradicts the inode it is found on, is refused.
  *
@@ -40,12 +42,16 @@ export interface Ownership {
 export type OverrideXattr =
   | 'security.fuseoverlayfs.override_stat'
   | 'user.containers.override_stat'
-  | 'user.fuseoverlayfs.override_stat';
+  | 'user.fuseoverlayfs.override_stat'
+  | 'user.unionfs.owner';
 
 export const PRIVILEGED_OVERRIDE: OverrideXattr = 'security.fuseoverlayfs.override_stat';
 export const CONTAINERS_OVERRIDE: OverrideXattr = 'user.containers.override_stat';
 /** What fuse-overlayfs before 1.14 wrote. */
 export const OLDER_OVERRIDE: OverrideXattr = 'user.fuseoverlayfs.override_stat';
+
+/** In a plain copy of a union (`flatten.ts`). */
+export const COPY_OVERRIDE: OverrideXattr = 'user.unionfs.owner';
 
 /** The attribute that a mount writes owners to. */
 export const keepingXattr = (keep: 'privileged' | 'user'): OverrideXattr =>
@@ -132,7 +138,7 @@ const PERMISSIONS = 0o7777;
 const MAX_MAJOR = 0xfff;
 const MAX_MINOR = 0xfffff;
 
-const isDevice = (type: number): boolean => type === S.IFCHR || type === S.IFBLK;
+export const isDevice = (type: number): boolean => type === S.IFCHR || type === S.IFBLK;
 
 /** The attribute's value, as containers/storage writes it. */
 export function formatOverride({ uid, gid, mode, rdevMajor, rdevMinor }: Override): Buffer {

@@ -18,7 +18,7 @@ import { copyUpDirectory, copyUpFile } from './copy-up.js';
 import { statOf } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
 import { type Place, rerecord } from './owners.js';
-import { CONTAINERS_OVERRIDE, type OverrideXattr, squashes } from './ownership.js';
+import { CONTAINERS_OVERRIDE, COPY_OVERRIDE, type OverrideXattr, squashes } from './ownership.js';
 import { layerOf, locate, recordedOf } from './place.js';
 import type { Union } from './state.js';
 
@@ -43,6 +43,7 @@ const beside = (override: OverrideXattr): string => override.slice(0, -'stat'.le
  * @param override how the layer keeps owners
  */
 export function escapeXattr(attribute: string, override?: OverrideXattr): string {
+  if (override === COPY_OVERRIDE) return attribute;
   if (override === CONTAINERS_OVERRIDE && attribute.startsWith(SECURITY)) return KEPT + attribute;
   if (override !== undefined && isAcl(attribute)) return beside(override) + attribute;
   const own = PRIVATE.find(({ prefix }) => attribute.startsWith(prefix));
@@ -54,6 +55,7 @@ export function escapeXattr(attribute: string, override?: OverrideXattr): string
  * @param override how the layer keeps owners
  */
 export function unescapeXattr(attribute: string, override?: OverrideXattr): string | undefined {
+  if (override === COPY_OVERRIDE) return attribute === COPY_OVERRIDE ? undefined : attribute;
   if (override !== undefined) {
     if (isAcl(attribute)) return undefined; // the host's
     const kept = beside(override);

@@ -12,9 +12,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
-import { AT, O } from '../../fs/sys/constants.js';
-import { close, fstat, openat } from '../../fs/sys/syscalls.js';
-import { toBytes, UsageError } from '../../fs/union/stack.js';
+import { UsageError } from '../../fs/union/stack.js';
 import { checkSpec } from './check-spec.js';
 import { fileLimits } from './file-limits.js';
 import { Guardian } from './guardian.js';
@@ -89,7 +87,7 @@ async function start(
     if (report.kind === 'warning') onWarning(report.message);
     else if (report.kind === 'ready') ready = true;
     else if (report.kind === 'listener') {
-      owners?.serve(stage.pid, report.fd, deviceOf(request.root));
+      owners?.serve(stage.pid, report.fd);
       stage.goOn();
     } else if (report.exitCode === EXIT.RUNTIME_ERROR) throw new UsageError(report.message);
     else {
@@ -99,15 +97,6 @@ async function start(
   }
   if (!ready) throw new UsageError(`the init stage ended early, with exit code ${await stage.ended}`);
   return undefined;
-}
-
-function deviceOf(root: string): number {
-  const fd = openat(AT.FDCWD, toBytes(root), O.PATH | O.DIRECTORY);
-  try {
-    return fstat(fd).dev;
-  } finally {
-    close(fd);
-  }
 }
 
 function printWarning(message: string): void {

@@ -21,6 +21,7 @@ import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import { close, isNoexec, mount, openat, umount2 } from '../../fs/sys/syscalls.js';
 import { flatten } from '../../fs/union/flatten.js';
+import { keepInCopy } from '../../fs/union/owners.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { viewOf } from '../../fs/union/view.js';
 import { keepsMarks } from '../../fs/union/whiteout.js';
@@ -115,7 +116,7 @@ async function openUnion(request: RootRequest, thread: Worker): Promise<RootFile
     layerChanges: 'never',
     volatile: autoRemove, // nobody sees it after a power cut
     ...(translation && { ownership: translation }),
-    ...(owners && { ownership: ownershipOf(owners), virtualOwners: owners.union }),
+    ...(owners?.union && { ownership: ownershipOf(owners), virtualOwners: owners.union }),
   });
   return { path: merged, release: () => union.end() };
 }
@@ -155,7 +156,7 @@ function overlayRefused(code: number): HostError {
 }
 
 /** The copy is the container's own directory: its changes are what differs from the layers. */
-function openCopy({ init, lowers, upper, work }: RootRequest): RootFilesystem {
+function openCopy({ init, lowers, upper, work, owners }: RootRequest): RootFilesystem {
   const view = viewOf({ lowers: [init, ...lowers] });
   const to = openSync(upper, 'r');
   try {
@@ -164,7 +165,7 @@ function openCopy({ init, lowers, upper, work }: RootRequest): RootFilesystem {
         `"${upper}" is mounted noexec, and so would be a copy`,
         'name another store with --root',
       );
-    flatten(view, to);
+    flatten(view, to, owners && keepInCopy(to));
     markCopied(work);
   } finally {
     closeSync(to);

@@ -153,7 +153,7 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
   makeInitLayer(initLayer, upper, record.lowers);
   const hostname = options.hostname ?? shortId(record.id);
   const own = makeOwnFiles(directoryOf(root, record.id), hostname, network);
-  const owners = virtualOwners();
+  const owners = virtualOwners(record.driver);
   const rootfs = await openRoot({ ...record, owners });
   try {
     const command = processOf(

@@ -21,7 +21,7 @@ import { compare } from '../../fs/union/compare.js';
 import type { Layer } from '../../fs/union/layer.js';
 import { find, probe } from '../../fs/union/lookup.js';
 import { DirectoryNode, type Node } from '../../fs/union/node.js';
-import { overrideAt, type Place, recorded, recordedForArchive } from '../../fs/union/owners.js';
+import { type Place, recorded, recordedForArchive, treeOverrideAt } from '../../fs/union/owners.js';
 import type { OverrideXattr } from '../../fs/union/ownership.js';
 import { layerOf, locate } from '../../fs/union/place.js';
 import { listingOf } from '../../fs/union/readdir.js';
@@ -56,7 +56,7 @@ class TreePacker {
   constructor(fd: number) {
     this.#fd = fd;
     this.#root = fstat(fd);
-    this.#override = overrideAt(fd, true);
+    this.#override = treeOverrideAt(fd);
     this.#packer = new Packer(this.#override === undefined ? (attribute) => attribute : unescapeXattr);
   }
 
@@ -116,7 +116,7 @@ function* copyItems(copy: string, lowers: readonly string[], copied: Time): Gene
   const view = viewOf({ lowers });
   const fd = openat(AT.FDCWD, toBytes(copy), O.RDONLY | O.DIRECTORY);
   try {
-    const override = overrideAt(fd, true);
+    const override = treeOverrideAt(fd);
     const packer = new Packer(override === undefined ? (attribute) => attribute : unescapeXattr);
     const root = { dirfd: fd, name: '' };
     const own = packer.item(root, recorded(override, root, fstat(fd)), '', override);

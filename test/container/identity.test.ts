@@ -3,6 +3,7 @@
  */
 import { assert } from 'chai';
 import { ARCHITECTURES, type ArchitectureName } from '../../fs/sys/architecture.js';
+import { S } from '../../fs/sys/constants.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import { BPF, VERDICT } from '../../runtime/container/bpf.js';
 import { OWNER_CALLS } from '../../runtime/container/owners/calls.js';
@@ -103,7 +104,9 @@ function verdict(program: Buffer, audit: number, call: number, args: readonly nu
     const [code, value] = [program.readUInt16LE(at), program.readUInt32LE(at + 4)];
     if (code === BPF.RET) return value;
     if (code === BPF.LOAD) loaded = data.readUInt32LE(value);
+    else if (code === BPF.AND) loaded &= value;
     else if (code === BPF.JEQ) at += 8 * program.readUInt8(at + (loaded === value ? 2 : 3));
+    else if (code === BPF.JSET) at += 8 * program.readUInt8(at + ((loaded & value) !== 0 ? 2 : 3));
     else assert.fail(`instruction ${code}`);
   }
   return assert.fail('no verdict');
@@ -117,18 +120,39 @@ describe('container/owners: the filter', () => {
   };
 
   for (const architecture of ['x64', 'arm64'] satisfies ArchitectureName[]) {
-    const program = ownerFilter({ uid: 0, gid: 1000 }, architecture);
+    const program = ownerFilter({ uid: 0, gid: 1000 }, architecture, false);
     const decide = (call: number, args: readonly number[]): number =>
       verdict(program, ARCHITECTURES[architecture].audit, call, args);
 
-    for (const { name, numbers, chown } of OWNER_CALLS) {
+    for (const { name, numbers, chown, stat, mknod } of OWNER_CALLS) {
       const number = numbers[architecture];
       if (number === undefined) continue;
       it(`${architecture}: ${name} is asked about where it concerns ids that do not exist`, () => {
+        if (mknod !== undefined) {
+          const at = (mode: number): number[] => ids(mknod.mode, mode, 0x103);
+          for (const type of [S.IFCHR, S.IFBLK])
+            assert.strictEqual(decide(number, at(type | 0o4666)), VERDICT.ASK);
+          for (const type of [0, S.IFREG, S.IFIFO, S.IFSOCK])
+            assert.strictEqual(decide(number, at(type | 0o666)), VERDICT.ALLOW);
+          return;
+        }
+        if (stat?.mask !== undefined) {
+          for (const [mask, expected] of [
+            [0x7ff, VERDICT.ASK],
+            [0x08, VERDICT.ASK],
+            [0x10, VERDICT.ASK],
+            [0x7e7, VERDICT.ALLOW],
+          ] as const)
+            assert.strictEqual(decide(number, ids(stat.mask, mask, 0)), expected);
+          return;
+        }
         if (chown === undefined) {
           assert.strictEqual(decide(number, [0, 0, 0]), VERDICT.ASK);
           return;
         }
+        const every = ownerFilter({ uid: 0, gid: 1000 }, architecture, true);
+        const { audit } = ARCHITECTURES[architecture];
+        assert.strictEqual(verdict(every, audit, number, ids(chown.owner, 0, 1000)), VERDICT.ASK);
         for (const uid of [0, KEEP]) {
           for (const gid of [1000, KEEP]) {
             assert.strictEqual(decide(number, ids(chown.owner, uid, gid)), VERDICT.ALLOW);
@@ -144,6 +168,16 @@ describe('container/owners: the filter', () => {
         }
       });
     }
+
+    it(`${architecture}: who is not root inside is not told whose files are`, () => {
+      const kept = ownerFilter({ uid: 1000, gid: 1000 }, architecture, false);
+      for (const { numbers, stat } of OWNER_CALLS) {
+        const number = numbers[architecture];
+        if (number === undefined || stat === undefined) continue;
+        const args = ids(stat.mask ?? 0, 0x7ff, 0);
+        assert.strictEqual(verdict(kept, ARCHITECTURES[architecture].audit, number, args), VERDICT.ALLOW);
+      }
+    });
 
     it(`${architecture}: no other call is asked about, nor any of another architecture`, () => {
       const asked = new Set(OWNER_CALLS.map(({ numbers }) => numbers[architecture]));

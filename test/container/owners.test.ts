@@ -130,6 +130,28 @@ except PermissionError: pass
 else: assert False
 `;
 
+/** In a plain copy of the image, where no union keeps owners. */
+const IN_COPY = `
+import os
+os.chdir('/made')
+def owner(path):
+    stat = os.lstat(path)
+    return (stat.st_uid, stat.st_gid, oct(stat.st_mode & 0o7777))
+assert owner('/made/file') == (1, 2, '0o640') and owner('target') == (5, 6, '0o644'), owner('file')
+assert owner('dir') == (21, 21, '0o755') and owner('jail/../capable') == (0, 0, '0o644')
+os.truncate('target', 1); os.chmod('suid', 0o4711)
+os.chown('copied', -1, 40); os.chown('moved', 0, 0)
+os.mkdir('dir/inner'); os.chown('dir/inner', 41, 41)
+open('new', 'w').close(); os.chmod('new', 0o6755); os.chown('new', 42, 42)
+assert owner('new') == (42, 42, '0o755') and owner('moved') == (0, 0, '0o644') and owner('copied') == (1, 40, '0o640')
+os.rename('new', 'by-descriptor')
+os.chown('/volume', 43, 43)
+assert os.listxattr('/volume') == []
+try: os.mknod('device', 0o20600, os.makedev(1, 3))
+except PermissionError: pass
+else: assert False
+`;
+
 const SCRIPT = `
 set -e
 mkdir -p /made/jail/up; cd /made; umask 022
@@ -154,7 +176,7 @@ describe('containers of users who have one id', () => {
   }
 
   it('give files away, see whose they are, make devices, become somebody; all of it is committed', function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     const home = prepare();
     const printed = asUser(
       `
@@ -167,6 +189,10 @@ describe('containers of users who have one id', () => {
       $TSCR run --userns single --name again -v $stdlib:$stdlib:ro -e STATS -e KEEPS once bash -euc \
         'python3 -c "$STATS"; python3 -c "$KEEPS"'
       $TSCR commit again done > /dev/null; $TSCR save -o done.tar done 2> /dev/null
+      export IN_COPY=${quoted(IN_COPY)}; touch volume
+      $TSCR run --userns single --storage-driver copy --name third -v $stdlib:$stdlib:ro -v $HOME/volume:/volume \
+        -e IN_COPY done bash -euc 'python3 -c "$IN_COPY"'
+      $TSCR commit third copied > /dev/null; $TSCR save -o copied.tar copied 2> /dev/null
       `,
       home,
       'none',
@@ -178,10 +204,13 @@ describe('containers of users who have one id', () => {
       'uid=0(root) gid=0(root) groups=0(root)',
     ]);
     const roots = new Tscr(scratch.fresh('store'), scratch.fresh('run'));
-    roots.succeed(['load', '-q', '-i', `${home}/done.tar`]);
-    const show = 'cd made; stat -c "%n %u:%g %a %F %t:%T" * jail/*';
-    const shown = roots.succeed(['run', '--rm', 'done', 'bash', '-c', show]);
-    assert.deepEqual(shown.trim().split('\n').sort(), OWNED);
+    const shown = (name: string): string[] => {
+      roots.succeed(['load', '-q', '-i', `${home}/${name}.tar`]);
+      const show = 'cd made; shopt -s nullglob; stat -c "%n %u:%g %a %F %t:%T" * jail/* dir/*';
+      return roots.succeed(['run', '--rm', name, 'bash', '-c', show]).trim().split('\n').sort();
+    };
+    assert.deepEqual(shown('done'), [...OWNED]);
+    assert.deepEqual(shown('copied'), OWNED_IN_COPY);
   });
 });
 
@@ -209,5 +238,15 @@ const OWNED = [
   'taken-back 0:0 644 regular empty file 0:0',
   'target 5:6 644 regular file 0:0',
 ];
+
+/** The same after `IN_COPY`. */
+const OWNED_IN_COPY = [
+  ...OWNED.filter((line) => !/^(by-descriptor|copied|moved|suid) /.test(line)),
+  'by-descriptor 42:42 755 regular empty file 0:0',
+  'copied 1:40 640 regular empty file 0:0',
+  'dir/inner 41:41 755 directory 0:0',
+  'moved 0:0 644 regular empty file 0:0',
+  'suid 20:20 4711 regular empty file 0:0',
+].sort();
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;

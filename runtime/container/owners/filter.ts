@@ -23,12 +23,19 @@ const ROOT = 0;
 const ALLOW: Instruction = [BPF.RET, 0, 0, VERDICT.ALLOW];
 const ASK: Instruction = [BPF.RET, 0, 0, VERDICT.ASK];
 
-/** The program: an array of struct sock_filter. */
-export function ownerFilter(mapped: MappedIds, architecture: ArchitectureName): Buffer {
+/** Whether a chown(2) names nothing but ids that exist, or "keep": the kernel can do it. */
+export const isMapped = (mapped: MappedIds, uid: number, gid: number): boolean =>
+  [mapped.uid, KEEP].includes(uid) && [mapped.gid, KEEP].includes(gid);
+
+/**
+ * The program: an array of struct sock_filter.
+ * @param everyChown asks about those, too, that the kernel can do, because nobody else hears of them
+ */
+export function ownerFilter(mapped: MappedIds, architecture: ArchitectureName, everyChown: boolean): Buffer {
   const asked = OWNER_CALLS.filter(({ stat }) => stat === undefined || mapped.uid === ROOT);
   const calls = asked.flatMap((call) => {
     const number = call.numbers[architecture];
-    return number === undefined ? [] : oneCall(number, call, mapped);
+    return number === undefined ? [] : oneCall(number, call, everyChown ? undefined : mapped);
   });
   return encode([
     [BPF.LOAD, 0, 0, DATA.ARCH],
@@ -41,9 +48,13 @@ export function ownerFilter(mapped: MappedIds, architecture: ArchitectureName): 
 }
 
 /** Asks about a call if its arguments make that necessary. Other calls fall through. */
-function oneCall(number: number, { chown, stat, mknod }: OwnerCall, mapped: MappedIds): Instruction[] {
+function oneCall(
+  number: number,
+  { chown, stat, mknod }: OwnerCall,
+  mapped: MappedIds | undefined,
+): Instruction[] {
   let body: Instruction[] = [ASK];
-  if (chown !== undefined) body = aboutChown(chown, mapped);
+  if (chown !== undefined && mapped !== undefined) body = aboutChown(chown, mapped);
   else if (stat?.mask !== undefined) body = aboutStatx(stat.mask);
   else if (mknod !== undefined) body = aboutMknod(mknod);
   return [[BPF.JEQ, 0, body.length, number], ...body];

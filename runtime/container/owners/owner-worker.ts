@@ -9,9 +9,9 @@
 import { workerData } from 'node:worker_threads';
 import { decodeDevice } from '../../../fs/protocol/decode.js';
 import type { ArchitectureName } from '../../../fs/sys/architecture.js';
-import { AT, CLONE, O } from '../../../fs/sys/constants.js';
-import { E, Errno, unless } from '../../../fs/sys/errno.js';
-import { cachedIdentity, rawStat, rawStatx } from '../../../fs/sys/raw-stat.js';
+import { CLONE } from '../../../fs/sys/constants.js';
+import { E, Errno } from '../../../fs/sys/errno.js';
+import { rawStat, rawStatx } from '../../../fs/sys/raw-stat.js';
 import {
   type Answer,
   type Notification,
@@ -19,30 +19,25 @@ import {
   word,
   writeBytesAt,
 } from '../../../fs/sys/seccomp-notify.js';
-import { close, getxattrat, linkat, openat, PollSet, setxattrat, unshare } from '../../../fs/sys/syscalls.js';
-import { InodeSet } from '../../../fs/union/inode-set.js';
-import {
-  deviceName,
-  ownerValue,
-  parseOwnerValue,
-  type VirtualOwners,
-} from '../../../fs/union/virtual-owners.js';
+import { close, PollSet, unshare } from '../../../fs/sys/syscalls.js';
+import type { VirtualOwners } from '../../../fs/union/virtual-owners.js';
 import { capabilityMask } from '../capabilities.js';
 import { CallerFiles } from './caller-file.js';
 import { type ChownForm, callOf, type MknodForm, type StatForm } from './calls.js';
-import type { MappedIds } from './filter.js';
+import { isMapped, type MappedIds } from './filter.js';
 import { Identities } from './identities.js';
 import { answerIdentity } from './identity-calls.js';
+import { CopyOwners, type OwnerStore, UnionOwners } from './owner-store.js';
 
 export interface OwnerWorkerData {
   /** The filter's listener. */
   readonly listener: number;
   /** An eventfd that asks the thread to end. */
   readonly stop: number;
-  /** What the union was mounted with. */
-  readonly union: VirtualOwners;
-  /** The filesystem of the container's root (Stat.dev). */
-  readonly device: number;
+  /** What the union was mounted with that is the root; undefined if that is a plain copy. */
+  readonly union: VirtualOwners | undefined;
+  /** The filesystem of the container's root (Stat.dev), and its mount (stx_mnt_id). */
+  readonly root: { readonly dev: number; readonly mount: number };
   /** Who every process really is. */
   readonly mapped: MappedIds;
 }
@@ -55,18 +50,18 @@ const PERMISSIONS_AND_TYPE = 0xffff;
 class OwnerServer {
   readonly #listener: SeccompListener;
   readonly #stop: number;
-  readonly #secret: string;
-  /** Whose owner is not the one that the kernel tells, perhaps. */
-  readonly #given: InodeSet;
+  readonly #owners: OwnerStore;
+  readonly #mapped: MappedIds;
   readonly #files: CallerFiles;
   readonly #identities: Identities;
 
-  constructor({ listener, stop, union, device, mapped: { uid, gid } }: OwnerWorkerData) {
+  constructor({ listener, stop, union, root, mapped }: OwnerWorkerData) {
     this.#listener = new SeccompListener(listener);
     this.#stop = stop;
-    this.#secret = union.secret;
-    this.#given = new InodeSet(union.inodes);
-    this.#files = new CallerFiles(this.#listener, device);
+    this.#owners = union === undefined ? new CopyOwners(root.mount) : new UnionOwners(union);
+    this.#mapped = mapped;
+    this.#files = new CallerFiles(this.#listener, root.dev);
+    const { uid, gid } = mapped;
     this.#identities = new Identities({ uid: [uid, uid, uid], gid: [gid, gid, gid] });
   }
 
@@ -104,9 +99,9 @@ class OwnerServer {
     this.#require(notification, CAP_CHOWN);
     const fd = this.#files.open(notification, form);
     try {
-      const owner = ownerValue(word(notification, form.owner), word(notification, form.owner + 1));
-      unless([E.EOPNOTSUPP], () => setxattrat(fd, '', this.#secret, owner));
-      return { result: 0 };
+      const [uid, gid] = [word(notification, form.owner), word(notification, form.owner + 1)];
+      this.#owners.give(fd, uid, gid);
+      return isMapped(this.#mapped, uid, gid) ? 'continue' : { result: 0 };
     } finally {
       close(fd);
     }
@@ -123,10 +118,9 @@ class OwnerServer {
     const fd = this.#files.look(notification, form);
     if (fd === undefined) return 'continue';
     try {
-      if (!this.#given.has(cachedIdentity(fd).ino)) return 'continue';
-      const value = getxattrat(fd, '', this.#secret);
-      const { uid, gid } = (value && parseOwnerValue(value)) ?? {};
-      if (uid === undefined || gid === undefined) return 'continue';
+      const owner = this.#owners.ownerOf(fd);
+      if (owner === undefined) return 'continue';
+      const { uid, gid } = owner;
       const { tid, args } = notification;
       const bytes =
         form.mask === undefined
@@ -143,7 +137,7 @@ class OwnerServer {
     }
   }
 
-  /** The union makes the inode, which gets its name here: as mknod(2) by fakeroot(1), it is recorded. */
+  /** As by fakeroot(1), it is recorded. */
   #mknod(notification: Notification, form: MknodForm): Answer {
     const { umask } = this.#require(notification, CAP_MKNOD);
     const at = this.#files.newName(notification, form);
@@ -151,16 +145,10 @@ class OwnerServer {
     const { directory, name } = at;
     const mode = word(notification, form.mode) & PERMISSIONS_AND_TYPE & ~umask;
     const device = decodeDevice(word(notification, form.mode + 1));
-    let inode = -1;
     try {
-      inode = openat(directory, deviceName(this.#secret, { mode, ...device }), O.PATH | O.NOFOLLOW);
-      linkat(AT.FDCWD, `/proc/self/fd/${inode}`, directory, name, AT.SYMLINK_FOLLOW);
+      this.#owners.makeDevice(directory, name, { mode, ...device });
       return { result: 0 };
-    } catch (error) {
-      if (inode < 0 && error instanceof Errno) throw new Errno(E.EPERM); // as on other filesystems
-      throw error;
     } finally {
-      if (inode >= 0) close(inode);
       close(directory);
     }
   }

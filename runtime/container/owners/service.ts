@@ -12,10 +12,13 @@
 import { Worker } from 'node:worker_threads';
 import { newVirtualOwners, type VirtualOwners as UnionOwners } from '../../../fs/index.js';
 import type { ArchitectureName } from '../../../fs/sys/architecture.js';
+import { AT, O } from '../../../fs/sys/constants.js';
+import { cachedIdentity } from '../../../fs/sys/raw-stat.js';
 import { descriptorOf } from '../../../fs/sys/seccomp-notify.js';
-import { close, eventfd, signalEventfd } from '../../../fs/sys/syscalls.js';
+import { close, eventfd, openat, signalEventfd } from '../../../fs/sys/syscalls.js';
 import { caller } from '../../user/caller.js';
 import { currentMaps } from '../../user/id-maps.js';
+import type { Driver } from '../record.js';
 import { type MappedIds, ownerFilter } from './filter.js';
 import type { OwnerWorkerData } from './owner-worker.js';
 
@@ -23,16 +26,16 @@ import type { OwnerWorkerData } from './owner-worker.js';
 export interface VirtualOwners {
   /** The ids that exist. */
   readonly mapped: MappedIds;
-  /** What the union that is the root is mounted with (`MountOptions.virtualOwners`). */
-  readonly union: UnionOwners;
+  /** What the union that is the root is mounted with (`MountOptions.virtualOwners`); undefined for a plain copy. */
+  readonly union: UnionOwners | undefined;
 }
 
 /** Owners for a container of a user namespace with one id; undefined where there are others, or none is needed. */
-export function virtualOwners(): VirtualOwners | undefined {
+export function virtualOwners(driver: Driver): VirtualOwners | undefined {
   if (caller().namespace !== 'single') return undefined;
   const { uids, gids } = currentMaps();
   const mapped = { uid: uids[0]?.inside ?? 0, gid: gids[0]?.inside ?? 0 };
-  return { mapped, union: newVirtualOwners() };
+  return { mapped, union: driver === 'copy' ? undefined : newVirtualOwners() };
 }
 
 /** Answers for one container. */
@@ -44,18 +47,18 @@ export class OwnerService {
 
   constructor(owners: VirtualOwners) {
     this.#owners = owners;
-    this.filter = ownerFilter(owners.mapped, process.arch as ArchitectureName);
+    const { mapped, union } = owners;
+    this.filter = ownerFilter(mapped, process.arch as ArchitectureName, union === undefined);
   }
 
   /**
    * Answers for a listener that process `pid` has as `fd`, in a thread of its own.
-   * @param device the filesystem of the container's root (Stat.dev)
    * @throws Errno if it cannot be taken
    */
-  serve(pid: number, fd: number, device: number): void {
+  serve(pid: number, fd: number): void {
     const listener = descriptorOf(pid, fd);
     const stop = eventfd();
-    const data: OwnerWorkerData = { listener, stop, device, ...this.#owners };
+    const data: OwnerWorkerData = { listener, stop, root: rootOf(pid), ...this.#owners };
     const worker = new Worker(new URL('./owner-worker.js', import.meta.url), { workerData: data });
     const ended = new Promise<void>((resolve, reject) => {
       worker.on('error', reject);
@@ -76,5 +79,16 @@ export class OwnerService {
       close(listener);
       close(stop);
     }
+  }
+}
+
+/** Where a process's root is. */
+function rootOf(pid: number): OwnerWorkerData['root'] {
+  const fd = openat(AT.FDCWD, `/proc/${pid}/root`, O.PATH | O.DIRECTORY);
+  try {
+    const { dev, mount } = cachedIdentity(fd);
+    return { dev, mount };
+  } finally {
+    close(fd);
   }
 }

@@ -1,0 +1,102 @@
+/**
+ * Where the owners are that files were given: in the union that is the root, or in a plain copy's attributes.
+ *
+ * Rules: descriptors are O_PATH. On other filesystems than the root, owners are forgotten.
+ */
+import { AT, O } from '../../../fs/sys/constants.js';
+import { E, Errno, unless } from '../../../fs/sys/errno.js';
+import { cachedIdentity } from '../../../fs/sys/raw-stat.js';
+import { close, fchmodat, fstat, getxattrat, linkat, openat, setxattrat } from '../../../fs/sys/syscalls.js';
+import { InodeSet } from '../../../fs/union/inode-set.js';
+import { recorded, recordInCopy } from '../../../fs/union/owners.js';
+import { COPY_OVERRIDE, modeAfterChown, type Owner } from '../../../fs/union/ownership.js';
+import {
+  type Device,
+  deviceName,
+  ownerValue,
+  parseOwnerValue,
+  type VirtualOwners,
+} from '../../../fs/union/virtual-owners.js';
+import { KEEP } from './filter.js';
+
+export interface OwnerStore {
+  /** Records an owner; KEEP keeps what there is. */
+  give(fd: number, uid: number, gid: number): void;
+  /** The owner that was recorded; undefined where the kernel knows it. */
+  ownerOf(fd: number): Owner | undefined;
+  /** Makes a device. Throws Errno EPERM where none can be recorded. */
+  makeDevice(directory: number, name: string, device: Device): void;
+}
+
+/** The union is spoken to through the mount (`fs/union/give-away.ts`). */
+export class UnionOwners implements OwnerStore {
+  readonly #secret: string;
+  /** Whose owner is not the one that the kernel tells, perhaps. */
+  readonly #given: InodeSet;
+
+  constructor({ secret, inodes }: VirtualOwners) {
+    this.#secret = secret;
+    this.#given = new InodeSet(inodes);
+  }
+
+  give(fd: number, uid: number, gid: number): void {
+    unless([E.EOPNOTSUPP], () => setxattrat(fd, '', this.#secret, ownerValue(uid, gid)));
+  }
+
+  ownerOf(fd: number): Owner | undefined {
+    if (!this.#given.has(cachedIdentity(fd).ino)) return undefined;
+    const value = getxattrat(fd, '', this.#secret);
+    const { uid, gid } = (value && parseOwnerValue(value)) ?? {};
+    return uid === undefined || gid === undefined ? undefined : { uid, gid };
+  }
+
+  /** The union makes the inode, which gets its name here. */
+  makeDevice(directory: number, name: string, device: Device): void {
+    const inode = this.#unnamed(directory, device);
+    try {
+      linkat(AT.FDCWD, `/proc/self/fd/${inode}`, directory, name, AT.SYMLINK_FOLLOW);
+    } finally {
+      close(inode);
+    }
+  }
+
+  #unnamed(directory: number, device: Device): number {
+    try {
+      return openat(directory, deviceName(this.#secret, device), O.PATH | O.NOFOLLOW);
+    } catch (error) {
+      throw error instanceof Errno ? new Errno(E.EPERM) : error; // as on other filesystems
+    }
+  }
+}
+
+/** Files and directories of a plain copy carry their owners themselves (`COPY_OVERRIDE`). */
+export class CopyOwners implements OwnerStore {
+  readonly #mount: number;
+
+  /** @param mount the root's (statx(2), stx_mnt_id): a volume may be on the same filesystem */
+  constructor(mount: number) {
+    this.#mount = mount;
+  }
+
+  give(fd: number, uid: number, gid: number): void {
+    if (cachedIdentity(fd).mount !== this.#mount) return;
+    const inode = fstat(fd);
+    const now = recorded(COPY_OVERRIDE, { dirfd: fd, name: '' }, inode);
+    const owner = { uid: uid === KEEP ? now.uid : uid, gid: gid === KEEP ? now.gid : gid };
+    recordInCopy({ dirfd: fd, name: '' }, { ...now, ...owner });
+    const mode = modeAfterChown(inode.mode);
+    if (mode !== inode.mode) fchmodat(fd, '', mode & MODE);
+  }
+
+  ownerOf(fd: number): Owner | undefined {
+    const inode = fstat(fd);
+    const now = recorded(COPY_OVERRIDE, { dirfd: fd, name: '' }, inode);
+    return now === inode ? undefined : now;
+  }
+
+  makeDevice(): void {
+    throw new Errno(E.EPERM);
+  }
+}
+
+const MODE = 0o7777;
