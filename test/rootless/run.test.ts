@@ -141,7 +141,8 @@ describe(SUITE, function () {
         await saying(writer, 'ready');
         who.succeed(['commit', 'writer', 'copy:1']);
         const [a = '', z] = who.succeed(['run', '--rm', 'copy:1', 'cat', '/d/a', '/d/z']).split('\n');
-        assert.include(['', z, String(Number(z) + 1)], a);
+        const isEmptied = a === '' || z === ''; // just about to be written
+        assert.isTrue(isEmptied || Number(a) - Number(z) === 0 || Number(a) - Number(z) === 1, `${a} ${z}`);
         const [pid = ''] = who.succeed(['top', 'writer']).split('\n')[1]?.split(/\s+/) ?? [];
         assert.notMatch(readFileSync(`/proc/${pid}/stat`, 'latin1'), /\) T/);
         who.succeed(['rm', '-f', 'writer', 'open']);
