@@ -37,9 +37,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   unshare: async () => (await import('./commands/unshare.js')).unshareCommand(),
 };
 
-/** Those that make, read or remove files with the owners that an image gives them. */
+/** Those that make, read or remove files with the owners that an image gives them; commit goes there by itself. */
 const WORK_ON_LAYERS = new Set([
-  ...['load', 'import', 'from-host', 'commit', 'export', 'diff', 'bundle'],
+  ...['load', 'import', 'from-host', 'export', 'diff', 'bundle'],
   ...['rm', 'rmi', 'prune', 'df', 'ps'],
 ]);
 

@@ -1,8 +1,13 @@
 /** tscr commit: what a container changed becomes a new image. */
-import { Command } from 'commander';
-import { findRecord } from '../../runtime/container/containers.js';
+import { Command, Option } from 'commander';
+import { findRecord, runningProcess } from '../../runtime/container/containers.js';
+import { Pause } from '../../runtime/container/pause.js';
+import type { ContainerRecord } from '../../runtime/container/record.js';
 import { commit } from '../../runtime/image/commit.js';
 import { formatReference, parseTag } from '../../runtime/image/reference.js';
+import { caller } from '../../runtime/user/caller.js';
+import { enterForLayers } from '../../runtime/user/ladder.js';
+import { carriedDescriptors } from '../../runtime/user/namespace.js';
 import { collect, print } from '../output.js';
 import { storeOf } from '../storage.js';
 
@@ -10,6 +15,7 @@ interface Options {
   readonly message?: string;
   readonly author?: string;
   readonly change: readonly string[];
+  readonly pause: boolean | string;
 }
 
 export function commitCommand(): Command {
@@ -25,22 +31,44 @@ export function commitCommand(): Command {
       collect,
       [],
     )
+    .addOption(
+      new Option('--pause <how>', 'hold a running container still meanwhile')
+        .choices(['true', 'false'])
+        .default('true'),
+    )
+    .option('--no-pause', 'the same as --pause=false')
     .action(run);
 }
 
 async function run(
   name: string,
   reference: string | undefined,
-  { message, author, change }: Options,
+  { message, author, change, pause: wanted }: Options,
   command: Command,
 ): Promise<void> {
   const store = storeOf(command);
   const names = reference === undefined ? [] : [formatReference(parseTag(reference))];
-  const id = await commit(store, findRecord(store.root, name), {
-    names,
-    changes: change,
-    ...(message !== undefined && { message }),
-    ...(author !== undefined && { author }),
-  });
-  print(id);
+  const record = findRecord(store.root, name);
+  const pause = wanted === 'true' ? pauseOf(store.root, record) : undefined;
+  try {
+    enterForLayers(pause?.descriptors);
+    const id = await commit(store, record, {
+      names,
+      changes: change,
+      ...(message !== undefined && { message }),
+      ...(author !== undefined && { author }),
+    });
+    print(id);
+  } finally {
+    pause?.release();
+  }
+}
+
+/** Begun outside of this program's user namespace: a sibling namespace has no power over the container's. */
+function pauseOf(root: string, record: ContainerRecord): Pause | undefined {
+  const [orders, ended] = carriedDescriptors();
+  if (orders !== undefined && ended !== undefined) return new Pause([orders, ended]);
+  if (caller().namespace !== undefined) return undefined;
+  const pid = runningProcess(root, record);
+  return pid === undefined ? undefined : Pause.begin({ name: record.name, pid });
 }

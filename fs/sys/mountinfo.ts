@@ -3,6 +3,8 @@
 export interface MountLine {
   /** The mount's, which no other has while it lasts. */
   readonly id: string;
+  /** The directory of its filesystem that is shown. */
+  readonly root: string;
   /** One character per byte. */
   readonly mountpoint: string;
   /** As in /proc/filesystems, e.g. "ext4", "fuse.sshfs". */
@@ -22,9 +24,9 @@ export function parseMountinfo(text: string): MountLine[] {
   const lines = text.split('\n').filter((line) => line !== '');
   return lines.map((line) => {
     const [left = '', right = ''] = line.split(' - ');
-    const [id = '', , , , mountpoint = '', flags = ''] = left.split(' ');
+    const [id = '', , , root = '', mountpoint = '', flags = ''] = left.split(' ');
     const [type = '', , superOptions = ''] = right.split(' ');
     const options = [...flags.split(','), ...superOptions.split(',')];
-    return { id, mountpoint: decodeOctal(mountpoint), type, options };
+    return { id, root: decodeOctal(root), mountpoint: decodeOctal(mountpoint), type, options };
   });
 }

@@ -13,7 +13,7 @@ import { UsageError } from '../../fs/index.js';
 import { LOCK } from '../../fs/sys/constants.js';
 import { close, flock } from '../../fs/sys/syscalls.js';
 import { removeTree } from '../../fs/union/work.js';
-import { Hold, holderOf, holders } from './hold.js';
+import { Hold, holderOf, holders, isHeld } from './hold.js';
 import { readJson, writeJson } from './json.js';
 import { thisNode } from './node.js';
 import type { ContainerRecord } from './record.js';
@@ -78,6 +78,13 @@ export function statusOf(root: string, { id, node }: ContainerRecord): Status {
   if (node.machine !== thisNode().machine) return { is: 'elsewhere' };
   const pid = holderOf(id)?.pid;
   return pid === undefined ? { is: 'created' } : { is: 'running', pid };
+}
+
+/** The first process of a container that runs on this node; undefined if it does not. */
+export function runningProcess(root: string, record: ContainerRecord): number | undefined {
+  const status = statusOf(root, record);
+  if (status.is !== 'running') return undefined;
+  return isHeld(record.id) ? status.pid : undefined; // a supervisor that was killed holds nothing
 }
 
 const exitOf = (root: string, id: string): Exit | undefined =>

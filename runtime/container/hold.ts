@@ -29,6 +29,18 @@ const fileOf = (id: string, suffix: string): string => join(runtimeDirectory(), 
 /** Who holds a container, or held it when it was killed; undefined for one that has ended in order. */
 export const holderOf = (id: string): Holder | undefined => readJson<Holder>(fileOf(id, '.json'));
 
+/** Whether somebody works on a container at this moment. */
+export function isHeld(id: string): boolean {
+  const path = fileOf(id, LOCK_SUFFIX);
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) return false;
+  const fd = openSync(path, 'a', PRIVATE);
+  try {
+    return !flock(fd, LOCK.EX | LOCK.NB);
+  } finally {
+    close(fd);
+  }
+}
+
 /** All holders, dead ones too. */
 export function holders(): Holder[] {
   return readdirSync(runtimeDirectory())

@@ -13,12 +13,15 @@ import { type Place, rangeMaps, singleMaps } from './id-maps.js';
 import { enterUserNamespace } from './namespace.js';
 import { chooseRung, type Rung, type RungFacts, type UserNamespace } from './way.js';
 
-/** Goes on where layers can be changed; the program starts anew there, once. Does nothing for root. */
-export function enterForLayers(): void {
+/**
+ * Goes on where layers can be changed; the program starts anew there, once. Does nothing for root.
+ * @param carried descriptors that stay open (`carriedDescriptors`)
+ */
+export function enterForLayers(carried: readonly number[] = []): void {
   const who = caller();
   if (who.namespace !== undefined) return;
   const facts = rungFacts(realHost());
-  if (chooseRung(facts) === 'ranges') enter('ranges', who, facts, 'root');
+  if (chooseRung(facts) === 'ranges') enter('ranges', who, facts, 'root', carried);
 }
 
 /**
@@ -54,11 +57,18 @@ export function enterForMounts(): void {
 }
 
 /** Returns only on the first rung. */
-function enter(rung: Rung, who: Caller, { ids, newuidmap, newgidmap }: RungFacts, place: Place): void {
+function enter(
+  rung: Rung,
+  who: Caller,
+  { ids, newuidmap, newgidmap }: RungFacts,
+  place: Place,
+  carried: readonly number[] = [],
+): void {
   if (rung === 'one-id') enterUserNamespace(singleMaps(who, place));
   if (rung === 'ranges' && newuidmap.path !== undefined && newgidmap.path !== undefined)
-    enterUserNamespace(rangeMaps(who, ids, place), {
-      newuidmap: newuidmap.path,
-      newgidmap: newgidmap.path,
-    });
+    enterUserNamespace(
+      rangeMaps(who, ids, place),
+      { newuidmap: newuidmap.path, newgidmap: newgidmap.path },
+      carried,
+    );
 }

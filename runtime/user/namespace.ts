@@ -34,6 +34,7 @@ interface Order {
   readonly maps: IdMaps;
   /** Descriptors of its ends of the pipes to and from the mapper; without a mapper it maps by itself. */
   readonly mapper?: { readonly go: number; readonly result: number };
+  readonly carried: readonly number[];
 }
 
 const VARIABLE = 'UNIONFS_USER_NAMESPACE';
@@ -46,17 +47,18 @@ const UNSHARE = ['--user', '--keep-caps'];
  * Starts this program anew, inside; never returns. That the namespace can be made has been tried before: execve(2)
  * cannot be taken back.
  * @param mappers needed for more than the caller's own id
+ * @param carried descriptors that stay open (`carriedDescriptors`)
  */
-export function enterUserNamespace(maps: IdMaps, mappers?: Mappers): never {
+export function enterUserNamespace(maps: IdMaps, mappers?: Mappers, carried: readonly number[] = []): never {
   const unshare = findProgram('unshare') ?? '';
   const mapper = mappers && startMapper(maps, mappers);
-  const order: Order = { who: caller(), maps, ...(mapper && { mapper }) };
+  const order: Order = { who: caller(), maps, carried, ...(mapper && { mapper }) };
   const [, ...words] = rawWords('cmdline');
   const program = [unshare, ...UNSHARE, '--', process.execPath].map(toBytes);
   const variables = [...rawWords('environ'), toBytes(`${VARIABLE}=${JSON.stringify(order)}`)];
   const execution = new Execution([...program, ...words], variables);
   keepBelow(FIRST_OWN_FD);
-  for (const fd of Object.values(mapper ?? {})) keepOnExec(fd);
+  for (const fd of [...carried, ...Object.values(mapper ?? {})]) keepOnExec(fd);
   resetSignals();
   throw new Errno(execution.run(toBytes(unshare)), 'execve');
 }
@@ -92,7 +94,7 @@ export function settle(warn: (message: string) => void): void {
   const text = process.env[VARIABLE];
   if (text === undefined) return;
   delete process.env[VARIABLE];
-  const { who, maps, mapper } = JSON.parse(text) as Order;
+  const { who, maps, mapper, carried } = JSON.parse(text) as Order;
   const refusal = mapper === undefined ? mapByItself(maps) : mapBy(mapper);
   if (refusal !== undefined) {
     warn(`ids cannot be mapped, but your own: ${refusal}`);
@@ -100,7 +102,13 @@ export function settle(warn: (message: string) => void): void {
   }
   const namespace: Mapping = mapper !== undefined && refusal === undefined ? 'ranges' : 'single';
   setCaller({ ...who, namespace });
+  fromOutside = carried;
 }
+
+let fromOutside: readonly number[] = [];
+
+/** What was open outside and was to be kept. */
+export const carriedDescriptors = (): readonly number[] => fromOutside;
 
 /** Without privilege outside, setgroups(2) has to be given up first. */
 function mapByItself({ uids, gids }: IdMaps): undefined {

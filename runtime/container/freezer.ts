@@ -1,0 +1,118 @@
+/**
+ * The cgroup freezer of a container, if it has one of its own: cgroup.freeze (cgroups(7), version 2) or freezer.state
+ * (version 1).
+ *
+ * Rule: a group that holds anybody else, or not all of the container, is not the container's. Compare runc's
+ * libcontainer/cgroups/fs/freezer.go and fs2/freezer.go.
+ */
+import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { type MountLine, parseMountinfo } from '../../fs/sys/mountinfo.js';
+import { processesOf } from './pid-namespace.js';
+
+export interface Freezer {
+  /** What is written to `file`. */
+  readonly file: string;
+  readonly freeze: string;
+  readonly thaw: string;
+  /** Nobody goes on. */
+  isFrozen(): boolean;
+}
+
+/** @param first the container's first process */
+export function freezerOf(first: number): Freezer | undefined {
+  return freezersOf(first).find(({ group, freezer }) => isWritable(freezer.file) && isItsOwn(group, first))
+    ?.freezer;
+}
+
+/** Processes are born and end meanwhile, so /proc is read before the group and after it. */
+function isItsOwn(group: string, first: number): boolean {
+  const before = living(first);
+  const inside = new Set(processesIn(group));
+  const after = living(first);
+  const isAlien = (pid: number): boolean => !before.has(pid) && !after.has(pid) && existsSync(`/proc/${pid}`);
+  const isOutside = (pid: number): boolean => !inside.has(pid) && after.has(pid);
+  return inside.size > 0 && ![...inside].some(isAlien) && ![...before].some(isOutside);
+}
+
+/** Groups do not list the dead. */
+const living = (first: number): Set<number> =>
+  new Set(processesOf(first).flatMap(({ pid, state }) => (DEAD.has(state) ? [] : pid)));
+
+const DEAD = new Set(['Z', 'X']);
+
+interface Found {
+  readonly group: string;
+  readonly freezer: Freezer;
+}
+
+/** Those of the groups that a process is in. */
+function freezersOf(pid: number): Found[] {
+  const lines = textOf(`/proc/${pid}/cgroup`).split('\n');
+  const mounts = parseMountinfo(textOf('/proc/self/mountinfo'));
+  return lines.flatMap((line) => {
+    const [, version1, path] = /^\d+:(.*?):(.*)$/.exec(line) ?? [];
+    if (version1 === undefined || path === undefined) return [];
+    const mount = mounts.find(({ type, options }) =>
+      version1 === '' ? type === 'cgroup2' : type === 'cgroup' && options.includes(version1),
+    );
+    const isFreezer = version1 === '' || version1.split(',').includes('freezer');
+    const group = mount === undefined || !isFreezer ? undefined : groupBelow(mount, path);
+    if (group === undefined) return [];
+    return { group, freezer: version1 === '' ? unified(group) : legacy(group) };
+  });
+}
+
+/** Undefined for the root, which cannot be frozen, and for what the mount does not show. */
+function groupBelow({ root, mountpoint }: MountLine, path: string): string | undefined {
+  const below = relative(root, path);
+  return below === '' || below.startsWith('..') ? undefined : join(mountpoint, below);
+}
+
+const unified = (group: string): Freezer => ({
+  file: join(group, 'cgroup.freeze'),
+  freeze: '1',
+  thaw: '0',
+  isFrozen: () => /^frozen 1$/m.test(textOf(join(group, 'cgroup.events'))),
+});
+
+const legacy = (group: string): Freezer => ({
+  file: join(group, 'freezer.state'),
+  freeze: 'FROZEN',
+  thaw: 'THAWED',
+  isFrozen: () => textOf(join(group, 'freezer.state')).trim() === 'FROZEN',
+});
+
+/** The processes of a group and of those below it. */
+function processesIn(group: string): number[] {
+  const own = textOf(join(group, 'cgroup.procs')).split('\n').filter(Boolean).map(Number);
+  return [...own, ...directoriesIn(group).flatMap((name) => processesIn(join(group, name)))];
+}
+
+function directoriesIn(path: string): string[] {
+  try {
+    return readdirSync(path, { withFileTypes: true }).flatMap((entry) =>
+      entry.isDirectory() ? entry.name : [],
+    );
+  } catch {
+    return [];
+  }
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** One character per byte; empty for what is not there any more. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
