@@ -9,13 +9,20 @@ import { readFileSync } from 'node:fs';
 
 const EVERY_ID = /^\s*0\s+0\s+4294967295\s*$/;
 
+/** Root of the host or of a user namespace. */
+export const IS_ROOT = process.getuid?.() === 0;
+
 /** Root of the host: devices, `trusted.` attributes, loop devices, inode flags. */
-export const IS_HOST_ROOT =
-  process.getuid?.() === 0 && EVERY_ID.test(readFileSync('/proc/self/uid_map', 'latin1'));
+export const IS_HOST_ROOT = IS_ROOT && EVERY_ID.test(readFileSync('/proc/self/uid_map', 'latin1'));
+
+/** Whoever runs the tests, and somebody without privileges: an ordinary user has but himself. */
+export const SELF = process.getuid?.() ?? 0;
+export const UNPRIVILEGED = IS_ROOT ? 65_534 : SELF;
 
 /** umount(8) and its option for mounts in use, or what an ordinary user has in their place. */
-export const [UNMOUNT, LAZY] =
-  process.getuid?.() === 0 ? ([['umount'], '-l'] as const) : ([['fusermount3', '-u'], '-z'] as const);
+export const [UNMOUNT, LAZY] = IS_ROOT
+  ? ([['umount'], '-l'] as const)
+  : ([['fusermount3', '-u'], '-z'] as const);
 
 /** How many ids there are here. */
 export function idsHere(): number {

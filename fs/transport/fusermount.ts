@@ -61,15 +61,35 @@ export function helperUnmount(mountpoint: string, lazy: boolean): Refusal | unde
   return call(['-u', ...(lazy ? ['-z'] : []), '--', toText(mountpoint)]);
 }
 
-function optionsOf({ source, subtype, flags, allowOther }: HelperMount): string {
+function optionsOf({ source, mountpoint, subtype, flags, allowOther }: HelperMount): string {
   return [
-    `fsname=${toText(source).replace(/[\\,]/g, '\\$&')}`,
+    `fsname=${fitting(toText(source), toText(mountpoint)).replace(/[\\,]/g, '\\$&')}`,
     `subtype=${subtype}`,
     'default_permissions',
     ...(allowOther ? ['allow_other'] : []),
     ...FLAG_WORDS.filter(([flag]) => (flags & flag) !== 0).map(([, word]) => word),
   ].join(',');
 }
+
+/** A line of /proc/mounts beyond this is not found again by fusermount3 (getmntent(3) of glibc), which then unmounts nothing. */
+const LINE_MAX = 4095;
+/** What the line has beside source and mountpoint: type and options. */
+const REST = 300;
+
+/** As much of a mount's source as fits into its line of /proc/mounts. */
+function fitting(source: string, mountpoint: string): string {
+  const room = LINE_MAX - REST - lengthInMounts(mountpoint);
+  let [length, kept] = [0, ''];
+  for (const character of source) {
+    length += lengthInMounts(character);
+    if (length > room) break;
+    kept += character;
+  }
+  return kept;
+}
+
+/** In bytes; some are written as four (mangle in fs/proc_namespace.c). */
+const lengthInMounts = (text: string): number => Buffer.byteLength(text.replace(/[ \t\n\\#]/g, '\\ooo'));
 
 function call(args: readonly string[], socket?: number): Refusal | undefined {
   const { status, stderr, error } = spawnSync(PROGRAM, args, {

@@ -7,9 +7,9 @@
  * outside the cache until the kernel forgets the node.
  */
 import { LRUCache } from 'lru-cache';
-import { O } from '../sys/constants.js';
+import { O, S } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
-import { close, keepAccessTime, openat } from '../sys/syscalls.js';
+import { close, fchmodat, keepAccessTime, openat, statat } from '../sys/syscalls.js';
 import { type LayerDirectory, openData, openDirectory, openRegular } from './layer.js';
 import type { FileNode } from './node.js';
 import { isMetacopy } from './whiteout.js';
@@ -17,6 +17,30 @@ import { isMetacopy } from './whiteout.js';
 interface Handle {
   readonly fd: number;
   readonly writable: boolean;
+}
+
+const OWNER_MAY = 0o600;
+
+/**
+ * Opens a file of upper whose mode forbids it to its owner. Who has it open may go on using it after its descriptor
+ * has made room for others; a server without root is refused then, unless it lends itself the right for a moment.
+ */
+function openOwn(dirfd: number, name: string, open: () => number): number {
+  const fd = unless([E.EACCES], open);
+  if (fd !== undefined) return fd;
+  const stat = statat(dirfd, name);
+  if (stat === undefined) throw new Errno(E.ESTALE);
+  const mode = stat.mode & ~S.IFMT;
+  const lent = unless([E.EPERM], () => {
+    fchmodat(dirfd, name, mode | OWNER_MAY);
+    return true;
+  });
+  if (lent === undefined) throw new Errno(E.EACCES, 'open'); // another's file
+  try {
+    return open();
+  } finally {
+    fchmodat(dirfd, name, mode);
+  }
 }
 
 export class Handles {
@@ -53,7 +77,11 @@ export class Handles {
     const cached = this.#open.get(node);
     if (cached !== undefined && (cached.writable || !writable)) return cached.fd;
     const { directory, name } = node.home;
-    const open = (flags: number): number => openData(directory, this.directory(directory), name, flags);
+    const dirfd = this.directory(directory);
+    const open = (flags: number): number =>
+      directory.layer.isUpper
+        ? openOwn(dirfd, name, () => openData(directory, dirfd, name, flags))
+        : openData(directory, dirfd, name, flags);
     const fd = writable ? this.#openWritable(node, open) : open(O.RDONLY);
     this.#open.set(node, { fd, writable });
     return fd;
@@ -88,7 +116,8 @@ export class Handles {
     }
     this.drop(node);
     try {
-      node.pinned = openRegular(directory, dirfd, name, O.RDWR);
+      const open = (): number => openRegular(directory, dirfd, name, O.RDWR);
+      node.pinned = directory.layer.isUpper ? openOwn(dirfd, name, open) : open();
     } catch {
       node.pinned = openRegular(directory, dirfd, name, O.RDONLY);
     }

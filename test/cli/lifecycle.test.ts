@@ -11,6 +11,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -108,6 +109,7 @@ describe(SUITE, () => {
       assert.isBelow(performance.now(), deadline, 'not mounted');
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
+    statSync(union.mountpoint); // waits until the server answers
   }
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -266,7 +268,7 @@ describe(SUITE, () => {
     it('-f ends with the mount, whoever unmounts it', async () => {
       const union = place.layers('foreground', { lowers: LOWERS, args: ['-f'] });
       const { ended } = await foreground(union);
-      place.run('umount', [union.mountpoint]);
+      place.umount(union.mountpoint);
       assert.deepEqual(await ended, [0, null]);
       assertGone(union);
     });

@@ -7,13 +7,13 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { IS_HOST_ROOT } from '../privilege.js';
+import { IS_HOST_ROOT, SELF } from '../privilege.js';
 
 /** One piece of code, or several that follow each other, each indented as its surroundings are. */
 export type Code = string | readonly string[];
 
 export interface ClientOptions {
-  /** User and group; no further groups then. */
+  /** User and group; no further groups then. Whoever runs the tests stays what he is. */
   readonly uid?: number;
   readonly cwd?: string;
 }
@@ -148,7 +148,7 @@ export function runPython<T>(code: Code, args: object, options: ClientOptions): 
 }
 
 function processOptions({ uid, cwd }: ClientOptions) {
-  return { ...(cwd !== undefined && { cwd }), ...(uid !== undefined && { uid, gid: uid }) };
+  return { ...(cwd !== undefined && { cwd }), ...(uid !== undefined && uid !== SELF && { uid, gid: uid }) };
 }
 
 function request(code: Code, args: object): string {

@@ -6,10 +6,10 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
 import { run } from '../acceptance/run.js';
+import { SELF, UNPRIVILEGED } from '../privilege.js';
 import { CLI, list, type Union, usePlace } from './place.js';
 
 const SUITE = 'file data';
-const NOBODY = 65534;
 const MIB = 1024 * 1024;
 
 const text = (path: string): string => readFileSync(path, 'latin1');
@@ -72,11 +72,11 @@ describe(SUITE, () => {
   });
 
   for (const [who, uid] of [
-    ['root', 0],
-    ['an unprivileged user', NOBODY],
+    ['root', SELF],
+    ['an unprivileged user', UNPRIVILEGED],
   ] as const) {
     it(`a 0444 file is written through the descriptor that created it, by ${who}`, () => {
-      const path = union.at(`readonly-${uid}`);
+      const path = union.at(`readonly by ${who}`);
       place.python(
         `
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o444)
@@ -122,8 +122,20 @@ describe(SUITE, () => {
         files = crowd('a')
         os.write(fd, b'second')
       `;
-      place.python([CROWD, code], {}, { uid: NOBODY, cwd: small.mountpoint });
+      place.python([CROWD, code], {}, { uid: UNPRIVILEGED, cwd: small.mountpoint });
       assert.equal(text(small.at('readonly')), 'first second');
+    });
+
+    it('writes a 0444 file that has lost its name through the descriptor that created it', () => {
+      const code = `
+        fd = os.open('deleted', os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o444)
+        files = crowd('d')
+        os.unlink('deleted')
+        os.write(fd, b'late')
+        result = [os.pread(fd, 10, 0).decode(), oct(os.fstat(fd).st_mode)]
+      `;
+      const seen = place.python([CROWD, code], {}, { uid: UNPRIVILEGED, cwd: small.mountpoint });
+      assert.deepEqual(seen, ['late', '0o100444']);
     });
 
     it('keeps files that have lost their names, and tells the others apart', () => {
@@ -160,7 +172,7 @@ describe(SUITE, () => {
       result += [attempt(os.unlink, 'private/hidden'), attempt(os.chmod, 'new', 0o666), attempt(os.utime, 'new')]
       `,
       {},
-      { uid: NOBODY, cwd: union.mountpoint },
+      { uid: UNPRIVILEGED, cwd: union.mountpoint },
     );
     assert.deepEqual(outcomes, [...Array(7).fill('EACCES'), 'EPERM', 'EACCES']);
   });
@@ -420,7 +432,7 @@ describe(SUITE, () => {
         lowers: [{ root: each, 'an unprivileged user': each, 'lower-lost': 'lower' }],
       });
       const [lower = ''] = temporary.lowers;
-      run('chown', ['-R', `${NOBODY}:${NOBODY}`, join(lower, 'an unprivileged user')]);
+      run('chown', ['-R', String(UNPRIVILEGED), join(lower, 'an unprivileged user')]);
       temporary.mount();
     });
 
@@ -457,9 +469,9 @@ describe(SUITE, () => {
               result.append([open(name).read(), stat.st_nlink, oct(stat.st_mode), stat.st_uid])
           `,
           { root: temporary.mountpoint, user },
-          user === 'root' ? {} : { uid: NOBODY },
+          user === 'root' ? {} : { uid: UNPRIVILEGED },
         );
-        const each = ['before after', 1, '0o100440', user === 'root' ? 0 : 65534];
+        const each = ['before after', 1, '0o100440', user === 'root' ? SELF : UNPRIVILEGED];
         assert.deepEqual(seen, [each, each, each]);
         temporary.remount();
         for (const name of ['new', 'inner/new', 'deleted']) {

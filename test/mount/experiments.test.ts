@@ -20,6 +20,7 @@ import { assert } from 'chai';
 import { withKernel } from '../acceptance/mount.js';
 import { assertSameTree } from '../acceptance/stage.js';
 import { describeTree } from '../acceptance/tree.js';
+import { IS_ROOT } from '../privilege.js';
 import { list, mountAt, type Union, usePlace } from './place.js';
 import { serverOf, waitUntil } from './processes.js';
 
@@ -239,7 +240,7 @@ describe(SUITE, () => {
       assert.equal(type, 'fuse.unionfs');
       const layers = `lowerdir=${union.lowers.join(':')},upperdir=${union.upper},workdir=${union.work}`;
       assert.equal(source, layers);
-      assert.includeMembers([...options], ['rw', 'default_permissions', 'allow_other']);
+      assert.includeMembers([...options], ['rw', 'default_permissions', ...(IS_ROOT ? ['allow_other'] : [])]);
     });
   });
 
