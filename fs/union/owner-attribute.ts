@@ -1,13 +1,13 @@
 /** The attribute by which owners are recorded that the kernel refuses (`virtual-owner.ts`): its name and its value. */
-import { randomBytes } from 'node:crypto';
-
 const SECRET_BYTES = 16;
 /** The id that chown(2) takes for "keep". */
 const KEEP = 0xffffffff;
 
-/** A name that nobody guesses. */
-export const newOwnerAttribute = (): string =>
-  `system.unionfs.owner.${randomBytes(SECRET_BYTES).toString('hex')}`;
+/** A name that nobody guesses. The global loads what it takes when it is used; few mounts use it. */
+export const newOwnerAttribute = (): string => {
+  const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(SECRET_BYTES)));
+  return `system.unionfs.owner.${secret.toString('hex')}`;
+};
 
 /** What chown(2) is given. */
 export const ownerValue = (uid: number, gid: number): Buffer => Buffer.from(`${uid}:${gid}`);
