@@ -22,15 +22,14 @@ const programs = {
 
 const alone = (input, file) => ({ input, external, output: { file: `dist/bin/${file}`, format: 'cjs' } });
 
-const server = {
-  input: 'dist/cli/server.js',
-  external,
-  output: { dir: 'dist/bin', format: 'cjs' },
-};
+/** A program of its own; what it loads later lies beside it. */
+const apart = (input) => ({ input, external, output: { dir: 'dist/bin', format: 'cjs' } });
 
 export default [
   programs,
-  server,
+  apart('dist/cli/server.js'),
+  apart('dist/cli/portable-server.js'),
+  alone('dist/cli/background-mount.js', 'background-mount.js'),
   alone('dist/fs/serve.js', 'serve.js'),
   alone('dist/runtime/container/owners/owner-worker.js', 'owner-worker.js'),
   alone('dist/fs/transport/flusher-thread.js', 'flusher-thread.js'),

@@ -14,9 +14,14 @@ export const READY = 'ready';
 const PROGRAM = 'unionfs';
 const FAILURE = 1;
 
-/** Starts the server of `unionfs mount ARGS` and waits for its word; hands on what it complains of, and sets the exit code. */
-export async function startServer(args: readonly string[]): Promise<void> {
-  const server = [packageFile('dist/bin/server.js'), String(process.pid), PROGRAM];
+export type ServerProgram = 'server.js' | 'portable-server.js';
+
+/**
+ * Starts the server of `unionfs mount ARGS` and waits for its word; hands on what it complains of, and sets the exit
+ * code.
+ */
+export async function startServer(args: readonly string[], program: ServerProgram): Promise<void> {
+  const server = [packageFile(`dist/bin/${program}`), String(process.pid), PROGRAM];
   const child = spawn(process.execPath, [...process.execArgv, ...server, 'mount', ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });

@@ -1,4 +1,8 @@
 /** How the programs talk: tables, JSON, and errors of one line. */
+import { writeSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
+
+const STDERR = 2;
 
 /** Text columns, left-aligned, two spaces between; no trailing spaces. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -20,8 +24,10 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2));
 }
 
+/** At once, also in a thread, whose streams are the main thread's to write. */
 export function warn(text: string): void {
-  process.stderr.write(`${text}\n`);
+  if (isMainThread) process.stderr.write(`${text}\n`);
+  else writeSync(STDERR, `${text}\n`);
 }
 
 /** For options that may be repeated (commander's argument parser). */

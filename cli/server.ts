@@ -2,13 +2,32 @@
  * The server of a mount in the background: server.js LAUNCHER NAME WORDS, the process that waits for its word, and how
  * that was called.
  *
- * Rule: its serving thread, a Node of its own, starts before anything else is loaded.
+ * Rule: everything is done by one thread, `background-mount.ts`. This one loads nothing until there is a mount, and
+ * then what it takes to end it.
  */
 import './machine.js';
-import { startServingThread } from '../fs/serving-thread.js';
+import { writeSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { exitOf } from '../fs/serving-thread.js';
+import type { Attached } from '../fs/supervise.js';
+import { endInTime, endOnSignals } from './end-on-signals.js';
 
-const thread = startServingThread();
-const [, , launcher, name = '', ...words] = process.argv;
-void import('./mount-in-background.js').then(({ mountInBackground }) =>
-  mountInBackground({ launcher: Number(launcher), name, words, thread }),
-);
+const FAILURE = 1;
+const STDERR = 2;
+
+const workerData = process.argv.slice(2);
+const thread = new Worker(new URL('./background-mount.js', import.meta.url), { workerData });
+const served = exitOf(thread);
+served.catch(fail);
+thread.on('error', (error) => writeSync(STDERR, `unionfs: ${error.stack}\n`));
+thread.once('message', (attached: Attached) => {
+  const supervision = import('../fs/supervise.js').then(({ supervise }) => supervise(attached, served));
+  const end = (): Promise<void> => supervision.then((mount) => mount.end());
+  endOnSignals(end);
+  thread.on('message', () => void endInTime(end).finally(fail));
+  supervision.then(({ ended }) => ended).catch(fail);
+});
+
+function fail(): void {
+  process.exitCode = FAILURE;
+}

@@ -6,6 +6,7 @@
  */
 import type { Command } from 'commander';
 import './machine.js';
+import type { MountOptions } from '../fs/index.js';
 import { startServer } from './background.js';
 import { warn } from './output.js';
 import { overlayRequest } from './overlay.js';
@@ -18,10 +19,17 @@ const EXEC_FAILURE = 125;
 const CALLED_AS = '--called-as';
 
 /** A mount in the background, as the command line has it, is the server's to read. */
-const startAgain = (): Promise<void> => startServer(process.argv.slice(process.argv.indexOf('mount') + 1));
+const inBackground = ({ transport }: MountOptions): Promise<void> =>
+  startServer(
+    process.argv.slice(process.argv.indexOf('mount') + 1),
+    transport === 'fuse-native' ? 'portable-server.js' : 'server.js',
+  );
+
+const inForeground = async (options: MountOptions): Promise<void> =>
+  (await import('./serving.js')).serve(options);
 
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  mount: async () => (await import('./commands/mount.js')).mountCommand(startAgain),
+  mount: async () => (await import('./commands/mount.js')).mountCommand({ inForeground, inBackground }),
   umount: async () => (await import('./commands/umount.js')).umountCommand(),
   exec: async () => (await import('./commands/exec.js')).execCommand(),
   list: async () => (await import('./commands/list.js')).listCommand(),
@@ -54,7 +62,9 @@ async function main(): Promise<void> {
     return;
   }
   request.warnings.forEach(warn);
-  await (request.foreground ? runCommand(['mount', ...request.mount]) : startServer(request.mount));
+  await (request.foreground
+    ? runCommand(['mount', ...request.mount])
+    : startServer(request.mount, 'server.js'));
 }
 
 void main();

@@ -13,17 +13,17 @@
  *       -> syscall                   on a layer's descriptor                sys/syscalls.ts
  *       -> reply                     written by the same thread             protocol/encode.ts
  *
- * Three threads: the caller's, which handles signals and unmounts (`server.ts`); the one that serves requests
- * (`serve.ts`); the one that writes notifications (`transport/notifier.ts`).
+ * Three threads: the caller's, which handles signals and unmounts (`server.ts`, `supervise.ts`); the one that serves
+ * requests (`serve-union.ts`); the one that writes notifications (`transport/notifier.ts`). A server in the background
+ * mounts by itself in the second (`mount-here.ts`).
  */
-import { rmSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { openFuse } from './attach.js';
-import { checkIndex, checkKeep, checkMarks, lockDirectory, makeWork, prepare } from './prepare.js';
+import { prepare, record, take } from './prepare.js';
 import { Server } from './server.js';
 import { close } from './sys/syscalls.js';
 import type { Ownership } from './union/ownership.js';
-import { recordStack, type Stack } from './union/stack.js';
+import type { Stack } from './union/stack.js';
 import type { VirtualOwners } from './union/virtual-owners.js';
 
 export { startServingThread } from './serving-thread.js';
@@ -84,27 +84,16 @@ export interface Mount {
 export async function mount(options: MountOptions): Promise<Mount> {
   const { stack, mountpoint } = prepare(options);
   const start = options.transport === 'fuse-native' ? await portable(options) : kernel(mountpoint);
-  const undo: (() => void)[] = [start.cancel];
+  const taken = await take(stack, options.ownership, start.cancel);
   try {
-    const locks: number[] = [];
-    undo.push(() => locks.forEach(close));
-    if (stack.upper !== undefined) locks.push(await lockDirectory(stack.upper));
-    const { work } = stack;
-    if (makeWork(stack) && work !== undefined)
-      undo.push(() => rmSync(work, { recursive: true, force: true }));
-    if (work !== undefined) locks.push(await lockDirectory(work));
-    checkMarks(stack);
-    checkIndex(stack);
-    checkKeep(stack, options.ownership);
-    undo.shift(); // from here on the server closes the device
-    const server = await start.serve(options, stack, mountpoint);
-    if (work !== undefined) recordStack({ ...stack, work });
+    const server = await start.serve(options, stack, mountpoint); // from here on the server closes the device
+    record(stack);
     const { ended, released } = server;
-    const unlocked = Promise.race([released, ended]).finally(() => locks.forEach(close));
+    const unlocked = Promise.race([released, ended]).finally(taken.unlock);
     unlocked.catch(() => {}); // the same failure as `ended`, which is the caller's to handle
     return { stack, mountpoint, ended, released: unlocked, end: () => server.end() };
   } catch (error) {
-    for (const step of undo.reverse()) step();
+    taken.undo();
     throw error;
   }
 }

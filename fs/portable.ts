@@ -7,8 +7,9 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
-import { buildUnion, describeUnion } from './serve.js';
-import { DETACH_GRACE_MS, unionSettings } from './server.js';
+import { buildUnion, describeUnion } from './serve-union.js';
+import { unionSettings } from './server.js';
+import { DETACH_GRACE_MS } from './supervise.js';
 import { type MountLine, parseMountinfo } from './sys/mountinfo.js';
 import { detach, FUSE_TYPE } from './transport/device.js';
 import {

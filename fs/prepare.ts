@@ -3,7 +3,16 @@
  *
  * Rule: everything is checked before anything is changed; making the work directory is the first change.
  */
-import { accessSync, closeSync, constants, mkdirSync, openSync, readdirSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
@@ -21,6 +30,7 @@ import {
   LOG,
   RECORD,
   recordedStack,
+  recordStack,
   type Stack,
   toBytes,
   UsageError,
@@ -74,6 +84,51 @@ function upperAt(path: string): string {
   }
 }
 
+/** A stack whose directories are this process's. */
+export interface Taken {
+  /** Lets go of them. */
+  readonly unlock: () => void;
+  /** The same, and what was made is removed again. */
+  readonly undo: () => void;
+}
+
+/**
+ * Takes upper and work, and makes work. Throws `UsageError`, and nothing is changed then.
+ * @param cancel what else is to be done about a failure
+ */
+export async function take(
+  stack: Stack,
+  ownership: Ownership | undefined,
+  cancel: () => void,
+): Promise<Taken> {
+  const { upper, work } = stack;
+  const locks: number[] = [];
+  const unlock = (): void => locks.splice(0).forEach(close);
+  let remove = (): void => {};
+  const undo = (): void => {
+    remove();
+    unlock();
+  };
+  try {
+    if (upper !== undefined) locks.push(await lockDirectory(upper));
+    if (makeWork(stack) && work !== undefined) remove = () => rmSync(work, { recursive: true, force: true });
+    if (work !== undefined) locks.push(await lockDirectory(work));
+    checkMarks(stack);
+    checkIndex(stack);
+    checkKeep(stack, ownership);
+    return { unlock, undo };
+  } catch (error) {
+    undo();
+    cancel();
+    throw error;
+  }
+}
+
+/** Writes down in work what stack it belongs to. */
+export function record(stack: Stack): void {
+  if (stack.work !== undefined) recordStack({ ...stack, work: stack.work });
+}
+
 /** What this program and the kernel keep in a work directory. */
 const WORK_NAMES = new Set([STAGING, INDEX, RECORD, `${RECORD}.new`, LOG]);
 const PERMISSIONS = 0o777;
@@ -97,7 +152,7 @@ function checkWork(work: string): void {
 }
 
 /** An index of another upper's files would show these (ovl_verify_upper), and the record says whose changes these are. */
-export function checkIndex({ upper, work }: Stack): void {
+function checkIndex({ upper, work }: Stack): void {
   if (upper === undefined || work === undefined) return;
   const hasIndex = statSync(join(work, INDEX), { throwIfNoEntry: false }) !== undefined;
   if (!(hasIndex ? ownsIndex(upper, work) : ownsRecord(upper, work)))
@@ -125,7 +180,7 @@ function ownsRecord(upper: string, work: string): boolean {
 }
 
 /** Where owners are to be kept in an attribute, upper's filesystem and this process must be able to. */
-export function checkKeep({ upper, work }: Stack, ownership: Ownership | undefined): void {
+function checkKeep({ upper, work }: Stack, ownership: Ownership | undefined): void {
   const keep = ownership?.keep;
   if (keep === undefined || upper === undefined || work === undefined) return;
   const fd = openApart(toBytes(work));
@@ -153,7 +208,7 @@ function realWork(path: string): string {
 }
 
 /** Makes the work directory; whether it was made. */
-export function makeWork({ work }: Stack): boolean {
+function makeWork({ work }: Stack): boolean {
   if (work === undefined || statSync(work, { throwIfNoEntry: false }) !== undefined) return false;
   try {
     mkdirSync(work, { mode: 0o700 });
@@ -164,7 +219,7 @@ export function makeWork({ work }: Stack): boolean {
 }
 
 /** Opaque directories are marked by attributes. */
-export function checkMarks({ upper, work }: Stack): void {
+function checkMarks({ upper, work }: Stack): void {
   if (work === undefined) return;
   const fd = openApart(toBytes(work));
   const kept = keepsMarks(fd);
@@ -178,7 +233,7 @@ export function checkMarks({ upper, work }: Stack): void {
 }
 
 /** Takes a directory for this process; the lock ends with it, however it ends. */
-export async function lockDirectory(path: string): Promise<number> {
+async function lockDirectory(path: string): Promise<number> {
   const fd = openApart(toBytes(path));
   if (await lock(fd)) return fd;
   close(fd);

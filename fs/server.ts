@@ -5,22 +5,20 @@
  * every descriptor of its layers is closed.
  */
 import { readFileSync } from 'node:fs';
-import { setTimeout } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { attachFuse } from './attach.js';
 import type { MountOptions } from './index.js';
-import type { ServeData, ServeMessage } from './serve.js';
-import { give, startServingThread } from './serving-thread.js';
-import { close, eventfd, signalEventfd } from './sys/syscalls.js';
+import type { ServeMessage } from './serve.js';
+import type { ServeData } from './serve-union.js';
+import { exitOf, give, startServingThread } from './serving-thread.js';
+import { type Attached, type Supervision, supervise } from './supervise.js';
+import { eventfd } from './sys/syscalls.js';
 import { detach } from './transport/device.js';
-import type { NotifierData } from './transport/notifier.js';
 import { MessageRing } from './transport/ring.js';
 import { changesAreSeen } from './union/changes.js';
 import { type Stack, toBytes } from './union/stack.js';
 import type { UnionSettings } from './union/state.js';
 
-/** How long processes inside a detached mount may go on. */
-export const DETACH_GRACE_MS = 1000;
 /** Seconds after which layers are looked at again that cannot be watched. */
 const UNWATCHABLE_TTL = 1;
 const MIN_DESCRIPTORS = 64;
@@ -32,8 +30,7 @@ export class Server {
   readonly ended: Promise<void>;
   /** Settles as soon as the serving thread has closed the layers' descriptors; never, if it failed. */
   readonly released: Promise<void>;
-  readonly #mountpoint: string;
-  readonly #stop: number;
+  readonly #supervision: Supervision;
   readonly #ready: Promise<void>;
 
   /** Mounts the device, which is the server's from here on (see `attachFuse`), and waits until the mount is usable. */
@@ -43,9 +40,9 @@ export class Server {
     stack: Stack,
     mountpoint: string,
   ): Promise<Server> {
-    const seen = stack.lowers.every((path) => changesAreSeen(toBytes(path)));
+    const settings = settingsFor(options, stack);
     const fd = attachFuse(device, options, stack, mountpoint);
-    const server = new Server(fd, seen, options, stack, mountpoint);
+    const server = new Server(serveData(fd, settings, options, stack), options, mountpoint);
     try {
       await server.#ready;
       return server;
@@ -55,31 +52,11 @@ export class Server {
     }
   }
 
-  private constructor(fd: number, seen: boolean, options: MountOptions, stack: Stack, mountpoint: string) {
-    this.#mountpoint = toBytes(mountpoint);
-    this.#stop = eventfd();
-    const ring = new MessageRing();
-    const data = serveData(fd, this.#stop, ring, seen, options, stack);
+  private constructor(data: ServeData, options: MountOptions, mountpoint: string) {
     const serving = options.thread ?? startServingThread();
     give(serving, data);
-    const notifierData: NotifierData = { fd, shared: ring.shared };
-    const hasNews = data.settings.layerChanges === 'watch';
-    const notifier = hasNews
-      ? new Worker(new URL('./transport/notifier.js', import.meta.url), { workerData: notifierData })
-      : undefined;
-    this.ended = exitOf(serving)
-      .finally(() => {
-        ring.stop();
-        return notifier && exitOf(notifier);
-      })
-      .finally(() => {
-        close(fd); // the last descriptor: whoever is still inside a detached mount is cut off
-        close(this.#stop);
-      })
-      .catch((failure: unknown) => {
-        detach(this.#mountpoint, true); // nobody serves it any more
-        throw failure;
-      });
+    this.#supervision = supervise(attachedOf(data, mountpoint), exitOf(serving));
+    this.ended = this.#supervision.ended;
     const early = this.ended.then(() => {
       throw new Error('the mount ended before it was usable');
     });
@@ -89,15 +66,8 @@ export class Server {
   }
 
   /** Unmounts; who is still inside keeps the detached mount for a moment. */
-  async end(): Promise<void> {
-    if (!detach(this.#mountpoint, false)) {
-      detach(this.#mountpoint, true);
-      const over = this.ended.then(() => true);
-      if (!(await Promise.race([over, setTimeout(DETACH_GRACE_MS, false, { ref: false })]))) {
-        signalEventfd(this.#stop);
-      }
-    }
-    await this.ended;
+  end(): Promise<void> {
+    return this.#supervision.end();
   }
 }
 
@@ -107,32 +77,41 @@ function told(worker: Worker, what: ServeMessage): Promise<void> {
   });
 }
 
-function exitOf(worker: Worker): Promise<void> {
-  return new Promise((resolve, reject) => {
-    worker.on('error', reject);
-    worker.on('exit', () => resolve());
-  });
-}
+/** What supervising a mount takes of what serving it takes. */
+export const attachedOf = (
+  { fd, stop, settings, notifications }: ServeData,
+  mountpoint: string,
+): Attached => ({
+  fd,
+  stop,
+  mountpoint: toBytes(mountpoint),
+  ...(settings.layerChanges === 'watch' && { notifications }),
+});
 
-function serveData(
+/** @param fd /dev/fuse, attached to the mountpoint */
+export function serveData(
   fd: number,
-  stop: number,
-  ring: MessageRing,
-  seen: boolean,
+  settings: UnionSettings,
   options: MountOptions,
   stack: Stack,
 ): ServeData {
   return {
     fd,
-    stop,
+    stop: eventfd(),
     stack,
-    settings: unionSettings(options, seen ? 'watch' : UNWATCHABLE_TTL),
+    settings,
     flags: options.flags ?? 0,
     writeback: options.writeback ?? false,
     trace: options.trace ?? false,
     virtualOwners: options.virtualOwners,
-    notifications: ring.shared,
+    notifications: new MessageRing().shared,
   };
+}
+
+/** What a mount of the stack goes by. Looks at the layers, and may fail: nothing is to be mounted before. */
+export function settingsFor(options: MountOptions, { lowers }: Stack): UnionSettings {
+  const seen = lowers.every((path) => changesAreSeen(toBytes(path)));
+  return unionSettings(options, seen ? 'watch' : UNWATCHABLE_TTL);
 }
 
 /** @param layerChanges how they are noticed if the options do not say */

@@ -22,3 +22,11 @@ export function give(thread: Worker, work: unknown): void {
 function letGo(this: Worker): void {
   this.unref();
 }
+
+/** Settles when a thread has ended; rejects with its failure. */
+export function exitOf(thread: Worker): Promise<void> {
+  return new Promise((resolve, reject) => {
+    thread.on('error', reject);
+    thread.on('exit', (code) => (code === 0 ? resolve() : reject(new Error('a thread has failed'))));
+  });
+}

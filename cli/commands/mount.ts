@@ -6,7 +6,6 @@ import { splitLayers } from '../../fs/union/stack.js';
 import { suggestion } from '../../runtime/nearest.js';
 import { MOUNT_WORDS, VALUED } from '../mount-words.js';
 import { ownershipOf } from '../ownership.js';
-import { serve } from '../serving.js';
 
 interface Options {
   readonly lower?: string;
@@ -20,8 +19,13 @@ interface Options {
   readonly trace?: true;
 }
 
-/** @param inBackground what is to be done about a mount in the background */
-export function mountCommand(inBackground: (options: MountOptions) => Promise<void>): Command {
+/** What is done about a mount, by where it is to be served. */
+export interface Ways {
+  inForeground(options: MountOptions): Promise<void>;
+  inBackground(options: MountOptions): Promise<void>;
+}
+
+export function mountCommand(ways: Ways): Command {
   const collect = (value: string, all: readonly string[]): string[] => [...all, value];
   return new Command('mount')
     .description('mount a union of directories')
@@ -39,16 +43,13 @@ export function mountCommand(inBackground: (options: MountOptions) => Promise<vo
     )
     .option('-f, --foreground', 'serve in this process until unmounted')
     .option('--trace', 'write every request to standard error; implies --foreground')
-    .action((mountpoint: string, options: Options) => run(mountpoint, options, inBackground));
+    .action((mountpoint: string, options: Options) => run(mountpoint, options, ways));
 }
 
-async function run(
-  mountpoint: string,
-  options: Options,
-  inBackground: (options: MountOptions) => Promise<void>,
-): Promise<void> {
+async function run(mountpoint: string, options: Options, ways: Ways): Promise<void> {
   const settings = mountOptions(mountpoint, options);
-  await (options.foreground === true || options.trace === true ? serve : inBackground)(settings);
+  const isForeground = options.foreground === true || options.trace === true;
+  await (isForeground ? ways.inForeground(settings) : ways.inBackground(settings));
 }
 
 function knownOptions(): string[] {

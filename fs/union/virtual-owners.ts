@@ -4,7 +4,6 @@
  * Rules: a secret is the name of the attribute by which owners are given and asked for, and what the name of a device
  * begins with that is to be made. Which inodes have another owner than is shown, both know (`inode-set.ts`).
  */
-import { randomBytes } from 'node:crypto';
 import { S } from '../sys/constants.js';
 import { InodeSet } from './inode-set.js';
 
@@ -20,11 +19,11 @@ export interface VirtualOwners {
   readonly inodes: SharedArrayBuffer;
 }
 
-/** For one mount. */
-export const newVirtualOwners = (): VirtualOwners => ({
-  secret: `system.unionfs.owner.${randomBytes(SECRET_BYTES).toString('hex')}`,
-  inodes: new InodeSet().shared,
-});
+/** For one mount. The global loads what it takes when it is used; few mounts use it. */
+export function newVirtualOwners(): VirtualOwners {
+  const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(SECRET_BYTES)));
+  return { secret: `system.unionfs.owner.${secret.toString('hex')}`, inodes: new InodeSet().shared };
+}
 
 /** What chown(2) is given, or the owner that a file was given. */
 export const ownerValue = (uid: number, gid: number): Buffer => Buffer.from(`${uid}:${gid}`);

@@ -15,6 +15,7 @@ import { processesNaming, serverOf, waitUntil } from '../mount/processes.js';
 
 const SUITE = 'unionfs: bad input';
 const NOBODY = 65534;
+const FOREGROUND_MISTAKES = 5;
 
 interface Mistake {
   readonly what: string;
@@ -344,6 +345,14 @@ describe(SUITE, function () {
       assertSameTree(after, before, 'the directories after and before');
     });
   }
+
+  it('a mistake in the foreground waits for the thread that has begun to load, which would abort the process', () => {
+    const cwd = prepare('foreground');
+    for (let count = 0; count < FOREGROUND_MISTAKES; count++) {
+      const outcome = place.unionfs(['mount', '-f', '--lower', 'nope', 'm'], { cwd });
+      assert.equal(refusal({ ...outcome }), `mount: "${join(cwd, 'nope')}" does not exist`);
+    }
+  });
 
   it('nothing is changed in the layers of other unions, their records included', () => {
     assertSameTree(describeShared(), sharedBefore, 'the layers after and before');

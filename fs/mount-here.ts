@@ -1,0 +1,49 @@
+/**
+ * A mount that one thread makes and serves; the main thread only supervises it (`supervise.ts`). It saves a program
+ * that does nothing else from loading everything twice.
+ */
+import { attachFuse, openFuse } from './attach.js';
+import type { MountOptions } from './index.js';
+import { prepare, record, take } from './prepare.js';
+import { serveUnion } from './serve-union.js';
+import { attachedOf, serveData, settingsFor } from './server.js';
+import type { Attached } from './supervise.js';
+import { close } from './sys/syscalls.js';
+import type { Stack } from './union/stack.js';
+
+/** What is told of the mount, on the thread that serves it. */
+export interface Progress {
+  /** It is there; from here on its descriptors are the supervisor's, who detaches it too if this fails. */
+  attached(attached: Attached): void;
+  /** It is usable. */
+  ready(stack: Stack): void;
+  /** Nothing of the layers is open or locked any more. */
+  released(): void;
+}
+
+/** Mounts, and serves until the mount is over. Throws as `mount` does. */
+export async function mountHere(options: MountOptions, progress: Progress): Promise<void> {
+  const { stack, mountpoint } = prepare(options);
+  const device = openFuse(mountpoint);
+  const taken = await take(stack, options.ownership, () => close(device));
+  let isUsable = false;
+  try {
+    const settings = settingsFor(options, stack);
+    const data = serveData(attachFuse(device, options, stack, mountpoint), settings, options, stack);
+    progress.attached(attachedOf(data, mountpoint));
+    serveUnion(data, (event) => {
+      if (event === 'ready') {
+        record(stack);
+        isUsable = true;
+        progress.ready(stack);
+      } else {
+        taken.unlock();
+        progress.released();
+      }
+    });
+    if (!isUsable) throw new Error('the mount ended before it was usable');
+  } catch (error) {
+    if (!isUsable) taken.undo();
+    throw error;
+  }
+}
