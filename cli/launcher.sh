@@ -2,8 +2,9 @@
 # unionfs, unionfs-overlay and mount.fuse.unionfs as they are installed.
 #
 # Rule: what certainly asks for a mount in the background costs one Node, the server; a shell waits for its word, as
-# background.ts does. Everything else becomes unionfs.js, which decides for itself. Nothing here speaks TLS, and whoever
-# has NODE_EXTRA_CA_CERTS would have each Node read them all.
+# background.ts does. Everything else becomes unionfs.js, which decides for itself. Nothing here speaks TLS, and where
+# NODE_EXTRA_CA_CERTS is set each Node would read them all. A caller's NODE_CHANNEL_FD names a descriptor that the server
+# closes.
 
 in_background() {
   case ${0##*/} in
@@ -20,7 +21,7 @@ in_background() {
   done
 }
 
-unset NODE_EXTRA_CA_CERTS
+unset NODE_EXTRA_CA_CERTS NODE_CHANNEL_FD
 self=$(readlink -f -- "$0")
 programs=${self%/*}
 in_background "$@" || exec node "$programs/unionfs.js" --called-as "$0" "$@"
