@@ -139,7 +139,7 @@ describe(SUITE, () => {
     union.umount();
   });
 
-  it('keeps from its server what costs it time or takes descriptors: certificates, the channel of a caller that is Node', async () => {
+  it('keeps certificates and the channel of a caller that is Node from its server', async () => {
     const union = place.layers('environment', { lowers: LOWERS });
     const env = { ...process.env, NODE_EXTRA_CA_CERTS: '/nonexistent' };
     const child = spawn(CLI, union.command, { env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
