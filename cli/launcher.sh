@@ -2,8 +2,9 @@
 # unionfs, unionfs-overlay and mount.fuse.unionfs as they are installed.
 #
 # Rule: what certainly asks for a mount in the background costs one Node, the server; a shell waits for its word, as
-# background.ts does. Everything else becomes unionfs.js, which decides for itself. A server speaks no TLS, and whoever has
-# NODE_EXTRA_CA_CERTS would have it read them all; the command of "unionfs exec" keeps it.
+# background.ts does. Everything else becomes unionfs.js, which decides for itself. A server speaks no TLS, and where
+# NODE_EXTRA_CA_CERTS is set it would read them all; the command of "unionfs exec" keeps it. A caller's NODE_CHANNEL_FD
+# names a descriptor that the server closes.
 
 in_background() {
   case ${0##*/} in
@@ -24,7 +25,7 @@ self=$(readlink -f -- "$0")
 programs=${self%/*}
 in_background "$@" || exec node "$programs/unionfs.js" --called-as "$0" "$@"
 
-unset NODE_EXTRA_CA_CERTS
+unset NODE_EXTRA_CA_CERTS NODE_CHANNEL_FD
 # SIGINT before the server is in a session of its own ends it, later it comes too late; then the mount is there.
 interrupted=
 trap 'interrupted=yes' INT

@@ -8,7 +8,7 @@ import { chmodSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync
 import { basename, dirname } from 'node:path';
 import { assert } from 'chai';
 import { CLI, list, mountAt, type Union, usePlace } from '../mount/place.js';
-import { processesNaming, waitUntil } from '../mount/processes.js';
+import { processesNaming, serverOf, waitUntil } from '../mount/processes.js';
 
 const SUITE = 'cli: the launcher';
 const EXECUTABLE = 0o755;
@@ -139,12 +139,16 @@ describe(SUITE, () => {
     union.umount();
   });
 
-  it('is refused by nobody who has NODE_EXTRA_CA_CERTS: no certificate is read', () => {
-    const union = place.layers('certificates', { lowers: LOWERS });
-    place.run('env', ['NODE_EXTRA_CA_CERTS=/nonexistent', CLI, ...union.command]);
-    const [server = 0] = processesNaming(union.mountpoint);
-    assert.notInclude(readFileSync(`/proc/${server}/environ`, 'latin1'), 'NODE_EXTRA_CA_CERTS');
-    place.umount(union.mountpoint);
+  it('keeps certificates and the channel of a caller that is Node from its server', async () => {
+    const union = place.layers('environment', { lowers: LOWERS });
+    const env = { ...process.env, NODE_EXTRA_CA_CERTS: '/nonexistent' };
+    const child = spawn(CLI, union.command, { env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const disconnected = once(child, 'disconnect'); // nobody holds the other end any more
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
+    await disconnected;
+    const environment = readFileSync(`/proc/${serverOf(union.mountpoint)}/environ`, 'latin1');
+    assert.notMatch(environment, /NODE_EXTRA_CA_CERTS|NODE_CHANNEL_FD/);
+    union.umount();
   });
 
   it('leaves the command of "unionfs exec" its environment', () => {
