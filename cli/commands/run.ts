@@ -31,6 +31,7 @@ interface Options {
   readonly pivot: boolean;
   readonly storageDriver?: Driver;
   readonly userns: UserNamespace;
+  readonly passwd: 'true' | 'false';
   readonly network: 'host' | 'none';
   readonly pull: 'missing' | 'never';
 }
@@ -70,6 +71,11 @@ export function runCommand(): Command {
       )
         .choices(USER_NAMESPACES)
         .default('auto'),
+    )
+    .addOption(
+      new Option('--passwd <yes>', 'with keep-id, add you to /etc/passwd and /etc/group')
+        .choices(['true', 'false'])
+        .default('true'),
     )
     .addOption(
       new Option('--network <net>', "the host's network, or none").choices(['host', 'none']).default('host'),
@@ -132,6 +138,7 @@ function runOptions(command: readonly string[], options: Options): RunOptions {
     noPivot: !options.pivot,
     ...(options.storageDriver !== undefined && { driver: options.storageDriver }),
     userns: options.userns,
+    passwd: options.passwd === 'true',
     onWarning,
     volumes: options.volume,
     mounts: options.mount,

@@ -64,6 +64,9 @@ export function canGiveAway(): boolean {
   return ['uid_map', 'gid_map'].every((map) => idsIn(`/proc/self/${map}`) >= USUAL_IDS);
 }
 
+/** Whether nobody else exists in this process's user namespace. */
+export const isAlone = (): boolean => ['uid_map', 'gid_map'].every((map) => idsIn(`/proc/self/${map}`) === 1);
+
 function idsIn(map: string): number {
   const lines = readFileSync(map, 'latin1').trim().split('\n');
   return lines.reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[2]), 0);

@@ -17,6 +17,7 @@ import type { Layer, LayerDirectory } from './layer.js';
 import type { LinkIndex } from './link-index.js';
 import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
 import { originsAreUnique } from './origin.js';
+import { isAlone } from './owners.js';
 import { diskOwner, type Owner, type Ownership, squashes } from './ownership.js';
 import type { Work } from './work.js';
 
@@ -48,6 +49,8 @@ export class Union {
   readonly root: DirectoryNode;
   /** Whether origins tell which lower filesystem they are of. */
   readonly originsAreUnique: boolean;
+  /** Nobody else exists in this user namespace. */
+  readonly isAlone = isAlone();
   /** Some layer keeps types, too, in an attribute. */
   readonly keepsTypes: boolean;
   /**

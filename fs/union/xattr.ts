@@ -87,9 +87,9 @@ export function getxattr(union: Union, node: Node, attribute: string): Uint8Arra
   return value !== undefined && isHidden(union, attribute, value) ? undefined : value;
 }
 
-/** An ACL about users that do not exist here is one that the kernel does not take. */
-const isHidden = ({ settings: { ownership } }: Union, attribute: string, value: Uint8Array): boolean =>
-  isAcl(attribute) && squashes(ownership) && namesSomebody(value);
+/** The kernel does not take an ACL about users that do not exist. Where nobody else does, it decides nothing. */
+const isHidden = ({ settings, isAlone }: Union, attribute: string, value: Uint8Array): boolean =>
+  isAlone && isAcl(attribute) && squashes(settings.ownership) && namesSomebody(value);
 
 /** Names of `trusted.` attributes are root's (ovl_can_list). */
 export function listxattr(union: Union, caller: Caller, node: Node): string[] {

@@ -8,12 +8,25 @@
  */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { AT } from '../../fs/sys/constants.js';
-import { isDirectory, type Stat } from '../../fs/sys/stat.js';
-import { fchmodat, fchownat, utimensat } from '../../fs/sys/syscalls.js';
+import { AT, O } from '../../fs/sys/constants.js';
+import { isDirectory, isRegular, type Stat } from '../../fs/sys/stat.js';
+import {
+  close,
+  fchmodat,
+  fchownat,
+  getxattrat,
+  openat,
+  pread,
+  setxattrat,
+  utimensat,
+} from '../../fs/sys/syscalls.js';
 import { statOf } from '../../fs/union/lookup.js';
+import { DirectoryNode, type Node } from '../../fs/union/node.js';
+import { layerOf, locate, recordedOf } from '../../fs/union/place.js';
 import { toBytes } from '../../fs/union/stack.js';
+import type { Union } from '../../fs/union/state.js';
 import { viewOf, walk } from '../../fs/union/view.js';
+import type { UserFiles } from './users.js';
 import type { Mount } from './volumes.js';
 
 /** The container's own files, by their names in the container. */
@@ -32,39 +45,96 @@ const LOOPBACK_HOSTS = `127.0.0.1\tlocalhost
  * Makes the layer in an empty directory. What it and the container's own layer cover of the image keeps owner, mode and
  * times.
  * @param lowers the image's layers, the top one first
+ * @param changeUsers what /etc/passwd and /etc/group are to hold, given what the image's do
  */
-export function makeInitLayer(directory: string, upper: string, lowers: readonly string[]): void {
-  const image = viewOf({ lowers });
+export function makeInitLayer(
+  directory: string,
+  upper: string,
+  lowers: readonly string[],
+  changeUsers: (files: UserFiles) => UserFiles = (files) => files,
+): void {
+  const image = new Image(lowers);
   try {
-    const inImage = (path: string): Stat | undefined => {
-      const node = walk(
-        image,
-        path.split('/').filter((name) => name !== ''),
-      );
-      return node && statOf(image, node);
-    };
-    for (const name of MOUNTPOINTS) if (inImage(name) === undefined) makeDirectory(join(directory, name));
-    makeFiles(directory, inImage('etc'));
-    for (const root of [directory, upper]) resemble(root, inImage(''));
+    for (const name of MOUNTPOINTS) if (image.find(name) === undefined) makeDirectory(join(directory, name));
+    if (image.find('etc')?.isDirectory !== false) makeFiles(directory, image, changeUsers);
+    image.resemble(directory, '', true);
+    image.resemble(upper, '', false);
   } finally {
     image.close();
   }
 }
 
 /** An image whose /etc is no directory has its files elsewhere. */
-function makeFiles(directory: string, etc: Stat | undefined): void {
-  if (etc !== undefined && !isDirectory(etc.mode)) return;
+function makeFiles(directory: string, image: Image, changeUsers: (files: UserFiles) => UserFiles): void {
   makeDirectory(join(directory, 'etc'));
   for (const path of OWN_FILES) write(join(directory, path), '');
-  resemble(join(directory, 'etc'), etc);
+  const [passwd, group] = ['etc/passwd', 'etc/group'].map((path) => image.content(path));
+  const users = changeUsers({ passwd: passwd ?? '', group: group ?? '' });
+  for (const [path, before, after] of [
+    ['etc/passwd', passwd, users.passwd],
+    ['etc/group', group, users.group],
+  ] as const) {
+    if (before === undefined || after === before) continue;
+    write(join(directory, path), after);
+    image.resemble(join(directory, path), path, true);
+  }
+  image.resemble(join(directory, 'etc'), 'etc', true);
 }
 
-function resemble(path: string, stat: Stat | undefined): void {
-  if (stat === undefined) return;
-  const name = toBytes(path);
-  fchownat(AT.FDCWD, name, stat.uid, stat.gid);
-  fchmodat(AT.FDCWD, name, stat.mode & PERMISSIONS);
-  utimensat(AT.FDCWD, name, stat.atime, stat.mtime);
+/** What the image holds, and as whose. */
+class Image {
+  readonly #view: Union;
+
+  constructor(lowers: readonly string[]) {
+    this.#view = viewOf({ lowers });
+  }
+
+  close(): void {
+    this.#view.close();
+  }
+
+  find(
+    path: string,
+  ): { readonly node: Node; readonly stat: Stat; readonly isDirectory: boolean } | undefined {
+    const names = path.split('/').filter((name) => name !== '');
+    const node = walk(this.#view, names);
+    if (node === undefined) return undefined;
+    const stat = statOf(this.#view, node);
+    return { node, stat, isDirectory: isDirectory(stat.mode) };
+  }
+
+  /** Of a regular file, one character per byte; empty where there is none, undefined for what is no file. */
+  content(path: string): string | undefined {
+    const found = this.find(path);
+    if (found === undefined) return '';
+    const { node, stat } = found;
+    if (node instanceof DirectoryNode || !isRegular(recordedOf(this.#view, node, stat).mode))
+      return undefined;
+    const buffer = Buffer.alloc(Number(stat.size));
+    return buffer.toString('latin1', 0, pread(this.#view.handles.reader(node), buffer, buffer.length, 0));
+  }
+
+  /**
+   * Gives a file the owner, mode and times that the image's has.
+   * @param recordsToo also what the image's layer records instead of them (`fs/union/ownership.ts`)
+   */
+  resemble(file: string, path: string, recordsToo: boolean): void {
+    const found = this.find(path);
+    if (found === undefined) return;
+    const { node, stat } = found;
+    const { override } = layerOf(node);
+    const { dirfd, name } = locate(this.#view, node);
+    const value = recordsToo && override !== undefined ? getxattrat(dirfd, name, override) : undefined;
+    const fd = openat(AT.FDCWD, toBytes(file), O.PATH | O.NOFOLLOW);
+    try {
+      fchownat(fd, '', stat.uid, stat.gid);
+      fchmodat(fd, '', stat.mode & PERMISSIONS);
+      if (override !== undefined && value !== undefined) setxattrat(fd, '', override, value);
+      utimensat(fd, '', stat.atime, stat.mtime);
+    } finally {
+      close(fd);
+    }
+  }
 }
 
 /** Writes the container's files into its directory; the mounts that show them in the container. */
@@ -89,7 +159,7 @@ function hosts(hostname: string, network: 'host' | 'none'): string {
 
 function hostFile(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(path, 'latin1');
   } catch {
     return '';
   }
@@ -100,8 +170,8 @@ function makeDirectory(path: string): void {
   chmodSync(path, DIRECTORY_MODE);
 }
 
-/** Whatever the caller's umask. */
+/** Whatever the caller's umask. @param content one character per byte */
 function write(path: string, content: string): void {
-  writeFileSync(path, content);
+  writeFileSync(path, content, 'latin1');
   chmodSync(path, FILE_MODE);
 }

@@ -4,11 +4,13 @@
  * Rules: only mapped ids exist. A sysfs needs a network namespace of the same owner: with the host's network the host's
  * /sys is shown, read-only. Compare containers/common's rootless adjustments and runc's specconv.ToRootless.
  */
+import { readFileSync } from 'node:fs';
 import { HostError } from '../../fs/index.js';
 import { ASK_DOCTOR } from '../../fs/sys/advice.js';
 import { caller } from '../user/caller.js';
 import { currentMaps, type IdMaps, isMapped } from '../user/id-maps.js';
 import type { UserNamespace } from '../user/way.js';
+import type { OwnUser } from './own-user.js';
 import type { MountSpec, RuntimeSpec } from './runtime-spec.js';
 import type { ContainerUser } from './users.js';
 import type { Mount } from './volumes.js';
@@ -60,13 +62,34 @@ export function mappedUser(user: ContainerUser): ContainerUser {
   );
 }
 
-/** The caller, if it keeps its id and sees its home directory, is at home there. */
-export function withOwnHome(user: ContainerUser, mounts: readonly Mount[]): ContainerUser {
-  const { uid, home, namespace } = caller();
+/** The caller's home directory, if a volume shows it. */
+function shownHome(mounts: readonly Mount[]): string | undefined {
+  const { home } = caller();
   const isShown = mounts.some(
     ({ destination }) => home === destination || home?.startsWith(`${destination}/`),
   );
-  return namespace !== undefined && user.uid === uid && home !== undefined && isShown
-    ? { ...user, home }
-    : user;
+  return isShown ? home : undefined;
+}
+
+/** The caller, if it keeps its id and sees its home directory, is at home there. */
+export function withOwnHome(user: ContainerUser, mounts: readonly Mount[]): ContainerUser {
+  const { uid, namespace } = caller();
+  const home = shownHome(mounts);
+  return namespace !== undefined && user.uid === uid && home !== undefined ? { ...user, home } : user;
+}
+
+/** The caller as a user of the container. @param workdir the home directory of who does not see his own */
+export function ownUser(mounts: readonly Mount[], workdir: string): OwnUser {
+  const { uid, gid, name } = caller();
+  return { uid, gid, name, groupName: groupName(gid), home: shownHome(mounts) ?? workdir };
+}
+
+/** As the host's /etc/group has it. */
+function groupName(gid: number): string | undefined {
+  try {
+    const groups = readFileSync('/etc/group', 'latin1').split('\n');
+    return groups.map((line) => line.split(':')).find(([, , id]) => id === `${gid}`)?.[0];
+  } catch {
+    return undefined;
+  }
 }

@@ -30,11 +30,12 @@ import { Hold } from './hold.js';
 import { makeInitLayer, makeOwnFiles } from './init-layer.js';
 import { enterMountNamespace } from './namespaces.js';
 import { thisNode } from './node.js';
+import { withOwnUser } from './own-user.js';
 import { virtualOwners } from './owners/service.js';
 import type { ContainerRecord, Driver } from './record.js';
 import { chooseDriver, type OpenRoot, startDriver } from './root-filesystem.js';
-import { defaultUser, forOwnNamespace, mappedUser, withOwnHome } from './rootless-spec.js';
-import { readUserFiles, resolveUser } from './users.js';
+import { defaultUser, forOwnNamespace, mappedUser, ownUser, withOwnHome } from './rootless-spec.js';
+import { readUserFiles, resolveUser, type UserFiles } from './users.js';
 import { type Mount, type MountRequest, mountsOf } from './volumes.js';
 
 /** What the user asked for; undefined where the image decides. */
@@ -56,6 +57,8 @@ export interface RunOptions extends MountRequest {
   /** What makes the root; chosen by what this machine has if it is left out. */
   readonly driver?: Driver;
   readonly userns: UserNamespace;
+  /** Who keeps his own id gets a line in /etc/passwd, unless there is one. */
+  readonly passwd: boolean;
   /** Told what is done differently from what was asked, and why a command could not be executed. */
   readonly onWarning: (message: string) => void;
 }
@@ -150,20 +153,17 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
   const { readOnly, network, noPivot, onWarning } = options;
   const { upper, work, merged, init: initLayer } = record;
   for (const path of [upper, work, merged, initLayer]) mkdirSync(path, { mode: PRIVATE });
-  makeInitLayer(initLayer, upper, record.lowers);
+  const config = image.config.config ?? {};
+  const users = namesCaller(options)
+    ? (files: UserFiles) => withOwnUser(files, ownUser(mounts, workdirOf(config, options)))
+    : undefined;
+  makeInitLayer(initLayer, upper, record.lowers, users);
   const hostname = options.hostname ?? shortId(record.id);
   const own = makeOwnFiles(directoryOf(root, record.id), hostname, network);
   const owners = virtualOwners(record.driver);
   const rootfs = await openRoot({ ...record, owners });
   try {
-    const command = processOf(
-      rootfs.path,
-      image.config.config ?? {},
-      record.command,
-      hostname,
-      options,
-      mounts,
-    );
+    const command = processOf(rootfs.path, config, record.command, hostname, options, mounts);
     const all = [...own, ...mounts];
     const spec = forOwnNamespace(
       containerSpec({
@@ -191,6 +191,14 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
   }
 }
 
+/** Whether who keeps his own id gets a name inside. */
+const namesCaller = ({ userns, passwd }: RunOptions): boolean => userns === 'keep-id' && passwd;
+
+function workdirOf(config: ExecutionConfig, options: RunOptions): string {
+  const workdir = options.workdir ?? config.WorkingDir;
+  return workdir === undefined || workdir === '' ? '/' : workdir;
+}
+
 /** Who runs what, where, with which variables. */
 function processOf(
   root: string,
@@ -214,13 +222,7 @@ function processOf(
     hostname,
     caller: process.env,
   });
-  const workdir = options.workdir ?? config.WorkingDir;
-  return {
-    args,
-    env,
-    user: withOwnHome(user, mounts),
-    cwd: workdir === undefined || workdir === '' ? '/' : workdir,
-  };
+  return { args, env, user: withOwnHome(user, mounts), cwd: workdirOf(config, options) };
 }
 
 /** Runs a command in a directory as it is: no image, no layers, and what it writes stays. */

@@ -152,7 +152,7 @@ describe(SUITE, () => {
   });
 
   it('leaves the command of "unionfs exec" its environment', () => {
-    const [lower = ''] = place.layers('environment', { lowers: LOWERS }).lowers;
+    const [lower = ''] = place.layers('executed', { lowers: LOWERS }).lowers;
     const words = ['exec', '--lower', lower, '--', 'printenv', 'NODE_EXTRA_CA_CERTS'];
     const { stdout } = place.outcome('env', ['NODE_EXTRA_CA_CERTS=/nonexistent', CLI, ...words]);
     assert.equal(stdout, '/nonexistent\n');

@@ -193,6 +193,9 @@ describe('containers of users who have one id', () => {
       $TSCR run --userns single --storage-driver copy --name third -v $stdlib:$stdlib:ro -v $HOME/volume:/volume \
         -e IN_COPY done bash -euc 'python3 -c "$IN_COPY"'
       $TSCR commit third copied > /dev/null; $TSCR save -o copied.tar copied 2> /dev/null
+      $TSCR run --userns keep-id --name own base bash -c 'touch /etc/own; stat -c %u /etc'
+      $TSCR commit own own > /dev/null
+      $TSCR run --userns single own stat -c '%n %u' /etc /etc/own
       `,
       home,
       'none',
@@ -202,6 +205,9 @@ describe('containers of users who have one id', () => {
       'uid=33 gid=34 groups=34,35',
       'not root again',
       'uid=0(root) gid=0(root) groups=0(root)',
+      `${USER}`,
+      '/etc 0',
+      `/etc/own ${USER}`,
     ]);
     const roots = new Tscr(scratch.fresh('store'), scratch.fresh('run'));
     const shown = (name: string): string[] => {

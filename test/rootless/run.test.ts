@@ -93,6 +93,20 @@ describe(SUITE, function () {
         assert.equal(statSync(who.path('kept')).uid, who.uid);
       });
 
+      it('keep-id: the user has a name and a group inside, which are in no layer', () => {
+        const who = account(kind);
+        const options = ['--userns', 'keep-id', '-w', '/usr'];
+        const names =
+          'id -un; id -gn; while IFS=: read name x uid gid y home shell; do test $uid != $(id -u) ||';
+        const seen = output(who, `${names} echo $home $shell; done </etc/passwd; echo $HOME`, options);
+        assert.equal(seen, [who.name, who.name, '/usr /bin/sh', '/usr'].join('\n'));
+        const { stdout, stderr } = sh(who, 'id -u; id -un', [...options, '--passwd=false']);
+        assert.deepEqual([stdout, /cannot find name/.test(stderr)], [`${who.uid}\n${who.uid}\n`, true]);
+        who.succeed(['run', '--name', 'named', ...options, 'host:1', 'true']);
+        assert.equal(who.succeed(['diff', 'named']), '');
+        who.succeed(['rm', 'named']);
+      });
+
       it('it has no network but its own with --network none', () => {
         assert.equal(lines(output(account(kind), 'cat /proc/net/dev', ['--network', 'none'])), 3);
       });
