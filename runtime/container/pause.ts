@@ -12,7 +12,7 @@
  * Processes that had been stopped before stay so. Compare pause in podman and docker, which takes the freezer alone.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { HostError } from '../../fs/index.js';
 import { pipe } from '../../fs/sys/process.js';
 import { type Freezer, freezerOf } from './freezer.js';
@@ -84,6 +84,8 @@ export class Pause {
   }
 
   #stop(name: string, first: number): void {
+    if (processesOf(first).length === 0 && existsSync(`/proc/${first}`))
+      throw cannotPause(name, 'its processes cannot be seen from here');
     const stopped = new Set<number>();
     let quiet = 0;
     until(name, () => {

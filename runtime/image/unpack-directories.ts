@@ -2,19 +2,23 @@
  * The directories of a layer that is being unpacked.
  *
  * Rules: the tree is kept in memory, so what is no directory of this layer is never entered; on disk it is reached one
- * component at a time from the root's descriptor, never through a symlink. Attributes of directories are set at the
+ * component at a time from the root's descriptor, never through a symlink. A path that leads through a symlink of the
+ * layer is followed in memory, within the root, as the kernel would for who is chrooted there (path_resolution(7)); no
+ * symlink of a lower layer is. Attributes of directories are set at the
  * end, innermost first: by then nothing changes their times, and no default ACL reaches their contents. A directory
  * that no entry describes is 0755, root's, from 1970: the same archive gives the same tree everywhere.
  */
 import { LRUCache } from 'lru-cache';
-import { AT, NAME_MAX, O, S } from '../../fs/sys/constants.js';
+import { AT, NAME_MAX, O } from '../../fs/sys/constants.js';
 import { E, Errno, unless } from '../../fs/sys/errno.js';
-import { isWhiteoutDevice, type Time } from '../../fs/sys/stat.js';
+import { isSymlink, isWhiteoutDevice, type Time } from '../../fs/sys/stat.js';
 import { close, mkdirat, openat, readDirectory, statat, unlinkat, utimensat } from '../../fs/sys/syscalls.js';
+import { linkTarget, recorded } from '../../fs/union/owners.js';
 import type { OverrideXattr } from '../../fs/union/ownership.js';
 import {
   DOT_OPAQUE,
   DOT_WHITEOUT,
+  isDotName,
   MARK_REFUSED,
   makeWhiteoutDevice,
   markOpaque,
@@ -23,6 +27,8 @@ import {
 import { type Attributes, applyAttributes } from './unpack-attributes.js';
 
 const OPEN_DIRECTORIES = 128;
+/** As many as the kernel follows (path_resolution(7)). */
+const MAX_LINKS = 40;
 /** Until its attributes are set, a directory is the unpacker's alone. */
 const PRIVATE = 0o700;
 const EPOCH: Time = { seconds: 0, nanoseconds: 0 };
@@ -51,15 +57,19 @@ export class Directory {
   }
 }
 
-/** A component of a path is something else than a directory; `kind` tells what. */
+/** A component of a path is something else than a directory. */
 export class NotDirectory extends Error {
   constructor(
     readonly component: string,
-    readonly isSymlink: boolean,
+    readonly kind: 'not a directory' | 'a loop of symlinks' | 'a whiteout',
   ) {
     super(component);
   }
 }
+
+/** Of an entry in a directory, from the layer's root. */
+const pathOf = ({ parent, name: own }: Directory, name: string): string =>
+  parent === undefined ? name : `${pathOf(parent, own)}/${name}`;
 
 export class Directories {
   readonly root = new Directory(undefined, '');
@@ -91,31 +101,67 @@ export class Directories {
     return fd;
   }
 
-  /** The directory at a path of this layer; undefined if there is none. */
+  /** The directory at a path of this layer; undefined if there is none. Throws NotDirectory. */
   find(path: readonly string[]): Directory | undefined {
-    return path.reduce<Directory | undefined>((at, name) => at?.children.get(name), this.root);
+    return this.#walk(path, () => undefined);
   }
 
   /** The directory at a path, made where it is missing. Throws NotDirectory. */
   reach(path: readonly string[]): Directory {
+    return this.#walk(path, (parent, name) => {
+      this.#refuseOther(parent, name);
+      this.implied += 1;
+      return this.make(parent, name);
+    });
+  }
+
+  /**
+   * Symlinks of this layer are followed as if its root were "/", by their text alone.
+   * @param missing what to take for a directory that is not there
+   */
+  #walk<T extends Directory | undefined>(
+    path: readonly string[],
+    missing: (parent: Directory, name: string) => T,
+  ): Directory | T {
+    const rest = [...path].reverse();
     let at = this.root;
-    for (const [depth, name] of path.entries()) {
-      const known = at.children.get(name);
-      if (known === undefined) {
-        this.#refuseOther(at, path.slice(0, depth + 1));
-        this.implied += 1;
+    let links = 0;
+    for (let name = rest.pop(); name !== undefined; name = rest.pop()) {
+      if (name === '' || name === '.') continue;
+      if (name === '..') {
+        at = at.parent ?? at;
+        continue;
       }
-      at = known ?? this.make(at, name);
+      const target = this.#targetOf(at, name);
+      if (target === undefined) {
+        const next = at.children.get(name) ?? missing(at, name);
+        if (next === undefined) return next;
+        at = next;
+      } else {
+        links += 1;
+        if (links > MAX_LINKS) throw new NotDirectory(pathOf(at, name), 'a loop of symlinks');
+        if (target.startsWith('/')) at = this.root;
+        rest.push(...target.split('/').reverse());
+      }
     }
     return at;
   }
 
+  /** The text of a symlink; undefined if the name is none. */
+  #targetOf(parent: Directory, name: string): string | undefined {
+    if (parent.children.has(name)) return undefined;
+    const place = { dirfd: this.fd(parent), name };
+    const stat = statat(place.dirfd, name);
+    if (stat === undefined || !isSymlink(recorded(this.keep, place, stat).mode)) return undefined;
+    return linkTarget(place);
+  }
+
   /** What lies in the way of a directory must be nothing, or a whiteout, which only concerns the layers below. */
-  #refuseOther(parent: Directory, path: readonly string[]): void {
-    const name = path.at(-1) ?? '';
+  #refuseOther(parent: Directory, name: string): void {
+    if (isDotName(name)) throw new NotDirectory(pathOf(parent, name), 'a whiteout');
     const stat = statat(this.fd(parent), name);
     if (stat === undefined || (parent.hidden.has(name) && isWhiteoutDevice(stat))) return;
-    throw new NotDirectory(path.join('/'), (stat.mode & S.IFMT) === S.IFLNK);
+    throw new NotDirectory(pathOf(parent, name), 'not a directory');
   }
 
   /** The directory `name`, in place of whatever else has the name. */

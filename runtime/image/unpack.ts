@@ -3,8 +3,8 @@
  *
  * Rules:
  * - Nothing outside the directory is ever touched. Names are split and checked (`names.ts`), directories are entered by
- *   descriptor and never through a symlink (`unpack-directories.ts`). docker and umoci resolve a symlinked parent inside
- *   the root; here it is refused, because no layer that was made from a directory has one.
+ *   descriptor and never through a symlink on disk. A parent that is a symlink of the same layer is resolved inside the
+ *   root, as docker, podman and umoci do (`unpack-directories.ts`).
  * - A later entry replaces an earlier one of the same name; a directory's contents stay if it is a directory again.
  * - Whiteouts concern only the layers below, wherever in the archive they stand (OCI image-spec layer.md, "Whiteouts").
  *   They become 0/0 devices and overlayfs' opaque mark, or stay `.wh.` files where those are refused. Other names of
@@ -279,8 +279,7 @@ class Unpacker implements TarSink {
     } catch (error) {
       const name = this.#entry?.name ?? '';
       if (error instanceof NotDirectory) {
-        const kind = error.isSymlink ? 'a symlink' : 'not a directory';
-        throw refusal(name, `lies below ${quote(error.component)}, which is ${kind}`);
+        throw refusal(name, `lies below ${quote(error.component)}, which is ${error.kind}`);
       }
       if (error instanceof TarError) throw refusal(name, error.message);
       if (error instanceof Errno) throw refusal(name, `cannot be unpacked: ${error.message}`);

@@ -2,7 +2,7 @@
  * Protects everything outside the directory that a hostile layer is unpacked into: each attack is refused with the
  * entry's name in one printable line, and nothing beside the root has changed.
  */
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { assert } from 'chai';
@@ -12,7 +12,7 @@ import { describeTree, diffTrees } from '../acceptance/tree.js';
 import { archive, entry } from '../image/archive.js';
 import { unpackInto, useScratch } from '../image/scratch.js';
 import { IS_HOST_ROOT } from '../privilege.js';
-import { ATTACKS } from './corpus.js';
+import { ATTACKS, REDIRECTED } from './corpus.js';
 
 const LIMITS = { maxBytes: 1_000_000, maxEntries: 100 };
 /** Pieces that an archive arrives in: whole, and cut at odd places. */
@@ -54,6 +54,16 @@ describe('hostile layers', () => {
         assert.match(message, complaint);
         assert.notMatch(message, /\p{Cc}/u, 'one printable line');
       }
+    });
+  }
+
+  for (const [name, entries, place] of REDIRECTED) {
+    it(`keeps inside what a symlink would lead out: ${name}`, async () => {
+      const { root, outside } = target();
+      const before = describeTree(outside);
+      await unpackInto(root, archive(...entries(outside)));
+      assert.isDefined(lstatSync(`${root}/${place(outside)}`, { throwIfNoEntry: false }));
+      assert.deepEqual(diffTrees(before, describeTree(outside)), []);
     });
   }
 

@@ -2,13 +2,14 @@
  * Protects images of ordinary users: who may not give files away keeps owners, modes and devices all the same, and root
  * gets them back from what is packed.
  */
-import { createReadStream } from 'node:fs';
+import { createReadStream, writeFileSync } from 'node:fs';
 import { assert } from 'chai';
 import { packChanges, packTree } from '../../runtime/image/pack.js';
 import { unpackLayer } from '../../runtime/image/unpack.js';
 import { asUser, USER } from '../acceptance/as-user.js';
 import { run } from '../acceptance/run.js';
 import { describeTree, diffTrees } from '../acceptance/tree.js';
+import { archive } from './archive.js';
 import { useScratch } from './scratch.js';
 
 /** A tree that nobody but root can have. */
@@ -49,14 +50,28 @@ describe("ordinary users' layers", () => {
   `);
 
   it('are packed again as they were', async () => {
-    const { archive, user } = prepare();
+    const { archive: path, user } = prepare();
     const { skipped } = JSON.parse(asUser(UNPACK, user, 'none')) as { skipped: number };
     assert.strictEqual(skipped, 0);
     assert.strictEqual(bash(`find . -not -user ${USER} -o -perm /6022 -not -type l`, `${user}/layer`), '');
     const [back, roots] = [scratch.fresh('back'), scratch.fresh('roots')];
     await unpackLayer(packTree(`${user}/layer`), back);
-    await unpackLayer(createReadStream(archive), roots);
+    await unpackLayer(createReadStream(path), roots);
     assert.deepEqual(diffTrees(describeTree(roots), describeTree(back)), []);
+  });
+
+  it('have entries below a symlink of another owner, which is a file there', () => {
+    const user = scratch.fresh('user');
+    bash('chmod 711 ..', user);
+    const bytes = archive(
+      { name: 'usr', flag: '5', mode: 0o755 },
+      { name: 'lib', flag: '2', linkName: '/usr', uid: 5 },
+      { name: 'lib/x', data: 'x' },
+    );
+    writeFileSync(`${user}/layer.tar`, bytes);
+    bash(`chown -R ${USER}:${USER} .`, user);
+    const seen = asUser(`${UNPACK} >&2; stat -c '%n %F' layer/lib layer/usr/x`, user, 'none');
+    assert.equal(seen, 'layer/lib regular file\nlayer/usr/x regular file\n');
   });
 
   it('are shown with their owners by a mount of theirs, and what changes there is committed with its own', async () => {
