@@ -15,7 +15,7 @@ import { MODES, type Mode, runTests, type Told, WHO } from './namespace.js';
 const SUITE = 'rootless: the tests of the union';
 const TOOLS = ['useradd', 'userdel', 'newuidmap', 'setpriv', 'fusermount3'];
 const FULL = process.env['UNIONFS_ROOTLESS'] === 'full';
-const TIMEOUT_MS = FULL ? 1_800_000 : 400_000;
+const TIMEOUT_MS = FULL ? 3_600_000 : 900_000;
 const TESTS = new URL('..', import.meta.url);
 const CONFORMANCE = new URL('../../docs/conformance.md', TESTS);
 
