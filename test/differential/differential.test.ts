@@ -10,7 +10,8 @@
  * Deliberate differences, so not asked: a `.wh.` name or a 0/0 device cannot be created; a descriptor that was opened
  * for reading before a copy-up sees the new data (the plain directory is the oracle, the kernel's stays stale);
  * removing an ACL that is not there succeeds (as on a plain directory; the kernel's union refuses it);
- * holes stay holes at a file's end too; birth times.
+ * holes stay holes at a file's end too; birth times. Without the host's root, a directory of a lower layer that is renamed
+ * over a full one gives ENOTEMPTY, as on a plain directory, and on the kernel's union EXDEV.
  */
 import { join } from 'node:path';
 import { assert } from 'chai';
@@ -159,11 +160,17 @@ async function perform(client: Client, systems: Systems, index: number, scenario
     if (typeof result !== 'string' || result === 'ok') succeeded++;
   }
   const told = (system: keyof Systems) => label(operations, results[system]);
+  const kernel = (results.kernel ?? []).map((result, at) =>
+    !IS_HOST_ROOT && result === 'EXDEV' && results.ours?.[at] === 'ENOTEMPTY' ? 'ENOTEMPTY' : result,
+  );
   const fresh = (lines: string[]) =>
     lines.filter((_, at) => !NOT_AS_THE_KERNEL.has(operations[at]?.call ?? ''));
   const ours = told('ours');
   assertNone(differences(ours, told('plain')), `${directoryOf(index)}: the plain directory`);
-  assertNone(differences(fresh(ours), fresh(told('kernel'))), `${directoryOf(index)}: kernel overlayfs`);
+  assertNone(
+    differences(fresh(ours), fresh(label(operations, kernel))),
+    `${directoryOf(index)}: kernel overlayfs`,
+  );
 }
 
 /** Directories of lower layers that are not renamed without the host's root; the kernel must say so, too. */
