@@ -2,7 +2,8 @@
  * What both programs share: one boundary where errors become a line and an exit code.
  *
  * Rule: a mistake of the user's is one line on standard error, naming the command and the offending value; nothing
- * has been changed. So is what the host refuses, with what mends it (`fs/sys/advice.ts`). Anything else is a bug and shows its stack.
+ * has been changed. So is what the host refuses, with what mends it (`fs/sys/advice.ts`). Anything else is a bug and
+ * shows its stack.
  */
 import { Command, CommanderError } from 'commander';
 import { UsageError } from '../fs/index.js';
