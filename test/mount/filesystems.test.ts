@@ -60,10 +60,14 @@ os.chown('second name', 1000, 1000)
 os.sync()
 `;
 
-/** `lasting`: those whose numbers take an index, or a rename that is no copy, to stay; both are the host's root's. */
+/**
+ * `lasting`: where numbers stay. It takes an index of hard links, or a rename that is no copy; both are the host's
+ * root's. Without the index, names that are known at the copy-up stay together.
+ */
 const INODES = `
 os.chdir(root)
-result = {name: str(os.stat(name).st_ino) for name in ['read only', *lasting]}
+numbers = {name: str(os.stat(name).st_ino) for name in ['first name', 'second name', 'read only', *lasting]}
+result = {name: numbers[name] for name in ['read only', *lasting]}
 `;
 
 const UPPERS: Record<string, (place: Place, at: string) => void> = {
