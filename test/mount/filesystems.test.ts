@@ -60,10 +60,14 @@ os.chown('second name', 1000, 1000)
 os.sync()
 `;
 
-/** `moved`: where the file is that moves along, unless it was copied to get there. */
+/**
+ * `lasting`: where numbers stay. It takes an index of hard links, or a rename that is no copy; both are the host's
+ * root's. Without the index, names that are known at the copy-up stay together.
+ */
 const INODES = `
 os.chdir(root)
-result = {name: str(os.stat(name).st_ino) for name in ['first name', 'second name', 'read only', *moved]}
+numbers = {name: str(os.stat(name).st_ino) for name in ['first name', 'second name', 'read only', *lasting]}
+result = {name: numbers[name] for name in ['read only', *lasting]}
 `;
 
 const UPPERS: Record<string, (place: Place, at: string) => void> = {
@@ -177,7 +181,7 @@ function checkWork(place: Place, base: string, union: Union): void {
   const inodesWith = (moved: string) =>
     place.python<Record<string, string>>(INODES, {
       root: union.mountpoint,
-      moved: IS_HOST_ROOT ? [moved] : [],
+      lasting: IS_HOST_ROOT ? ['first name', 'second name', moved] : [],
     });
   const inodes = inodesWith('moved/below/file');
   for (const root of [union.mountpoint, plain]) place.python(WORK, { root });
