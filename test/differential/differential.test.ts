@@ -11,7 +11,8 @@
  * for reading before a copy-up sees the new data (the plain directory is the oracle, the kernel's stays stale);
  * removing an ACL that is not there succeeds (as on a plain directory; the kernel's union refuses it);
  * holes stay holes at a file's end too; birth times. Without the host's root, a directory of a lower layer that is renamed
- * over a full one gives ENOTEMPTY, as on a plain directory, and on the kernel's union EXDEV.
+ * over a full one gives ENOTEMPTY, as on a plain directory, and on the kernel's union EXDEV; and two names of one file have
+ * one inode number, as there, which the kernel's union without an index does not always give.
  */
 import { join } from 'node:path';
 import { assert } from 'chai';
@@ -125,7 +126,7 @@ async function compareOn(place: Place, name: string, batch: Batch, client: Clien
   ours.umount();
   if (batch.allForms) return;
   const shown = withKernel({ ...ours, lower: ours.lowers }, describeTree);
-  assertNone(diffTrees(before, shown), 'on our layers, the kernel shows');
+  assertNone(fromKernel(diffTrees(before, shown)), 'on our layers, the kernel shows');
 }
 
 async function build(client: Client, roots: readonly string[], batch: Batch, forms: boolean): Promise<void> {
@@ -192,12 +193,16 @@ function assertRules(union: Union, tree: Tree): void {
   assertNone(differencesFromRules(tree, [union.upper, ...union.lowers], true), 'the pure rules');
 }
 
+/** Differences from the kernel's tree that count. */
+const fromKernel = (lines: readonly string[]): string[] =>
+  lines.filter((line) => IS_HOST_ROOT || !line.includes(': same file as: '));
+
 /** The union's tree, which the others' must be equal to. */
 function assertSame(systems: Systems, when: string, start: bigint): Tree {
   const tree = describeTree(systems.ours);
   const ours = maskTimesSince(tree, start);
   const theirs = (root: string): Tree => maskTimesSince(describeTree(root), start);
-  assertNone(diffTrees(ours, theirs(systems.kernel)), `${when}: kernel overlayfs`);
+  assertNone(fromKernel(diffTrees(ours, theirs(systems.kernel))), `${when}: kernel overlayfs`);
   assertNone(diffTrees(ours, theirs(systems.plain)), `${when}: the plain directory`);
   return tree;
 }
