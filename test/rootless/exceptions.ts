@@ -116,6 +116,7 @@ export const EXCEPTIONS: readonly Exception[] = [
         'mount: ordinary users through fusermount3: a union is mounted, changed, busy, unmounted and mounted again',
         'mount: ordinary users a mount without upper is read-only, and flags that users may give arrive',
         'mount: ordinary users others get in when the user asks for it and fuse.conf allows it',
+        'mount: ordinary users what others make is refused as by fuse-overlayfs, and the user may use all of his groups',
       ],
     },
   },
