@@ -83,6 +83,7 @@ export class Account {
     run('userdel', [this.name]);
     for (const file of ['/etc/subuid', '/etc/subgid']) run('sed', ['-i', `/^${this.name}:/d`, file]);
     rmSync(join(this.home, '..'), { recursive: true, force: true });
+    rmSync(join(tmpdir(), `tscr-${this.uid}`), { recursive: true, force: true }); // the state of its containers
   }
 
   path(...names: readonly string[]): string {
