@@ -30,6 +30,9 @@ const HUGE = 2 ** 40;
 const sparse = (map: string, size = 4): Fields =>
   file('holes', { pax: { 'GNU.sparse.map': map, 'GNU.sparse.size': `${size}` } });
 
+/** The case that takes mknod(2). */
+export const DEVICE = 'a device';
+
 /** Paths through symlinks that would lead out: inside the root they lead to `place`, which holds what was written. */
 export const REDIRECTED: readonly (readonly [
   name: string,
@@ -56,7 +59,7 @@ export const REDIRECTED: readonly (readonly [
   ],
   ['a symlink', (out) => [symlink('l', out), symlink('l/m', 'x')], (out) => `${out}/m`],
   [
-    'a device',
+    DEVICE,
     (out) => [symlink('l', out), { name: 'l/null', flag: '3', major: 1, minor: 3 }],
     (out) => `${out}/null`,
   ],
