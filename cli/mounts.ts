@@ -1,10 +1,10 @@
 /** The live mounts of this machine, from /proc/self/mountinfo (proc(5)) and from the mounts themselves. */
-import { readFileSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { UsageError } from '../fs/index.js';
 import { AT, O } from '../fs/sys/constants.js';
 import { Errno } from '../fs/sys/errno.js';
-import { parseMountinfo } from '../fs/sys/mountinfo.js';
+import { mountTable } from '../fs/sys/mountinfo.js';
 import { close, openat } from '../fs/sys/syscalls.js';
 import { FUSE_TYPE } from '../fs/transport/device.js';
 import { readInspection } from '../fs/union/inspect.js';
@@ -35,7 +35,7 @@ export interface MountEntry {
 
 /** All mounts, in the order of mounting. */
 export function mounts(): MountEntry[] {
-  return parseMountinfo(readFileSync('/proc/self/mountinfo', 'latin1')).map(({ mountpoint, type }) => ({
+  return mountTable().map(({ mountpoint, type }) => ({
     mountpoint: Buffer.from(mountpoint, 'latin1').toString(),
     type,
   }));

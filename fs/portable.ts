@@ -4,13 +4,12 @@
  *
  * Rule: libfuse tells nobody that a mount has ended, so the mount table is looked at.
  */
-import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
 import { buildUnion, describeUnion } from './serve-union.js';
 import { unionSettings } from './server.js';
 import { DETACH_GRACE_MS } from './supervise.js';
-import { type MountLine, parseMountinfo } from './sys/mountinfo.js';
+import { mountTable } from './sys/mountinfo.js';
 import { detach, FUSE_TYPE } from './transport/device.js';
 import {
   FUSE_NATIVE_OPTIONS,
@@ -124,5 +123,3 @@ async function untilGone(mountpoint: string): Promise<void> {
   const isThere = (): boolean => mountTable().some(({ id }) => id === mounted?.id);
   while (isThere()) await setTimeout(LOOK_MS);
 }
-
-const mountTable = (): MountLine[] => parseMountinfo(readFileSync('/proc/self/mountinfo', 'latin1'));

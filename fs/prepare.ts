@@ -62,25 +62,23 @@ export function prepare(options: MountOptions): { stack: Stack; mountpoint: stri
 }
 
 /** A lower layer, which must be readable: the server opens it when the mount is there already. */
-function lowerAt(path: string): string {
-  const lower = directoryAt(path);
-  try {
-    closeSync(openSync(lower, 'r'));
-    return lower;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new UsageError(`lower "${path}" cannot be read by uid ${process.geteuid?.()}: ${code}`);
-  }
-}
+const lowerAt = (path: string): string =>
+  layerAt(path, `lower "${path}" cannot be read`, (directory) => closeSync(openSync(directory, 'r')));
 
-function upperAt(path: string): string {
-  const upper = directoryAt(path);
+const upperAt = (path: string): string =>
+  layerAt(path, `upper "${path}" cannot be written`, (directory) =>
+    accessSync(directory, constants.W_OK | constants.X_OK),
+  );
+
+/** A directory that this process can use as it must. @param attempt throws if it cannot */
+function layerAt(path: string, complaint: string, attempt: (directory: string) => void): string {
+  const directory = directoryAt(path);
   try {
-    accessSync(upper, constants.W_OK | constants.X_OK);
-    return upper;
+    attempt(directory);
+    return directory;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new UsageError(`upper "${path}" cannot be written by uid ${process.geteuid?.()}: ${code}`);
+    throw new UsageError(`${complaint} by uid ${process.geteuid?.()}: ${code}`);
   }
 }
 

@@ -1,9 +1,9 @@
 /**
  * What a serving thread does: builds the union and answers requests until the mount ends.
  *
- * Rules: the thread owns everything of the mount and never returns to its event loop. Its filesystem ids and umask are its
- * own, so that it creates files as the caller; its capabilities stay. Who has none serves himself only. It must not wait for memory that only its own
- * answers can free (PR_SET_IO_FLUSHER).
+ * Rules: the thread owns everything of the mount and never returns to its event loop. Its filesystem ids and umask are
+ * its own, so that it creates files as the caller; its capabilities stay. Who has none serves himself only. It must not
+ * wait for memory that only its own answers can free (PR_SET_IO_FLUSHER).
  */
 import { CLONE, PR, SECBIT_NO_SETUID_FIXUP } from './sys/constants.js';
 import { chdir, close, getpagesize, prctl, takeEventfd, unshare } from './sys/syscalls.js';

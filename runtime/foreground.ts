@@ -10,6 +10,7 @@ import { constants } from 'node:os';
 import { PR } from '../fs/sys/constants.js';
 import { prctl } from '../fs/sys/process.js';
 import { catchSignals } from './container/signals.js';
+import { textOf } from './text-of.js';
 
 export interface Outcome {
   /** The command's own; 128 and the number of the signal that killed it; 126 and 127 as in sh(1). */
@@ -68,23 +69,15 @@ export function killChildren(): void {
 /** Children that run; those that have ended wait for this process's own end. */
 function children(): number[] {
   return readdirSync('/proc/self/task').flatMap((thread) =>
-    contentOf(`/proc/self/task/${thread}/children`)
+    textOf(`/proc/self/task/${thread}/children`)
       .split(' ')
-      .filter((pid) => pid !== '' && !ENDED.test(contentOf(`/proc/${pid}/stat`)))
+      .filter((pid) => pid !== '' && !ENDED.test(textOf(`/proc/${pid}/stat`)))
       .map(Number),
   );
 }
 
 /** A zombie's line, or none. */
 const ENDED = /^$|\) [ZX] [^)]*$/;
-
-function contentOf(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
-}
 
 function killIfThere(pid: number): void {
   try {

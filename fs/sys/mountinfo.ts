@@ -1,4 +1,7 @@
 /** The mount table, from /proc/self/mountinfo (proc(5)). */
+import { readFileSync } from 'node:fs';
+
+export const MOUNTINFO = '/proc/self/mountinfo';
 
 export interface MountLine {
   /** The mount's, which no other has while it lasts. */
@@ -30,3 +33,6 @@ export function parseMountinfo(text: string): MountLine[] {
     return { id, root: decodeOctal(root), mountpoint: decodeOctal(mountpoint), type, options };
   });
 }
+
+/** All mounts that this process sees. */
+export const mountTable = (): MountLine[] => parseMountinfo(readFileSync(MOUNTINFO, 'latin1'));

@@ -7,7 +7,7 @@ import { architectureOf } from './architecture.js';
 import { AT } from './constants.js';
 import { Errno } from './errno.js';
 import { allocate, errno, type Memory, native } from './native.js';
-import { decodeStatx, STATX_SIZE, type Stat } from './stat.js';
+import { decodeStatx, mountIdIn, STATX_MNT_ID, STATX_SIZE, type Stat } from './stat.js';
 
 const { SYS, stat: LAYOUT } = architectureOf(process.arch);
 /** Where struct statx has stx_uid; stx_gid follows. */
@@ -42,13 +42,11 @@ export function cachedIdentity(fd: number): Pick<Stat, 'dev' | 'ino'> & { readon
   if (native.statx(fd, empty.address, flags, STATX_INO | STATX_MNT_ID, statx.address) < 0)
     throw new Errno(errno(), 'statx');
   const { dev, ino } = decodeStatx(statxWords);
-  return { dev, ino, mount: statxWords[MNT_ID_WORD] as number };
+  return { dev, ino, mount: mountIdIn(statxWords) };
 }
 
 const AT_STATX_DONT_SYNC = 0x4000;
 const STATX_INO = 0x100;
-const STATX_MNT_ID = 0x1000;
-const MNT_ID_WORD = 36;
 const statxWords = new Uint32Array(statx.bytes.buffer);
 
 function withOwner({ bytes }: Memory, at: number, uid: number, gid: number): Buffer {

@@ -66,6 +66,7 @@ const W = {
   rdevMinor: 33,
   devMajor: 34,
   devMinor: 35,
+  mountId: 36,
 } as const;
 const MODE_MASK = 0xffff;
 
@@ -96,6 +97,12 @@ export function decodeStatx(words: Uint32Array): Stat {
     attributes: wordAt(words, W.attributes),
   };
 }
+
+/** The bit of statx(2)'s mask that asks for the mount (Linux 5.8). */
+export const STATX_MNT_ID = 0x1000;
+
+/** The mount that an inode was reached by: stx_mnt_id, of which the lower half is enough to tell mounts apart. */
+export const mountIdIn = (words: Uint32Array): number => wordAt(words, W.mountId);
 
 /** Immutable or append-only (STATX_ATTR_IMMUTABLE, STATX_ATTR_APPEND). */
 const PROTECTED = 0x10 | 0x20;

@@ -9,7 +9,16 @@
 import { AT, O, PATH_MAX, POLLHUP, POLLIN, XATTR_SIZE_MAX } from './constants.js';
 import { E, Errno } from './errno.js';
 import { allocate, errno, type Memory, native } from './native.js';
-import { decodeStatx, STATX_SIZE, type Stat, type Time, type U64, u64 } from './stat.js';
+import {
+  decodeStatx,
+  mountIdIn,
+  STATX_MNT_ID,
+  STATX_SIZE,
+  type Stat,
+  type Time,
+  type U64,
+  u64,
+} from './stat.js';
 
 export { allocate, type Memory } from './native.js';
 
@@ -114,16 +123,13 @@ export const setNonBlocking = (fd: number): void => addFlag(fd, O.NONBLOCK);
 /** fcntl(2): reads through the descriptor leave the access time alone; EPERM for who neither owns the file nor may act for its owner. */
 export const keepAccessTime = (fd: number): void => addFlag(fd, O.NOATIME);
 
-const STATX_MNT_ID = 0x1000;
-const MNT_ID_WORD = 36;
-
 /** A number that tells the mounts of a machine apart, and with it their filesystems (statx(2), Linux 5.8). */
 export function mountOf(path: string): string {
   check(
     'statx',
     native.statx(AT.FDCWD, cString(pathA, path), 0, STATX_BASIC_STATS | STATX_MNT_ID, statMemory.address),
   );
-  return `${decodeStatx(statWords).dev}:${statWords[MNT_ID_WORD]}`;
+  return `${decodeStatx(statWords).dev}:${mountIdIn(statWords)}`;
 }
 
 /** One entry of a directory as getdents64(2) tells it. */

@@ -1,12 +1,15 @@
 /** The thread that makes files durable, one after the other, and answers who asked. */
 import { workerData } from 'node:worker_threads';
-import { allocate, close, tryWrite } from '../sys/syscalls.js';
-import { decodeFlush, encodeAnswer, type FlusherData, flushNow, STATE } from './flusher.js';
+import { SIZEOF } from '../protocol/abi.js';
+import { Reply } from '../protocol/encode.js';
+import { close, tryWrite } from '../sys/syscalls.js';
+import { decodeFlush, type FlusherData, flushNow, STATE } from './flusher.js';
 import { MessageRing } from './ring.js';
 
 const { fd, messages, state } = workerData as FlusherData;
 const ring = new MessageRing(messages);
 const life = new Int32Array(state);
+const reply = new Reply(SIZEOF.fuse_out_header);
 
 function become(stage: number): void {
   Atomics.store(life, 0, stage);
@@ -18,9 +21,7 @@ for (let message = ring.pop(); message !== undefined; message = ring.pop()) {
   const job = decodeFlush(message);
   const error = flushNow(job);
   close(job.fd);
-  const answer = encodeAnswer(error, job);
-  const memory = allocate(answer.length);
-  memory.bytes.set(answer);
-  tryWrite(fd, memory, answer.length); // ENOENT: the caller was interrupted; ENODEV: it is unmounted
+  const length = reply.finish(job.uniqueLow, job.uniqueHigh, error);
+  tryWrite(fd, reply.memory, length); // ENOENT: the caller was interrupted; ENODEV: it is unmounted
 }
 become(STATE.ENDED);

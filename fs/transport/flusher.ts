@@ -7,7 +7,6 @@
  * the answer (fuse_fsync), so nothing overtakes it that it should have made durable.
  */
 import { Worker } from 'node:worker_threads';
-import { SIZEOF } from '../protocol/abi.js';
 import type { RequestHeader } from '../protocol/decode.js';
 import type { Flush } from '../protocol/encode.js';
 import { Errno } from '../sys/errno.js';
@@ -53,16 +52,6 @@ export function decodeFlush(bytes: Uint8Array): Flush & Unique {
   };
 }
 
-/** struct fuse_out_header. @param error a positive errno, or 0 */
-export function encodeAnswer(error: number, { uniqueLow, uniqueHigh }: Unique): Buffer {
-  const answer = Buffer.alloc(SIZEOF.fuse_out_header);
-  answer.writeUInt32LE(answer.length, 0);
-  answer.writeInt32LE(-error, 4);
-  answer.writeUInt32LE(uniqueLow, 8);
-  answer.writeUInt32LE(uniqueHigh, 12);
-  return answer;
-}
-
 /** Its errno, or 0. Whatever else is thrown is a bug. */
 export function flushNow({ fd, dataOnly }: Flush): number {
   try {
@@ -76,9 +65,9 @@ export function flushNow({ fd, dataOnly }: Flush): number {
 
 export class Flusher {
   readonly #device: number;
-  readonly #messages = new MessageRing();
   readonly #state = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  #thread: Worker | undefined;
+  /** To the thread; undefined until it is started. */
+  #messages: MessageRing | undefined;
 
   /** @param device /dev/fuse */
   constructor(device: number) {
@@ -90,7 +79,7 @@ export class Flusher {
     if (this.#isRunning && this.#handOver(what, request)) return 'later';
     const since = performance.now();
     const error = flushNow(what);
-    if (performance.now() - since > SLOW) this.#thread ??= this.#start();
+    if (performance.now() - since > SLOW) this.#messages ??= this.#start();
     return error;
   }
 
@@ -100,25 +89,26 @@ export class Flusher {
 
   #handOver(what: Flush, request: Unique): boolean {
     const fd = duplicate(what.fd);
-    const taken = this.#messages.push(encodeFlush({ ...what, fd }, request));
+    const taken = this.#messages?.push(encodeFlush({ ...what, fd }, request)) === true;
     if (!taken) close(fd);
     return taken;
   }
 
-  #start(): Worker {
+  #start(): MessageRing {
+    const messages = new MessageRing();
     const workerData: FlusherData = {
       fd: this.#device,
-      messages: this.#messages.shared,
+      messages: messages.shared,
       state: this.#state.buffer as SharedArrayBuffer,
     };
     const thread = new Worker(new URL('./flusher-thread.js', import.meta.url), { workerData });
     thread.on('error', () => {}); // it never ran: nothing was handed over
-    return thread;
+    return messages;
   }
 
   /** Waits until everything that was handed over is done. */
   close(): void {
-    this.#messages.stop();
+    this.#messages?.stop();
     while (this.#isRunning) Atomics.wait(this.#state, 0, STATE.RUNNING);
   }
 }

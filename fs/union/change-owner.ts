@@ -2,8 +2,8 @@
  * chown(2) and chmod(2) of nodes in upper, wherever upper keeps owners and modes.
  *
  * Rules: ids come as the mount shows them and are kept as on disk. Where an attribute keeps them, taking set-id bits and
- * capabilities away at chown(2) is ours (chown_common), an ACL follows chmod(2), and the inode's own mode follows. A refused chown(2) does not
- * matter where every owner is shown as the same one (fuse-overlayfs' do_fchown).
+ * capabilities away at chown(2) is ours (chown_common), an ACL follows chmod(2), and the inode's own mode follows. A
+ * refused chown(2) does not matter where every owner is shown as the same one (fuse-overlayfs' do_fchown).
  */
 import { ACL, S } from '../sys/constants.js';
 import { E, unless } from '../sys/errno.js';

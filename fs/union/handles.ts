@@ -22,10 +22,11 @@ interface Handle {
 const OWNER_MAY = 0o600;
 
 /**
- * Opens a file of upper whose mode forbids it to its owner. Who has it open may go on using it after its descriptor
+ * Opens a file of a layer, in upper also one whose mode forbids it to its owner. Who has it open may go on using it after its descriptor
  * has made room for others; a server without root is refused then, unless it lends itself the right for a moment.
  */
-function openOwn(dirfd: number, name: string, open: () => number): number {
+function openOwn({ layer }: LayerDirectory, dirfd: number, name: string, open: () => number): number {
+  if (!layer.isUpper) return open();
   const fd = unless([E.EACCES], open);
   if (fd !== undefined) return fd;
   const stat = statat(dirfd, name);
@@ -79,9 +80,7 @@ export class Handles {
     const { directory, name } = node.home;
     const dirfd = this.directory(directory);
     const open = (flags: number): number =>
-      directory.layer.isUpper
-        ? openOwn(dirfd, name, () => openData(directory, dirfd, name, flags))
-        : openData(directory, dirfd, name, flags);
+      openOwn(directory, dirfd, name, () => openData(directory, dirfd, name, flags));
     const fd = writable ? this.#openWritable(node, open) : open(O.RDONLY);
     this.#open.set(node, { fd, writable });
     return fd;
@@ -116,8 +115,7 @@ export class Handles {
     }
     this.drop(node);
     try {
-      const open = (): number => openRegular(directory, dirfd, name, O.RDWR);
-      node.pinned = directory.layer.isUpper ? openOwn(dirfd, name, open) : open();
+      node.pinned = openOwn(directory, dirfd, name, () => openRegular(directory, dirfd, name, O.RDWR));
     } catch {
       node.pinned = openRegular(directory, dirfd, name, O.RDONLY);
     }

@@ -6,6 +6,7 @@
  */
 import { S } from '../sys/constants.js';
 import { InodeSet } from './inode-set.js';
+import { isDevice } from './ownership.js';
 
 const SECRET_BYTES = 16;
 /** The id that chown(2) takes for "keep". */
@@ -55,6 +56,5 @@ export function parseDeviceName(secret: string, name: string): Device | undefine
   if (!name.startsWith(secret)) return undefined;
   const [, mode, major, minor] = /^:(\d+):(\d+):(\d+)$/.exec(name.slice(secret.length)) ?? [];
   const device = { mode: Number(mode), major: Number(major), minor: Number(minor) };
-  const type = device.mode & S.IFMT;
-  return type === S.IFCHR || type === S.IFBLK ? device : undefined;
+  return isDevice(device.mode & S.IFMT) ? device : undefined;
 }

@@ -5,9 +5,10 @@
  * Rule: a group that holds anybody else, or not all of the container, is not the container's. Compare runc's
  * libcontainer/cgroups/fs/freezer.go and fs2/freezer.go.
  */
-import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { type MountLine, parseMountinfo } from '../../fs/sys/mountinfo.js';
+import { type MountLine, mountTable } from '../../fs/sys/mountinfo.js';
+import { textOf } from '../text-of.js';
 import { processesOf } from './pid-namespace.js';
 
 export interface Freezer {
@@ -49,7 +50,7 @@ interface Found {
 /** Those of the groups that a process is in. */
 function freezersOf(pid: number): Found[] {
   const lines = textOf(`/proc/${pid}/cgroup`).split('\n');
-  const mounts = parseMountinfo(textOf('/proc/self/mountinfo'));
+  const mounts = mountTable();
   return lines.flatMap((line) => {
     const [, version1, path] = /^\d+:(.*?):(.*)$/.exec(line) ?? [];
     if (version1 === undefined || path === undefined) return [];
@@ -105,14 +106,5 @@ function isWritable(path: string): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-/** One character per byte; empty for what is not there any more. */
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
   }
 }

@@ -6,7 +6,7 @@
  * the files lie beside it and are mounted over them, so that what the container writes to them is in no layer. Compare
  * initlayer.Setup in moby/daemon/initlayer.
  */
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AT, O } from '../../fs/sys/constants.js';
 import { isDirectory, isRegular, type Stat } from '../../fs/sys/stat.js';
@@ -26,6 +26,7 @@ import { layerOf, locate, recordedOf } from '../../fs/union/place.js';
 import { toBytes } from '../../fs/union/stack.js';
 import type { Union } from '../../fs/union/state.js';
 import { viewOf, walk } from '../../fs/union/view.js';
+import { textOf } from '../text-of.js';
 import type { UserFiles } from './users.js';
 import type { Mount } from './volumes.js';
 
@@ -142,7 +143,7 @@ export function makeOwnFiles(directory: string, hostname: string, network: 'host
   const contents: Record<(typeof OWN_FILES)[number], string> = {
     '/etc/hosts': hosts(hostname, network),
     '/etc/hostname': `${hostname}\n`,
-    '/etc/resolv.conf': network === 'host' ? hostFile('/etc/resolv.conf') : '',
+    '/etc/resolv.conf': network === 'host' ? textOf('/etc/resolv.conf') : '',
   };
   return OWN_FILES.map((path) => {
     const source = join(directory, path.replace('/etc/', ''));
@@ -153,16 +154,8 @@ export function makeOwnFiles(directory: string, hostname: string, network: 'host
 
 /** The host's names are the container's on the host's network; its own name always is. */
 function hosts(hostname: string, network: 'host' | 'none'): string {
-  const known = network === 'host' ? hostFile('/etc/hosts') || LOOPBACK_HOSTS : LOOPBACK_HOSTS;
+  const known = network === 'host' ? textOf('/etc/hosts') || LOOPBACK_HOSTS : LOOPBACK_HOSTS;
   return `${known.replace(/\n*$/, '\n')}127.0.1.1\t${hostname}\n`;
-}
-
-function hostFile(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
 }
 
 function makeDirectory(path: string): void {

@@ -12,9 +12,10 @@
  * Processes that had been stopped before stay so. Compare pause in podman and docker, which takes the freezer alone.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { HostError } from '../../fs/index.js';
 import { pipe } from '../../fs/sys/process.js';
+import { textOf } from '../text-of.js';
 import { type Freezer, freezerOf } from './freezer.js';
 import { type Process, processesOf } from './pid-namespace.js';
 
@@ -106,13 +107,7 @@ const isStill = ({ pid, state }: Process): boolean =>
   STILL.has(state) || (state === 'D' && /fork|clone/.test(waitingIn(pid)));
 
 /** The kernel function in which a process waits. */
-function waitingIn(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/wchan`, 'latin1');
-  } catch {
-    return '';
-  }
-}
+const waitingIn = (pid: number): string => textOf(`/proc/${pid}/wchan`);
 
 function signalStop(name: string, pid: number): void {
   try {

@@ -1,11 +1,11 @@
 /** The mount that holds a path. */
-import { type MountLine, parseMountinfo } from '../../fs/sys/mountinfo.js';
+import { MOUNTINFO, type MountLine, parseMountinfo } from '../../fs/sys/mountinfo.js';
 import type { Host } from './host.js';
 
 export type MountFacts = Omit<MountLine, 'id'>;
 
 export const mountTable = (host: Pick<Host, 'read'>): MountFacts[] =>
-  parseMountinfo(host.read('/proc/self/mountinfo') ?? '');
+  parseMountinfo(host.read(MOUNTINFO) ?? '');
 
 /** The last mount on the longest mountpoint above an absolute path. */
 export function mountOf(table: readonly MountFacts[], path: string): MountFacts | undefined {

@@ -5,11 +5,12 @@
 
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { assert } from 'chai';
-import { Opcode } from '../../fs/protocol/abi.js';
+import { Opcode, SIZEOF } from '../../fs/protocol/abi.js';
+import { Reply } from '../../fs/protocol/encode.js';
 import type { Connection } from '../../fs/protocol/handshake.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import { close, eventfd } from '../../fs/sys/syscalls.js';
-import { encodeAnswer, type Unique } from '../../fs/transport/flusher.js';
+import type { Unique } from '../../fs/transport/flusher.js';
 import { Session, type SessionOptions } from '../../fs/transport/session.js';
 import { dump, hex, NODE, reply, request } from '../protocol/bytes.js';
 import { type Answers, Harness, recording, standardError, temporaryFile } from '../protocol/harness.js';
@@ -239,7 +240,8 @@ describe('transport/session: fsync', () => {
     let unique: Buffer = EMPTY;
     let fd: number | undefined = FD;
     const later = (_what: unknown, asked: Unique): 'later' => {
-      unique = encodeAnswer(0, asked).subarray(8);
+      const answer = new Reply(SIZEOF.fuse_out_header);
+      unique = answer.buffer.subarray(8, answer.finish(asked.uniqueLow, asked.uniqueHigh, 0));
       return 'later';
     };
     const harness = flushing(later, () => fd);
