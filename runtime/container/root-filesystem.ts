@@ -127,9 +127,15 @@ const ownershipOf = ({ mapped: { uid, gid } }: VirtualOwners): Ownership => ({
   squashGid: gid,
 });
 
-/** The kernel reads at most a page of options, so layers are named by descriptors and not by their long paths. */
+/**
+ * The kernel reads at most a page of options, so layers are named by descriptors and not by their long paths. It takes
+ * no layer twice (ELOOP): whatever an image's layer holds, whiteouts too, its upper occurrence shows or hides before the
+ * lower one is looked at, so that one can go.
+ */
 function openOverlay({ init, lowers, upper, work, merged, autoRemove }: RootRequest): RootFilesystem {
-  const directories = [init, ...lowers].map((path) => openat(AT.FDCWD, toBytes(path), O.PATH | O.DIRECTORY));
+  const directories = [...new Set([init, ...lowers])].map((path) =>
+    openat(AT.FDCWD, toBytes(path), O.PATH | O.DIRECTORY),
+  );
   const lower = directories.map((fd) => `/proc/self/fd/${fd}`).join(':');
   const escaped = (path: string): string => toBytes(path).replace(/[\\,:]/g, '\\$&');
   const options = [`lowerdir=${lower}`, `upperdir=${escaped(upper)}`, `workdir=${escaped(work)}`];

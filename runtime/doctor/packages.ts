@@ -1,7 +1,7 @@
 /** What distributions call the packages that bring a program or a library: os-release(5), ID and ID_LIKE. */
 import type { Host } from '../host/host.js';
 
-type Needed = 'newuidmap' | 'fusermount3' | 'libseccomp' | 'unshare' | 'kernel';
+type Needed = 'newuidmap' | 'fusermount3' | 'libseccomp' | 'unshare' | 'kernel' | 'xz' | 'bzip2';
 
 interface Distribution {
   readonly ids: readonly string[];
@@ -9,12 +9,13 @@ interface Distribution {
   readonly packages: Readonly<Record<Needed, string>>;
 }
 
-const USUAL = { fusermount3: 'fuse3', unshare: 'util-linux' } as const;
+const USUAL = { fusermount3: 'fuse3', unshare: 'util-linux', xz: 'xz', bzip2: 'bzip2' } as const;
 const DEBIAN: Distribution = {
   ids: ['debian'],
   install: 'apt-get install -y',
   packages: {
     ...USUAL,
+    xz: 'xz-utils',
     newuidmap: 'uidmap',
     libseccomp: 'libseccomp2',
     kernel: 'linux-image-$(dpkg --print-architecture)',

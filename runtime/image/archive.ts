@@ -11,6 +11,7 @@ import { basename } from 'node:path';
 import { Readable } from 'node:stream';
 import { UsageError } from '../../fs/index.js';
 import { type ArchiveFiles, DirectoryFiles, readArchive } from './archive-files.js';
+import type { Compression } from './compression.js';
 import { FULL_NAME_ANNOTATION, nameOf } from './index-file.js';
 import { openInput } from './input.js';
 import { type ArchivedImage, parseArchiveManifest, parseIndex, parseManifest } from './manifest.js';
@@ -31,12 +32,12 @@ export interface LoadOptions extends WriteOptions {
   readonly onBytes?: (bytes: number) => void;
 }
 
-/** Media types in the order of `Compression`. */
-const LAYER_TYPE = {
+/** What OCI has a media type for; a layer of a docker archive that is compressed otherwise is kept uncompressed. */
+const LAYER_TYPE: Readonly<Partial<Record<Compression, string>>> = {
   none: MEDIA_TYPE.LAYER,
   gzip: MEDIA_TYPE.LAYER_GZIP,
   zstd: MEDIA_TYPE.LAYER_ZSTD,
-} as const;
+};
 
 /** Adds the images of an archive, a file or a directory, to the store: all of them or none. Throws `UsageError`. */
 export async function loadPath(
@@ -113,7 +114,9 @@ class Loader {
     const described: Descriptor[] = [];
     for (const name of layers) {
       const blob = await this.#files.blob(name);
-      described.push({ mediaType: LAYER_TYPE[await this.#writer.compressionOf(blob)], ...blob });
+      const mediaType = LAYER_TYPE[await this.#writer.compressionOf(blob)];
+      if (mediaType !== undefined) described.push({ mediaType, ...blob });
+      else described.push({ mediaType: MEDIA_TYPE.LAYER, ...(await this.#writer.addUncompressed(blob)) });
     }
     return encodeManifest({ mediaType: MEDIA_TYPE.CONFIG, ...config }, described);
   }

@@ -1,17 +1,18 @@
 /**
  * Compressed archives and layers: what they are is read from their first bytes, never from a name or media type.
  *
- * Rules: gzip, zstd and nothing are understood; what else is recognised is named. Memory is bounded, whatever the data
- * says. gzip is written without name and time, so the same bytes give the same file (RFC 1952, section 2.3).
+ * Rules: gzip, zstd, xz, bzip2 and nothing are understood; what else is recognised is named. Memory is bounded, whatever
+ * the data says. gzip is written without name and time, so the same bytes give the same file (RFC 1952, section 2.3).
  */
-import { pipeline, Readable, type Transform } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import { createGunzip, createGzip, type Gzip } from 'node:zlib';
-import { UsageError } from '../../fs/index.js';
+import { HostError, UsageError } from '../../fs/index.js';
+import { decompressWith } from './decompress-program.js';
 import { createZstdDecompress } from './zstd.js';
 
-export type Compression = 'none' | 'gzip' | 'zstd';
+export type Compression = 'none' | 'gzip' | 'zstd' | 'xz' | 'bzip2';
 
-type Format = Compression | 'bzip2' | 'xz' | 'lz4';
+type Format = Compression | 'lz4';
 
 const MAGIC: readonly (readonly [Format, readonly number[]])[] = [
   ['gzip', [0x1f, 0x8b]],
@@ -48,13 +49,22 @@ export async function decompress(source: Readable, what: string): Promise<Decomp
   const { head, rest } = await peek(source, LONGEST_MAGIC);
   const compression = formatOf(head);
   if (compression === 'none') return { compression, stream: rest };
-  if (compression === 'gzip' || compression === 'zstd') {
-    const transform =
-      compression === 'gzip' ? createGunzip({ chunkSize: CHUNK }) : await createZstdDecompress();
-    return { compression, stream: explained(rest, transform, what, compression) };
+  if (compression === 'lz4') {
+    source.destroy();
+    throw new UsageError(`${what} is compressed with lz4; use gzip or zstd`);
   }
-  source.destroy();
-  throw new UsageError(`${what} is compressed with ${compression}; use gzip or zstd`);
+  const output = await outputOf(compression, rest);
+  return { compression, stream: explained(rest, output, what, compression) };
+}
+
+async function outputOf(
+  compression: Exclude<Compression, 'none'>,
+  source: Readable,
+): Promise<AsyncIterable<Buffer>> {
+  if (compression === 'xz' || compression === 'bzip2') return decompressWith(compression, source);
+  const transform =
+    compression === 'gzip' ? createGunzip({ chunkSize: CHUNK }) : await createZstdDecompress();
+  return pipeline(source, transform, () => {}) as unknown as AsyncIterable<Buffer>;
 }
 
 /** The first bytes of a stream, and a stream that still has them. */
@@ -85,18 +95,24 @@ async function peek(source: Readable, length: number): Promise<{ head: Buffer; r
   };
 }
 
-/** `transform` behind `source`, whose complaints get a subject; errors of the source stay what they are. */
-function explained(source: Readable, transform: Transform, what: string, compression: string): Readable {
+/** What comes of `source`, with a subject for complaints; errors of the source and of the host stay what they are. */
+function explained(
+  source: Readable,
+  decompressed: AsyncIterable<Buffer>,
+  what: string,
+  compression: string,
+): Readable {
   let sourceError: Error | undefined;
   source.once('error', (error) => {
     sourceError = error;
   });
   async function* output(): AsyncGenerator<Buffer> {
-    const done = pipeline(source, transform, () => {});
     try {
-      yield* done as unknown as AsyncIterable<Buffer>;
+      yield* decompressed;
     } catch (error) {
       if (sourceError !== undefined) throw sourceError;
+      if (error instanceof HostError)
+        throw new UsageError(`${what} is ${compression} data: ${error.message}`);
       throw new UsageError(`${what} is damaged ${compression} data: ${(error as Error).message}`);
     }
   }

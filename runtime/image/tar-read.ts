@@ -5,8 +5,9 @@
  * (sparse maps) and rounds times. All of that happens in its header codec, `tar-stream/headers.js`; so its two
  * decoders are replaced by ours, for the whole process, and the framing stays its own.
  *
- * Rules: the archive ends at two zero blocks, as for Go and GNU tar; what follows is not looked at. Global PAX headers
- * mean nothing, as for docker. Entries are handed on synchronously, one after another, in the archive's order.
+ * Rules: the archive ends at two zero blocks, as for Go and GNU tar; what follows, whatever it is, is read and not looked
+ * at. One zero block alone is damage, as for Go. Global PAX headers mean nothing, as for docker. Entries are handed on
+ * synchronously, one after another, in the archive's order. Compare readHeader in archive/tar/reader.go.
  */
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -124,7 +125,17 @@ interface Framing {
   readonly _stream: object | null;
   /** The present entry is an extended header. */
   readonly _longHeader: boolean;
+  _write(chunk: unknown, done: (error: Error | null) => void): void;
   _final(done: (error: Error | null) => void): void;
+  /** Lets the chunk go that is being taken apart. */
+  _continueWrite(error: Error | null): void;
+}
+
+/** From now on everything that arrives is dropped: it is not framed, and may be anything. */
+function ignoreTheRest(framing: Framing): void {
+  framing._write = (_, done) => done(null);
+  framing._final = (done) => done(null);
+  framing._continueWrite(null);
 }
 
 /** An archive may end with its last byte of data, as umoci's layers do: Go's reader does not miss the padding. */
@@ -151,14 +162,24 @@ class Reader {
   entry(framed: FramedHeader, stream: Source, next: () => void): void {
     const { header } = framed;
     stream.on('error', () => {}); // the extractor's own error tells
-    if (header === undefined) this.#zeroBlocks += 1;
-    const isOver = this.#zeroBlocks >= ZERO_BLOCKS_AT_END;
-    if (isOver || header === undefined || framed.type === GLOBAL) {
+    if (header === undefined) {
+      this.#zeroBlocks += 1;
+      stream.resume();
+      if (this.#zeroBlocks < ZERO_BLOCKS_AT_END) next();
+      else ignoreTheRest(this.#framing);
+      return;
+    }
+    if (this.#zeroBlocks > 0) {
+      this.#guard(() => {
+        throw new TarError('goes on after a zero block');
+      });
+      return;
+    }
+    if (framed.type === GLOBAL) {
       stream.resume();
       next();
       return;
     }
-    this.#zeroBlocks = 0;
     this.#last = framed.name;
     this.#guard(() => this.#take(framed, header, stream, next));
   }

@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UsageError } from '../../fs/index.js';
 import { syncfs } from '../../fs/sys/syscalls.js';
@@ -24,7 +24,7 @@ import { type Compression, decompress } from './compression.js';
 import type { Layout } from './layout.js';
 import { parseConfig, parseManifest } from './manifest.js';
 import { type Descriptor, type Digest, type ImageConfig, MEDIA_TYPE } from './oci.js';
-import { type Unpacked, type UnpackLimits, unpackLayer } from './unpack.js';
+import { UNPACK_LIMITS, type Unpacked, type UnpackLimits, unpackLayer } from './unpack.js';
 import { Check, digestOf, type Expected, Verifier } from './verify.js';
 import { syncDirectory, type Workspace } from './workspace.js';
 
@@ -152,6 +152,14 @@ export class Writer {
     return compression;
   }
 
+  /** Keeps what a blob holds uncompressed as another one. Throws `UsageError` if that is more than a layer may hold. */
+  async addUncompressed({ digest }: Blob): Promise<Blob> {
+    const what = `blob "${digest}"`;
+    const { stream } = await decompress(createReadStream(this.blobPath(digest)), what);
+    const { maxBytes } = { ...UNPACK_LIMITS, ...this.#options.limits };
+    return this.addBlob(Readable.from(bounded(stream, maxBytes, what), { objectMode: false }));
+  }
+
   /** Unpacks a layer that is not there yet. Throws `UsageError` if the blob does not hold the layer `diffId`. */
   async addLayer(blob: Blob, diffId: Digest): Promise<void> {
     if (blob.digest === diffId && this.#hasLayer(diffId)) return;
@@ -258,6 +266,20 @@ function showLayer(directory: string, target: string): void {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+  }
+}
+
+async function* bounded(
+  source: AsyncIterable<Buffer>,
+  maxBytes: number,
+  what: string,
+): AsyncGenerator<Buffer> {
+  let bytes = 0;
+  for await (const chunk of source) {
+    bytes += chunk.length;
+    if (bytes > maxBytes)
+      throw new UsageError(`${what} is larger than ${maxBytes} bytes; allow more with --max-unpacked`);
+    yield chunk;
   }
 }
 

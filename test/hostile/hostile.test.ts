@@ -84,6 +84,30 @@ describe('hostile layers', () => {
     assert.deepEqual(readdirSync(root), ['a']);
   });
 
+  for (const [what, tail] of [
+    ['text', Buffer.from('garbage!'.repeat(64))],
+    ['zeros and text', Buffer.concat([Buffer.alloc(10_240), Buffer.alloc(5_000, 'x')])],
+    ['less than a block', Buffer.from('x')],
+    ['megabytes', Buffer.alloc(3 << 20, 'x')],
+    ['the beginning of another archive', entry({ name: 'b', data: 'x'.repeat(5000) }).subarray(0, 3000)],
+  ] as const) {
+    it(`looks at nothing behind the end of the archive: ${what}`, async () => {
+      const { root } = target();
+      await unpackInto(root, Buffer.concat([archive({ name: 'a' }), tail]));
+      assert.deepEqual(readdirSync(root), ['a']);
+    });
+  }
+
+  it('refuses an archive that goes on after a single zero block, as Go does', async () => {
+    const { root } = target();
+    const bytes = Buffer.concat([entry({ name: 'a' }), Buffer.alloc(512), entry({ name: 'b' })]);
+    const error = (await unpackInto(root, bytes).catch((reason: unknown) => reason)) as Error;
+    assert.match(
+      error.message,
+      /^the archive is damaged at or after the entry "a": it goes on after a zero block$/,
+    );
+  });
+
   it('stores marks of the union that an image carries escaped, so that they mark nothing', async () => {
     const { root } = target();
     const pax = {

@@ -20,12 +20,16 @@ function filter(command: string, args: readonly string[], input: Buffer): Buffer
 const zstd = (input: Buffer, ...args: readonly string[]): Buffer =>
   filter('zstd', ['-q', '-c', ...args], input);
 
+const xz = (input: Buffer, ...args: readonly string[]): Buffer => filter('xz', ['-q', '-c', ...args], input);
+const bzip2 = (input: Buffer): Buffer => filter('bzip2', ['-q', '-c'], input);
+
 function source(bytes: Buffer, piece = 10_000): Readable {
   const chunks: Buffer[] = [];
   for (let at = 0; at < bytes.length; at += piece) chunks.push(bytes.subarray(at, at + piece));
   return Readable.from(chunks, { objectMode: false });
 }
 
+const EMPTY_GZIP = gzipSync(Buffer.alloc(0));
 /** A zstd frame that is to be skipped. */
 const SKIPPABLE = Buffer.from('502a4d180400000011223344', 'hex');
 
@@ -47,6 +51,20 @@ const FORMS: readonly (readonly [name: string, compression: string, bytes: () =>
     'zstd in frames',
     'zstd',
     () => Buffer.concat([SKIPPABLE, zstd(PLAIN), SKIPPABLE, zstd(PLAIN)]),
+    Buffer.concat([PLAIN, PLAIN]),
+  ],
+  ['gzip with empty members', 'gzip', () => Buffer.concat([EMPTY_GZIP, gzipSync(PLAIN), EMPTY_GZIP]), PLAIN],
+  ['gzip of nothing', 'gzip', () => EMPTY_GZIP, Buffer.alloc(0)],
+  ['xz', 'xz', () => xz(PLAIN), PLAIN],
+  ['xz of nothing', 'xz', () => xz(Buffer.alloc(0)), Buffer.alloc(0)],
+  ['xz at its best', 'xz', () => xz(PLAIN, '-9e', '--check=sha256'), PLAIN],
+  ['xz in streams', 'xz', () => Buffer.concat([xz(PLAIN), xz(PLAIN)]), Buffer.concat([PLAIN, PLAIN])],
+  ['bzip2', 'bzip2', () => bzip2(PLAIN), PLAIN],
+  ['bzip2 of nothing', 'bzip2', () => bzip2(Buffer.alloc(0)), Buffer.alloc(0)],
+  [
+    'bzip2 in streams',
+    'bzip2',
+    () => Buffer.concat([bzip2(PLAIN), bzip2(PLAIN)]),
     Buffer.concat([PLAIN, PLAIN]),
   ],
 ];
@@ -89,11 +107,36 @@ const DAMAGED: readonly (readonly [name: string, bytes: () => Buffer, complaint:
   ],
   ['zstd with a window of 2 GiB', () => HUGE_WINDOW, /a frame needs a window of more than 128 MiB$/],
   [
-    'xz',
-    () => Buffer.from('fd377a585a000000', 'hex'),
-    /^the layer x is compressed with xz; use gzip or zstd$/,
+    'xz that is cut off',
+    () => xz(PLAIN).subarray(0, 5000),
+    /^the layer x is damaged xz data: Unexpected end of input$/,
   ],
-  ['bzip2', () => Buffer.from('BZh91AY'), /compressed with bzip2/],
+  [
+    'xz with a changed byte',
+    () => flipped(xz(PLAIN), 900_000),
+    /^the layer x is damaged xz data: Compressed data is corrupt$/,
+  ],
+  [
+    'xz followed by something else',
+    () => Buffer.concat([xz(PLAIN), Buffer.alloc(100, 'x')]),
+    /^the layer x is damaged xz data: /,
+  ],
+  [
+    'xz with a window of 1 GiB',
+    () => xz(Buffer.from('x'), '--lzma2=dict=1GiB'),
+    /^the layer x is damaged xz data: Memory usage limit reached$/,
+  ],
+  [
+    'bzip2 that is cut off',
+    () => bzip2(PLAIN).subarray(0, 5000),
+    /^the layer x is damaged bzip2 data: Compressed file ends unexpectedly;?$/,
+  ],
+  [
+    'bzip2 with a changed byte',
+    () => flipped(bzip2(PLAIN), 900_000),
+    /^the layer x is damaged bzip2 data: Data integrity error/,
+  ],
+  ['lz4', () => Buffer.from('04224d18', 'hex'), /^the layer x is compressed with lz4; use gzip or zstd$/],
 ];
 
 describe('compression', () => {
@@ -118,7 +161,7 @@ describe('compression', () => {
     });
   }
 
-  for (const compressed of [PLAIN, gzipSync(PLAIN), zstd(PLAIN)]) {
+  for (const compressed of [PLAIN, gzipSync(PLAIN), zstd(PLAIN), xz(PLAIN), bzip2(PLAIN)]) {
     it('hands on the errors of its source as they are', async () => {
       const broken = new Error('the disk is gone');
       const failing = Readable.from(
@@ -134,12 +177,28 @@ describe('compression', () => {
   }
 
   it('ends its source when nobody reads on', async () => {
-    for (const bytes of [PLAIN, gzipSync(PLAIN), zstd(PLAIN)]) {
+    for (const bytes of [PLAIN, gzipSync(PLAIN), zstd(PLAIN), xz(PLAIN), bzip2(PLAIN)]) {
       const origin = source(bytes);
       const { stream } = await decompress(origin, 'the layer x');
       for await (const _ of stream) break;
       assert.isTrue(stream.destroyed);
       if (!origin.closed) await new Promise((resolve) => origin.once('close', resolve));
+    }
+  });
+
+  it('names the program that is missing, and the command that installs it', async () => {
+    const { PATH } = process.env;
+    process.env['PATH'] = '/nowhere';
+    try {
+      const { stream } = await decompress(source(Buffer.from('BZh91AY')), 'the layer x');
+      const error = (await collect(stream).catch((reason: unknown) => reason)) as Error;
+      assert.instanceOf(error, UsageError);
+      assert.match(
+        error.message,
+        /^the layer x is bzip2 data: the program "bzip2", .* is missing; .* install .*bzip2$/,
+      );
+    } finally {
+      process.env['PATH'] = PATH;
     }
   });
 
