@@ -87,8 +87,13 @@ export class Disk {
   #union: Union | undefined;
   #filesystem: UnionFilesystem | undefined;
 
-  constructor(layerChanges: UnionSettings['layerChanges']) {
-    this.#settings = { volatile: true, descriptors: 512, layerChanges };
+  constructor(layerChanges: UnionSettings['layerChanges'], others: Partial<UnionSettings> = {}) {
+    this.#settings = { volatile: true, descriptors: 512, layerChanges, ...others };
+  }
+
+  /** The path of something in "upper", "lower1" ... or "work". */
+  path(...names: readonly string[]): string {
+    return join(this.#root, ...names);
   }
 
   /** @param layers the top one first */
