@@ -18,9 +18,9 @@ void carryOut(name ?? '', words, async (options) => {
   umask(0);
   await mountHere(options, {
     attached: (mount) => parentPort?.postMessage(mount),
-    ready: (stack) => {
+    ready: (log) => {
       try {
-        announce(stack);
+        announce(log);
       } catch (error) {
         parentPort?.postMessage(String(error));
       }

@@ -6,8 +6,6 @@ import { readdirSync, readFileSync, readlinkSync, writeSync } from 'node:fs';
 import { AT, O } from '../fs/sys/constants.js';
 import { setsid } from '../fs/sys/process.js';
 import { close, dup2, openat } from '../fs/sys/syscalls.js';
-import { openApart } from '../fs/union/layer.js';
-import { LOG, type Stack, toBytes } from '../fs/union/stack.js';
 import { READY } from './background.js';
 
 const STDERR = 2;
@@ -18,9 +16,8 @@ export function detachFrom(launcher: number): void {
   closeInherited(launcher);
 }
 
-/** The last word. Throws if nobody listens any more. */
-export function announce({ work }: Stack): void {
-  const log = work === undefined ? openNull() : openLog(work);
+/** The last word. Throws if nobody listens any more. @param log what standard error is from here on */
+export function announce(log = openNull()): void {
   writeSync(STDERR, `${READY}\n`);
   redirectErrors(log);
 }
@@ -33,15 +30,6 @@ const openNull = (): number => openat(AT.FDCWD, '/dev/null', O.WRONLY);
 function redirectErrors(fd: number): void {
   dup2(fd, STDERR);
   close(fd);
-}
-
-function openLog(path: string): number {
-  const work = openApart(toBytes(path));
-  try {
-    return openat(work, LOG, O.WRONLY | O.APPEND | O.CREAT, 0o600);
-  } finally {
-    close(work);
-  }
 }
 
 /** Closes what the caller had left open beside the standard streams: it is none of a server's business. */

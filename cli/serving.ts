@@ -20,7 +20,7 @@ export async function serveInBackground(options: MountOptions, launcher: number)
   const mounted = await start(options);
   process.chdir('/');
   try {
-    announce(mounted.stack);
+    announce(mounted.openLog());
   } catch (error) {
     await endInTime(() => mounted.end());
     throw error;

@@ -19,9 +19,10 @@
  */
 import type { Worker } from 'node:worker_threads';
 import { openFuse } from './attach.js';
-import { prepare, record, take } from './prepare.js';
+import { prepare, take } from './prepare.js';
 import { Server } from './server.js';
 import { close } from './sys/syscalls.js';
+import type { Writable } from './union/layer.js';
 import type { Ownership } from './union/ownership.js';
 import type { Stack } from './union/stack.js';
 import type { VirtualOwners } from './union/virtual-owners.js';
@@ -69,6 +70,8 @@ export interface MountOptions {
 export interface Mount {
   readonly stack: Stack;
   readonly mountpoint: string;
+  /** Opens the file in the work directory that takes what a server in the background complains of. */
+  readonly openLog: () => number | undefined;
   /** Settles when the mount has ended. Rejects if the server failed. */
   readonly ended: Promise<void>;
   /** Settles, before `ended`, when nothing of the layers is open or locked any more. Rejects if the server failed. */
@@ -84,14 +87,15 @@ export interface Mount {
 export async function mount(options: MountOptions): Promise<Mount> {
   const { stack, mountpoint } = prepare(options);
   const start = options.transport === 'fuse-native' ? await portable(options) : kernel(mountpoint);
-  const taken = await take(stack, options.ownership, start.cancel);
+  const taken = await take(stack, options, start.cancel);
   try {
-    const server = await start.serve(options, stack, mountpoint); // from here on the server closes the device
-    record(stack);
+    const server = await start.serve(options, stack, mountpoint, taken.writable);
+    taken.record();
     const { ended, released } = server;
     const unlocked = Promise.race([released, ended]).finally(taken.unlock);
     unlocked.catch(() => {}); // the same failure as `ended`, which is the caller's to handle
-    return { stack, mountpoint, ended, released: unlocked, end: () => server.end() };
+    const { openLog } = taken;
+    return { stack, mountpoint, openLog, ended, released: unlocked, end: () => server.end() };
   } catch (error) {
     taken.undo();
     throw error;
@@ -102,14 +106,20 @@ type Serving = Pick<Mount, 'ended' | 'released' | 'end'>;
 
 /** A transport that is ready to serve; `cancel` lets go of it before that. */
 interface Start {
-  serve(options: MountOptions, stack: Stack, mountpoint: string): Promise<Serving>;
+  /** Lets go of the device from here on. @param writable upper and work, which stay the caller's */
+  serve(
+    options: MountOptions,
+    stack: Stack,
+    mountpoint: string,
+    writable: Writable | undefined,
+  ): Promise<Serving>;
   cancel(): void;
 }
 
 function kernel(mountpoint: string): Start {
   const device = openFuse(mountpoint);
   return {
-    serve: (options, stack) => Server.start(device, options, stack, mountpoint),
+    serve: (options, stack, _, writable) => Server.start(device, options, { stack, mountpoint, writable }),
     cancel: () => close(device),
   };
 }

@@ -4,19 +4,18 @@
  */
 import { attachFuse, openFuse } from './attach.js';
 import type { MountOptions } from './index.js';
-import { prepare, record, take } from './prepare.js';
+import { prepare, take } from './prepare.js';
 import { serveUnion } from './serve-union.js';
 import { attachedOf, serveData, settingsFor } from './server.js';
 import type { Attached } from './supervise.js';
 import { close } from './sys/syscalls.js';
-import type { Stack } from './union/stack.js';
 
 /** What is told of the mount, on the thread that serves it. */
 export interface Progress {
   /** It is there; from here on its descriptors are the supervisor's, who detaches it too if this fails. */
   attached(attached: Attached): void;
-  /** It is usable. */
-  ready(stack: Stack): void;
+  /** It is usable. @param log takes what is complained of from here on */
+  ready(log: number | undefined): void;
   /** Nothing of the layers is open or locked any more. */
   released(): void;
 }
@@ -25,17 +24,18 @@ export interface Progress {
 export async function mountHere(options: MountOptions, progress: Progress): Promise<void> {
   const { stack, mountpoint } = prepare(options);
   const device = openFuse(mountpoint);
-  const taken = await take(stack, options.ownership, () => close(device));
+  const taken = await take(stack, options, () => close(device));
   let isUsable = false;
   try {
     const settings = settingsFor(options, stack);
-    const data = serveData(attachFuse(device, options, stack, mountpoint), settings, options, stack);
+    const attached = attachFuse(device, options, stack, mountpoint);
+    const data = serveData(attached, settings, options, stack, taken.writable);
     progress.attached(attachedOf(data, mountpoint));
     serveUnion(data, (event) => {
       if (event === 'ready') {
-        record(stack);
+        taken.record();
         isUsable = true;
-        progress.ready(stack);
+        progress.ready(taken.openLog());
       } else {
         taken.unlock();
         progress.released();

@@ -20,6 +20,7 @@ import {
 import { MOUNT_FLAGS } from './transport/mount-flags.js';
 import { PathOperations } from './transport/path-operations.js';
 import { UnionFilesystem } from './union/filesystem.js';
+import type { Writable } from './union/layer.js';
 import { type Stack, toBytes, UsageError } from './union/stack.js';
 import type { Union } from './union/state.js';
 
@@ -61,9 +62,10 @@ export async function startPortable(
   options: MountOptions,
   stack: Stack,
   mountpoint: string,
+  writable: Writable | undefined,
 ): Promise<PortableServer> {
   const settings = unionSettings(options, LAYERS_TTL);
-  const union = buildHere({ stack, settings, flags: options.flags ?? 0 });
+  const union = buildHere({ stack, settings, flags: options.flags ?? 0, writable });
   try {
     const describe = (): unknown => describeUnion({ stack, settings }, union, mount.counts);
     const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];

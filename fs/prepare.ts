@@ -3,23 +3,25 @@
  *
  * Rule: everything is checked before anything is changed; making the work directory is the first change.
  */
-import {
-  accessSync,
-  closeSync,
-  constants,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { accessSync, closeSync, constants, lstatSync, openSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
-import { LOCK } from './sys/constants.js';
-import { E, Errno, errnoName } from './sys/errno.js';
-import { close, flock, removexattrat, setxattrat } from './sys/syscalls.js';
-import { openApart, openUpper } from './union/layer.js';
+import { LOCK, O } from './sys/constants.js';
+import { E, Errno, errnoName, unless } from './sys/errno.js';
+import { openAppending, openWithoutSymlinks } from './sys/private-file.js';
+import { isDirectory } from './sys/stat.js';
+import {
+  close,
+  flock,
+  mkdirat,
+  openat,
+  readDirectory,
+  removexattrat,
+  setxattrat,
+  statat,
+} from './sys/syscalls.js';
+import { PrivateMount, upperLayer, type Writable } from './union/layer.js';
 import { INDEX, indexBelongsTo } from './union/link-index.js';
 import { keepingXattr, type Ownership } from './union/ownership.js';
 import {
@@ -36,11 +38,18 @@ import {
   UsageError,
 } from './union/stack.js';
 import { keepsMarks } from './union/whiteout.js';
-import { STAGING } from './union/work.js';
+import { removeTree, STAGING } from './union/work.js';
 
 /** How long a lock may still be held by a server that is ending. */
 const LOCK_PATIENCE_MS = 2000;
 const LOCK_RETRY_MS = 20;
+const PRIVATE = 0o700;
+const ROOT = 0;
+
+type Writing = Required<Pick<Stack, 'upper' | 'work'>>;
+
+/** A name as a message shows it. */
+const quoted = (name: string): string => JSON.stringify(Buffer.from(name, 'latin1').toString());
 
 export function prepare(options: MountOptions): { stack: Stack; mountpoint: string } {
   if (options.lowers.length === 0) throw new UsageError('no lower layer is given; name one with --lower');
@@ -54,10 +63,10 @@ export function prepare(options: MountOptions): { stack: Stack; mountpoint: stri
     return { stack, mountpoint };
   }
   const upper = upperAt(options.upper);
-  const work = realWork(options.work ?? defaultWork(upper));
+  const work = options.work === undefined ? ownWork(upper) : realWork(options.work);
   const stack = { lowers, upper, work };
   checkStack(stack, mountpoint);
-  checkWork(work);
+  if (statSync(work, { throwIfNoEntry: false }) !== undefined) checkWorkAt(work);
   return { stack, mountpoint };
 }
 
@@ -84,6 +93,12 @@ function layerAt(path: string, complaint: string, attempt: (directory: string) =
 
 /** A stack whose directories are this process's. */
 export interface Taken {
+  /** Upper and work, locked. */
+  readonly writable: Writable | undefined;
+  /** Writes down in work what stack it belongs to. */
+  readonly record: () => void;
+  /** Opens the file in work that takes what the server complains of. */
+  readonly openLog: () => number | undefined;
   /** Lets go of them. */
   readonly unlock: () => void;
   /** The same, and what was made is removed again. */
@@ -91,30 +106,46 @@ export interface Taken {
 }
 
 /**
- * Takes upper and work, and makes work. Throws `UsageError`, and nothing is changed then.
+ * Takes upper and work, and makes work. Throws `UsageError`, and nothing is changed then. From here on they are reached
+ * through these descriptors alone: whoever may rename them, or what lies above them, is left with another directory.
  * @param cancel what else is to be done about a failure
  */
 export async function take(
   stack: Stack,
-  ownership: Ownership | undefined,
+  { ownership, flags }: Pick<MountOptions, 'ownership' | 'flags'>,
   cancel: () => void,
 ): Promise<Taken> {
   const { upper, work } = stack;
-  const locks: number[] = [];
-  const unlock = (): void => locks.splice(0).forEach(close);
+  const nothing = (): undefined => undefined;
+  if (upper === undefined || work === undefined) {
+    return { writable: undefined, record: nothing, openLog: nothing, unlock: nothing, undo: nothing };
+  }
+  const open: number[] = [];
+  const unlock = (): void => open.splice(0).forEach(close);
   let remove = (): void => {};
   const undo = (): void => {
     remove();
     unlock();
   };
+  const keep = (fd: number): number => {
+    open.push(fd);
+    return fd;
+  };
   try {
-    if (upper !== undefined) locks.push(await lockDirectory(upper));
-    if (makeWork(stack) && work !== undefined) remove = () => rmSync(work, { recursive: true, force: true });
-    if (work !== undefined) locks.push(await lockDirectory(work));
-    checkMarks(stack);
-    checkIndex(stack);
-    checkKeep(stack, ownership);
-    return { unlock, undo };
+    const mount = new PrivateMount(upper, work, flags);
+    keep(mount.fd);
+    const upperFd = keep(mount.open(upper));
+    await lockDirectory(upperFd, upper);
+    if (makeWork(work)) remove = () => removeWork(work);
+    const workFd = keep(mount.open(work));
+    await lockDirectory(workFd, work);
+    const writable = { upperFd, workFd, told: mount.told };
+    checkWork(workFd, work);
+    checkMarks(workFd, upper);
+    checkIndex({ upper, work }, writable);
+    checkKeep(workFd, upper, ownership);
+    const record = (): void => recordStack(workFd, { ...stack, work });
+    return { writable, record, openLog: () => openAppending(workFd, LOG), unlock, undo };
   } catch (error) {
     undo();
     cancel();
@@ -122,47 +153,84 @@ export async function take(
   }
 }
 
-/** Writes down in work what stack it belongs to. */
-export function record(stack: Stack): void {
-  if (stack.work !== undefined) recordStack({ ...stack, work: stack.work });
-}
-
 /** What this program and the kernel keep in a work directory. */
 const WORK_NAMES = new Set([STAGING, INDEX, RECORD, `${RECORD}.new`, LOG]);
+const WORK_FILES = [RECORD, `${RECORD}.new`, LOG];
 const PERMISSIONS = 0o777;
 
-/** What lies in it will be removed, so a work directory must be empty, ours, or the kernel's. */
-function checkWork(work: string): void {
-  if (statSync(work, { throwIfNoEntry: false }) === undefined) return;
-  const names = readdirSync(work);
-  const staging = join(work, STAGING);
-  const unknown =
-    names.includes(STAGING) &&
-    !names.includes(RECORD) &&
-    (statSync(staging).mode & PERMISSIONS) !== 0 && // the kernel makes it with mode 0
-    readdirSync(staging).length > 0;
-  const foreign = names.find((name) => !WORK_NAMES.has(name)) ?? (unknown ? STAGING : undefined);
-  if (foreign !== undefined) {
+function checkWorkAt(work: string): void {
+  const passage = openWithoutSymlinks(toBytes(work));
+  try {
+    const fd = openat(passage, '.', O.RDONLY | O.DIRECTORY);
+    try {
+      checkWork(fd, work);
+    } finally {
+      close(fd);
+    }
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
     throw new UsageError(
-      `workdir "${work}" holds "${foreign}", which is not scratch; choose an empty directory`,
+      `workdir "${work}" cannot be read by uid ${process.geteuid?.()}: ${errnoName(error.code)}`,
     );
+  } finally {
+    close(passage);
   }
 }
 
+/** What lies in it will be removed, so a work directory must be empty, ours, or the kernel's. */
+function checkWork(workFd: number, work: string): void {
+  const names = readDirectory(workFd).map(({ name }) => name);
+  const foreign =
+    names.find((name) => !WORK_NAMES.has(name)) ??
+    (!names.includes(RECORD) && isForeignStaging(workFd) ? STAGING : undefined);
+  if (foreign !== undefined) {
+    throw new UsageError(
+      `workdir "${work}" holds ${quoted(foreign)}, which is not scratch; choose an empty directory`,
+    );
+  }
+  for (const name of WORK_FILES) {
+    if (isDirectory(statat(workFd, name)?.mode ?? 0)) {
+      throw new UsageError(`workdir "${work}" holds a directory "${name}"; remove it`);
+    }
+  }
+  checkIndexOwner(workFd, work);
+}
+
+/** A directory with content that neither this program nor the kernel, which makes it with mode 0, has made. */
+function isForeignStaging(workFd: number): boolean {
+  const stat = statat(workFd, STAGING);
+  if (stat === undefined || !isDirectory(stat.mode) || (stat.mode & PERMISSIONS) === 0) return false;
+  const fd = openat(workFd, STAGING, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+  try {
+    return readDirectory(fd).length > 0;
+  } finally {
+    close(fd);
+  }
+}
+
+/** Whoever owns the index could give the names of one file to another, with root's rights. */
+function checkIndexOwner(workFd: number, work: string): void {
+  const stat = statat(workFd, INDEX);
+  const user = process.geteuid?.();
+  if (stat === undefined || user !== ROOT || (isDirectory(stat.mode) && stat.uid === user)) return;
+  const what = isDirectory(stat.mode) ? `belongs to uid ${stat.uid}` : 'is not a directory';
+  throw new UsageError(`"${INDEX}" in workdir "${work}" ${what}; choose a new one with --workdir`);
+}
+
 /** An index of another upper's files would show these (ovl_verify_upper), and the record says whose changes these are. */
-function checkIndex({ upper, work }: Stack): void {
-  if (upper === undefined || work === undefined) return;
-  const hasIndex = statSync(join(work, INDEX), { throwIfNoEntry: false }) !== undefined;
-  if (!(hasIndex ? ownsIndex(upper, work) : ownsRecord(upper, work)))
+function checkIndex({ upper, work }: Writing, writable: Writable): void {
+  const hasIndex = statat(writable.workFd, INDEX) !== undefined;
+  if (!(hasIndex ? ownsIndex(upper, work, writable) : ownsRecord(upper, work)))
     throw new UsageError(`workdir "${work}" belongs to another upper; choose a new one with --workdir`);
 }
 
-function ownsIndex(upper: string, work: string): boolean {
-  const { layer, workFd } = openUpper(upper, work);
-  const owned = indexBelongsTo(layer, workFd) ?? recordedStack(work)?.upper === upper;
-  close(workFd);
-  close(layer.rootFd);
-  return owned;
+function ownsIndex(upper: string, work: string, writable: Writable): boolean {
+  const layer = upperLayer(upper, writable);
+  try {
+    return indexBelongsTo(layer, writable.workFd) ?? recordedStack(work)?.upper === upper;
+  } finally {
+    close(layer.rootFd);
+  }
 }
 
 /** A damaged record is nobody's; one of what is gone has moved along with its upper. */
@@ -178,13 +246,12 @@ function ownsRecord(upper: string, work: string): boolean {
 }
 
 /** Where owners are to be kept in an attribute, upper's filesystem and this process must be able to. */
-function checkKeep({ upper, work }: Stack, ownership: Ownership | undefined): void {
+function checkKeep(workFd: number, upper: string, ownership: Ownership | undefined): void {
   const keep = ownership?.keep;
-  if (keep === undefined || upper === undefined || work === undefined) return;
-  const fd = openApart(toBytes(work));
+  if (keep === undefined) return;
   try {
-    setxattrat(fd, '', keepingXattr(keep), Buffer.from('probe'));
-    removexattrat(fd, '', keepingXattr(keep));
+    setxattrat(workFd, '', keepingXattr(keep), Buffer.from('probe'));
+    removexattrat(workFd, '', keepingXattr(keep));
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
     const why =
@@ -193,9 +260,14 @@ function checkKeep({ upper, work }: Stack, ownership: Ownership | undefined): vo
       `"${upper}" cannot keep owners in "${keepingXattr(keep)}": ${why}`,
       'choose another upper',
     );
-  } finally {
-    close(fd);
   }
+}
+
+/** The default work directory, which nobody has named: whoever may write beside upper may have put anything there. */
+function ownWork(upper: string): string {
+  const path = defaultWork(upper);
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return realWork(path);
+  throw new UsageError(`"${path}" is a symbolic link; name the work directory with --workdir`);
 }
 
 /** The real path of a work directory that may not exist yet; its parent must. */
@@ -205,44 +277,48 @@ function realWork(path: string): string {
   return join(directoryAt(dirname(absolute)), basename(absolute));
 }
 
-/** Makes the work directory; whether it was made. */
-function makeWork({ work }: Stack): boolean {
-  if (work === undefined || statSync(work, { throwIfNoEntry: false }) !== undefined) return false;
+/** Does something in the directory that holds `work`. */
+function beside<T>(work: string, act: (parent: number, name: string) => T): T {
+  const parent = openWithoutSymlinks(toBytes(dirname(work)));
   try {
-    mkdirSync(work, { mode: 0o700 });
-    return true;
-  } catch (error) {
-    throw new UsageError(`workdir "${work}" cannot be made: ${(error as NodeJS.ErrnoException).code}`);
+    return act(parent, toBytes(basename(work)));
+  } finally {
+    close(parent);
   }
 }
 
-/** Opaque directories are marked by attributes. */
-function checkMarks({ upper, work }: Stack): void {
-  if (work === undefined) return;
-  const fd = openApart(toBytes(work));
-  const kept = keepsMarks(fd);
-  close(fd);
-  if (!kept) {
-    throw new HostError(
-      `upper "${upper}" is on a filesystem without extended attributes`,
-      'use ext4, xfs, btrfs or tmpfs',
+/** Makes the work directory; whether it was made. */
+function makeWork(work: string): boolean {
+  try {
+    const made = beside(work, (parent, name) =>
+      unless([E.EEXIST], () => {
+        mkdirat(parent, name, PRIVATE);
+        return true;
+      }),
     );
+    return made === true;
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    throw new UsageError(`workdir "${work}" cannot be made: ${errnoName(error.code)}`);
   }
+}
+
+const removeWork = (work: string): void => beside(work, removeTree);
+
+/** Opaque directories are marked by attributes. */
+function checkMarks(workFd: number, upper: string): void {
+  if (keepsMarks(workFd)) return;
+  throw new HostError(
+    `upper "${upper}" is on a filesystem without extended attributes`,
+    'use ext4, xfs, btrfs or tmpfs',
+  );
 }
 
 /** Takes a directory for this process; the lock ends with it, however it ends. */
-async function lockDirectory(path: string): Promise<number> {
-  const fd = openApart(toBytes(path));
-  if (await lock(fd)) return fd;
-  close(fd);
-  throw new UsageError(`"${path}" is in use by another mount`);
-}
-
-async function lock(fd: number): Promise<boolean> {
+async function lockDirectory(fd: number, path: string): Promise<void> {
   const deadline = performance.now() + LOCK_PATIENCE_MS;
   while (!flock(fd, LOCK.EX | LOCK.NB)) {
-    if (performance.now() > deadline) return false;
+    if (performance.now() > deadline) throw new UsageError(`"${path}" is in use by another mount`);
     await setTimeout(LOCK_RETRY_MS);
   }
-  return true;
 }

@@ -6,7 +6,7 @@
  * wait for memory that only its own answers can free (PR_SET_IO_FLUSHER).
  */
 import { CLONE, PR, SECBIT_NO_SETUID_FIXUP } from './sys/constants.js';
-import { chdir, close, getpagesize, prctl, takeEventfd, unshare } from './sys/syscalls.js';
+import { chdir, getpagesize, prctl, takeEventfd, unshare } from './sys/syscalls.js';
 import { Flusher } from './transport/flusher.js';
 import { attributesNotifier, NotifyQueue } from './transport/notify.js';
 import { MessageRing } from './transport/ring.js';
@@ -14,7 +14,7 @@ import { Session } from './transport/session.js';
 import { Changes } from './union/changes.js';
 import { UnionFilesystem } from './union/filesystem.js';
 import { InodeSet } from './union/inode-set.js';
-import { openLowers, openUpper } from './union/layer.js';
+import { openLowers, upperLayer, type Writable } from './union/layer.js';
 import { LinkIndex } from './union/link-index.js';
 import { findOverrides, isTrulyRoot, keepOverrides } from './union/owners.js';
 import type { Stack } from './union/stack.js';
@@ -28,6 +28,8 @@ export interface ServeData {
   /** An eventfd that asks the thread to end. */
   readonly stop: number;
   readonly stack: Stack;
+  /** The stack's, open; they stay the caller's. */
+  readonly writable: Writable | undefined;
   readonly settings: UnionSettings;
   /** Flags of mount(2). */
   readonly flags: number;
@@ -56,23 +58,23 @@ function prepareThread(trace: boolean): void {
 const trustsUsers = ({ ownership }: UnionSettings): boolean => ownership?.keep === 'user' || !isTrulyRoot();
 
 export function buildUnion({
-  stack: { upper, lowers, work },
+  stack: { upper, lowers },
   settings,
   flags,
-}: Pick<ServeData, 'stack' | 'settings' | 'flags'>): Union {
-  if (upper === undefined || work === undefined) {
+  writable,
+}: Pick<ServeData, 'stack' | 'settings' | 'flags' | 'writable'>): Union {
+  if (upper === undefined || writable === undefined) {
     const layers = openLowers(lowers, 0);
     findOverrides(layers, trustsUsers(settings));
     return new Union(layers, undefined, settings);
   }
-  const { layer, workFd } = openUpper(upper, work, flags);
+  const layer = upperLayer(upper, writable, flags);
   const layers = [layer, ...openLowers(lowers, 1)];
   findOverrides(layers, trustsUsers(settings));
   keepOverrides(layer, layers.slice(1), settings.ownership?.keep);
-  const staging = new Work(workFd);
+  const staging = new Work(writable.workFd);
   const union = new Union(layers, staging, settings);
-  union.index = LinkIndex.open(workFd, layers, staging);
-  close(workFd);
+  union.index = LinkIndex.open(writable.workFd, layers, staging);
   chdir('/'); // this thread has a working directory of its own
   return union;
 }

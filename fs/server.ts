@@ -16,6 +16,7 @@ import { eventfd } from './sys/syscalls.js';
 import { detach } from './transport/device.js';
 import { MessageRing } from './transport/ring.js';
 import { changesAreSeen } from './union/changes.js';
+import type { Writable } from './union/layer.js';
 import { type Stack, toBytes } from './union/stack.js';
 import type { UnionSettings } from './union/state.js';
 
@@ -24,6 +25,13 @@ const UNWATCHABLE_TTL = 1;
 const MIN_DESCRIPTORS = 64;
 /** Some systems allow a thousand million; the cache reserves room for each. */
 const MAX_DESCRIPTORS = 32_768;
+
+export interface Served {
+  readonly stack: Stack;
+  readonly mountpoint: string;
+  /** The stack's upper and work, open; they stay the caller's. */
+  readonly writable: Writable | undefined;
+}
 
 export class Server {
   /** Settles when the serving thread has ended; rejects if it failed. */
@@ -37,12 +45,11 @@ export class Server {
   static async start(
     device: number,
     options: MountOptions,
-    stack: Stack,
-    mountpoint: string,
+    { stack, mountpoint, writable }: Served,
   ): Promise<Server> {
     const settings = settingsFor(options, stack);
     const fd = attachFuse(device, options, stack, mountpoint);
-    const server = new Server(serveData(fd, settings, options, stack), options, mountpoint);
+    const server = new Server(serveData(fd, settings, options, stack, writable), options, mountpoint);
     try {
       await server.#ready;
       return server;
@@ -94,11 +101,13 @@ export function serveData(
   settings: UnionSettings,
   options: MountOptions,
   stack: Stack,
+  writable: Writable | undefined,
 ): ServeData {
   return {
     fd,
     stop: eventfd(),
     stack,
+    writable,
     settings,
     flags: options.flags ?? 0,
     writeback: options.writeback ?? false,

@@ -6,7 +6,7 @@
  * event loop, so the serving thread may call it. Scratch buffers are per thread and reused: nothing returned
  * aliases them unless the comment says so.
  */
-import { AT, O, PATH_MAX, POLLHUP, POLLIN, XATTR_SIZE_MAX } from './constants.js';
+import { AT, O, PATH_MAX, POLLHUP, POLLIN, S, XATTR_SIZE_MAX } from './constants.js';
 import { E, Errno } from './errno.js';
 import { allocate, errno, type Memory, native } from './native.js';
 import {
@@ -211,16 +211,43 @@ function viaDescriptor(onDescriptor: () => number, onPath: () => number): number
   return result < 0 && errno() === E.EBADF ? onPath() : result;
 }
 
-/** fchmodat(2). It follows symlinks: callers make sure that `name` is none. An empty name means `dirfd` itself. */
+const SYS_FCHMODAT2 = 452; // on every architecture (asm-generic/unistd.h)
+let hasFchmodat2 = true;
+
+/** fchmodat2(2), Linux 6.6, symlinks not followed: -1 with errno ENOSYS or EPERM where it is missing. */
+function fchmodat2(dirfd: number, name: string, mode: number): number {
+  const result = native.syscallPath(SYS_FCHMODAT2, dirfd, cString(pathA, name), mode, AT.SYMLINK_NOFOLLOW, 0);
+  if (result < 0 && errno() === E.ENOSYS) hasFchmodat2 = false;
+  return result;
+}
+
+/** The same on older kernels, and in sandboxes that refuse calls which they do not know. */
+export function chmodInSteps(dirfd: number, name: string, mode: number): void {
+  const fd = openat(dirfd, name, O.PATH | O.NOFOLLOW);
+  try {
+    if ((fstat(fd).mode & S.IFMT) === S.IFLNK) throw new Errno(E.EOPNOTSUPP, 'fchmodat');
+    check('fchmodat', native.fchmodat(AT.FDCWD, procPath(fd, ''), mode, 0));
+  } finally {
+    close(fd);
+  }
+}
+
+/** fchmodat(2), symlinks not followed; an empty name means `dirfd` itself. */
 export function fchmodat(dirfd: number, name: string, mode: number): void {
-  const result =
-    name === ''
-      ? viaDescriptor(
-          () => native.fchmod(dirfd, mode),
-          () => native.fchmodat(AT.FDCWD, procPath(dirfd, name), mode, 0),
-        )
-      : native.fchmodat(dirfd, cString(pathA, name), mode, 0);
-  check('fchmodat', result);
+  if (name === '') {
+    const result = viaDescriptor(
+      () => native.fchmod(dirfd, mode),
+      () => native.fchmodat(AT.FDCWD, procPath(dirfd, name), mode, 0),
+    );
+    check('fchmodat', result);
+    return;
+  }
+  if (hasFchmodat2) {
+    if (fchmodat2(dirfd, name, mode) >= 0) return;
+    const code = errno();
+    if (code !== E.ENOSYS && code !== E.EPERM) throw new Errno(code, 'fchmodat2');
+  }
+  chmodInSteps(dirfd, name, mode);
 }
 
 /** fchownat(2), symlinks not followed; -1 keeps an id; an empty name means `dirfd` itself. */

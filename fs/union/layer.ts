@@ -9,9 +9,11 @@
 import { AT, FUSE_SUPER_MAGIC, MOUNT_ATTR, MS, O } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
 import { changeMount, cloneTree } from '../sys/mount-api.js';
+import { openWithoutSymlinks } from '../sys/private-file.js';
 import { isRegular } from '../sys/stat.js';
 import {
   close,
+  duplicate,
   filesystemUuid,
   fstat,
   fstatfs,
@@ -109,42 +111,73 @@ export function openLowers(paths: readonly string[], first: number): Layer[] {
   return paths.map(toBytes).map((path, at) => layerAt(path, first + at, false, openApart(path, protect)));
 }
 
+/** Upper and the work directory, open; numbers, so that one thread can open what another serves. */
+export interface Writable {
+  readonly upperFd: number;
+  readonly workFd: number;
+  /** Their mount was told how to keep access times. */
+  readonly told: boolean;
+}
+
 /**
- * Opens upper and the work directory, which lie on one mount. Both are reached through one private copy of that mount,
- * so that rename(2) goes between them and nothing mounted below upper, such as this union, is ever entered. Access times
- * are kept as the union's mount flags (MS) say, not as on upper's mount (ovl_get_upper); where that mount may not be
- * told so, at least none are touched that must not be.
+ * A private copy of the mount that upper and the work directory lie on, both reached through it, so that rename(2) goes
+ * between them and nothing mounted below upper, such as this union, is ever entered. No symlink on their way, which is
+ * given by real paths, is followed: whoever may rename something there cannot lead elsewhere. Access times are kept
+ * as the union's mount flags (MS) say, not as on upper's mount (ovl_get_upper).
  */
-export function openUpper(
-  upper: string,
-  work: string,
-  flags: number = MS.NOATIME,
-): { layer: Layer; workFd: number } {
-  const [path, workPath] = [toBytes(upper), toBytes(work)];
-  const ancestor = commonAncestor(path, workPath);
-  const quiet = {
-    files: (flags & MS.NOATIME) !== 0,
-    directories: (flags & (MS.NOATIME | MS.NODIRATIME)) !== 0,
-  };
-  let base: number;
-  let told = false;
-  try {
-    base = cloneTree(AT.FDCWD, ancestor, false);
-    told = keepAccessTimes(base, flags);
-  } catch (error) {
-    if (!(error instanceof Errno)) throw error;
-    base = openat(AT.FDCWD, ancestor, O.PATH | O.DIRECTORY); // no privilege, or a kernel before 5.2
+export class PrivateMount {
+  readonly #ancestor: string;
+  /** Its root; to be closed. */
+  readonly fd: number;
+  /** It was told how to keep access times. */
+  readonly told: boolean;
+
+  /** @param work may not exist yet, but what it is to lie in does */
+  constructor(upper: string, work: string, flags: number = MS.NOATIME) {
+    this.#ancestor = commonAncestor(toBytes(upper), toBytes(work));
+    const place = openWithoutSymlinks(this.#ancestor);
+    const copy = unless(NO_COPY, () => cloneTree(place, '', false));
+    this.fd = copy ?? place;
+    if (copy !== undefined) close(place);
+    this.told = copy !== undefined && keepAccessTimes(copy, flags);
   }
-  const open = (target: string): number =>
-    openat(base, `.${target.slice(ancestor === '/' ? 0 : ancestor.length)}`, O.RDONLY | O.DIRECTORY);
+
+  /** Opens a directory by its real path. */
+  open(path: string): number {
+    const below = toBytes(path).slice(this.#ancestor === '/' ? 0 : this.#ancestor.length);
+    const fd = openWithoutSymlinks(below, this.fd);
+    try {
+      return openat(fd, '.', O.RDONLY | O.DIRECTORY);
+    } finally {
+      close(fd);
+    }
+  }
+}
+
+/** Without privilege, and before Linux 5.2, mounts are not copied. */
+const NO_COPY = [E.EPERM, E.EINVAL, E.ENOSYS];
+
+/** Opens upper and work, which exist. */
+export function openWritable(upper: string, work: string): Writable {
+  const mount = new PrivateMount(upper, work);
   try {
-    const layer = layerAt(path, 0, true, open(path));
-    if (!told) layer.quiet = quiet;
-    if (layer.quiet.directories) unless([E.EPERM], () => keepAccessTime(layer.rootFd));
-    return { layer, workFd: open(workPath) };
+    return { upperFd: mount.open(upper), workFd: mount.open(work), told: mount.told };
   } finally {
-    close(base);
+    close(mount.fd);
   }
+}
+
+/** Upper as the layer of a union; it has a descriptor of its own. Where its mount was not told, at least no access times are touched that must not be. */
+export function upperLayer(upper: string, { upperFd, told }: Writable, flags: number = MS.NOATIME): Layer {
+  const layer = layerAt(toBytes(upper), 0, true, duplicate(upperFd));
+  if (!told) {
+    layer.quiet = {
+      files: (flags & MS.NOATIME) !== 0,
+      directories: (flags & (MS.NOATIME | MS.NODIRATIME)) !== 0,
+    };
+  }
+  if (layer.quiet.directories) unless([E.EPERM], () => keepAccessTime(layer.rootFd));
+  return layer;
 }
 
 /** Makes a private mount keep access times as flags of mount(2) say; false where that may not be changed (see `protect`). */

@@ -5,10 +5,13 @@
  * the server would wait for itself. Lower layers may contain upper, as in overlayfs, but upper never a lower layer,
  * which it would change. The record lets `diff` and later tools find the lowers when nothing is mounted.
  */
-import { readFileSync, realpathSync, renameSync, type Stats, statSync, writeFileSync } from 'node:fs';
+import { realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join, sep } from 'node:path';
 import { ASK_DOCTOR } from '../sys/advice.js';
-import { mountOf } from '../sys/syscalls.js';
+import { AT, O } from '../sys/constants.js';
+import { E, Errno, errnoName, unless } from '../sys/errno.js';
+import { NotOurs, readPrivate, replacePrivate } from '../sys/private-file.js';
+import { close, mountOf, openat } from '../sys/syscalls.js';
 
 /** Absolute paths, symlinks resolved; the topmost lower first. */
 export interface Stack {
@@ -38,6 +41,8 @@ export const toBytes = (path: string): string => Buffer.from(path).toString('lat
 export const RECORD = 'unionfs.json';
 export const LOG = 'unionfs.log';
 const RECORD_VERSION = 1;
+/** Bytes; a thousand layers with the longest paths. */
+const RECORD_MAX = 8 * 1024 * 1024;
 
 /** Splits `a:b`; `\:` is a colon and `\\` a backslash within a path. */
 export function splitLayers(list: string): string[] {
@@ -111,36 +116,51 @@ export function checkStack(stack: Stack, mountpoint: string): void {
   }
 }
 
-/** Writes the record of what is mounted; a half-written one is never seen. */
-export function recordStack(stack: Stack & { work: string }): void {
-  const path = join(stack.work, RECORD);
-  writeFileSync(`${path}.new`, `${JSON.stringify({ version: RECORD_VERSION, ...stack }, null, 2)}\n`, {
-    mode: 0o600,
-  });
-  renameSync(`${path}.new`, path);
+/** Writes the record of what is mounted into the work directory; a half-written one is never seen. */
+export function recordStack(workFd: number, stack: Stack & { work: string }): void {
+  const text = JSON.stringify({ version: RECORD_VERSION, ...stack }, null, 2);
+  replacePrivate(workFd, RECORD, Buffer.from(`${text}\n`));
 }
 
 /** The recorded stack of a work directory; undefined if there is none. */
 export function recordedStack(work: string): Stack | undefined {
-  let text: string;
+  const fd = unless([E.ENOENT, E.ENOTDIR, E.EACCES], () =>
+    openat(AT.FDCWD, toBytes(work), O.RDONLY | O.DIRECTORY),
+  );
+  if (fd === undefined) return undefined;
   try {
-    text = readFileSync(join(work, RECORD), 'utf8');
-  } catch {
-    return undefined;
+    return recordIn(fd, join(work, RECORD));
+  } finally {
+    close(fd);
   }
-  const record = parseRecord(text, join(work, RECORD));
+}
+
+/** @param path of the record, for messages */
+function recordIn(workFd: number, path: string): Stack | undefined {
+  let text: string | undefined;
+  try {
+    text = readPrivate(workFd, RECORD, RECORD_MAX)?.toString('utf8');
+  } catch (error) {
+    if (error instanceof NotOurs) throw new UsageError(`"${path}" ${error.message}; it is not believed`);
+    if (error instanceof Errno) throw new UsageError(`"${path}" cannot be read: ${errnoName(error.code)}`);
+    throw error;
+  }
+  if (text === undefined) return undefined;
+  const record = parseRecord(text, path);
   if (record.version !== RECORD_VERSION) {
-    throw new UsageError(
-      `"${join(work, RECORD)}" has version ${record.version}; this program reads ${RECORD_VERSION}`,
-    );
+    throw new UsageError(`"${path}" has version ${record.version}; this program reads ${RECORD_VERSION}`);
   }
   return record;
 }
 
 function parseRecord(text: string, path: string): Stack & { version: number } {
   try {
-    const record: unknown = JSON.parse(text);
-    if (typeof record === 'object' && record !== null) return record as Stack & { version: number };
+    const record = JSON.parse(text) as Stack & { version: number };
+    if (record.version !== RECORD_VERSION || isStack(record)) return record;
   } catch {}
   throw new UsageError(`"${path}" is damaged; it is written anew by the next mount`);
 }
+
+const isStack = ({ lowers, upper, work }: Stack): boolean =>
+  Array.isArray(lowers) &&
+  [...lowers, upper ?? '', work ?? ''].every((path: unknown) => typeof path === 'string');

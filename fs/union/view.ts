@@ -4,7 +4,7 @@
  * Rule: the same lookup and the same rules as the mount's, and nothing is ever changed.
  */
 import { close } from '../sys/syscalls.js';
-import { LayerDirectory, openLowers, openUpper } from './layer.js';
+import { type Layer, LayerDirectory, openLowers, openWritable, upperLayer } from './layer.js';
 import { find } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
 import { findOverrides } from './owners.js';
@@ -15,11 +15,21 @@ const DESCRIPTORS = 256;
 
 /** A read-only union of a stack's layers; close it after use. */
 export function viewOf({ upper, lowers }: Pick<Stack, 'upper' | 'lowers'>): Union {
-  const top = upper === undefined ? [] : [openUpper(upper, upper)];
-  for (const { workFd } of top) close(workFd); // nothing is changed, so nothing is staged
-  const layers = [...top.map(({ layer }) => layer), ...openLowers(lowers, top.length)];
+  const top = upper === undefined ? [] : [openUpper(upper)];
+  const layers = [...top, ...openLowers(lowers, top.length)];
   findOverrides(layers, true); // what is only looked at gives nobody rights
   return new Union(layers, undefined, { volatile: true, descriptors: DESCRIPTORS, layerChanges: 'never' });
+}
+
+/** Nothing is changed, so nothing is staged. */
+function openUpper(upper: string): Layer {
+  const open = openWritable(upper, upper);
+  try {
+    return upperLayer(upper, open);
+  } finally {
+    close(open.upperFd);
+    close(open.workFd);
+  }
 }
 
 /** The node that a path of names leads to; undefined if there is none. */

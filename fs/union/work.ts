@@ -20,6 +20,7 @@ import {
   statat,
   unlinkat,
 } from '../sys/syscalls.js';
+import { UsageError } from './stack.js';
 import {
   makeWhiteoutDevice,
   makeWhiteoutFile,
@@ -43,6 +44,7 @@ export class Work {
 
   /** @param workFd the directory given as workdir; it stays the caller's */
   constructor(workFd: number) {
+    discardOthers(workFd, STAGING);
     this.fd = openPrivate(workFd, STAGING);
     emptyDirectory(this.fd);
     [this.xattrPrefix, this.whiteoutForm] = this.#probe();
@@ -99,15 +101,30 @@ export class Work {
 }
 
 /**
- * Opens a directory in the work directory, making it if need be. It passes nothing on to what is made in it: neither
+ * Opens a directory in the work directory, making it if need be; it is this process's user's. It passes nothing on to what is made in it: neither
  * ACLs nor a group that workdir has inherited from where it lies (ovl_workdir_create).
  */
 export function openPrivate(workFd: number, name: string): number {
   unless([E.EEXIST], () => mkdirat(workFd, name, 0o700));
   const fd = openat(workFd, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+  const { uid } = fstat(fd);
+  if (uid !== process.geteuid?.()) {
+    close(fd);
+    throw new UsageError(
+      `"${name}" in the work directory belongs to uid ${uid}; choose another with --workdir`,
+    );
+  }
   for (const acl of Object.values(ACL)) unless([E.ENODATA, E.EOPNOTSUPP], () => removexattrat(fd, '', acl));
   fchmodat(fd, '', 0o700);
   return fd;
+}
+
+/** What another user, or nobody as a directory, has left under one of our names goes: he could change what is built there. */
+function discardOthers(workFd: number, name: string): void {
+  const stat = statat(workFd, name);
+  if (stat !== undefined && (!isDirectory(stat.mode) || stat.uid !== process.geteuid?.())) {
+    removeTree(workFd, name);
+  }
 }
 
 /** Removes everything below an open directory. */

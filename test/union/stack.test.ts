@@ -5,8 +5,10 @@
 
 import { spawnSync } from 'node:child_process';
 import {
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   realpathSync,
   rmSync,
@@ -252,11 +254,19 @@ describe('union/stack: the record', () => {
   });
   afterEach(() => rmSync(work, { recursive: true }));
   const file = (): string => join(work, readdirSync(work)[0] ?? '');
+  const record = (stack: { lowers: readonly string[]; upper?: string }): void => {
+    const fd = openSync(work, 'r');
+    try {
+      recordStack(fd, { ...stack, work });
+    } finally {
+      closeSync(fd);
+    }
+  };
 
   it('comes back as it was written, the last one counts, and nothing else is left', () => {
-    recordStack({ lowers: ['/old'], upper: '/u', work });
+    record({ lowers: ['/old'], upper: '/u' });
     const stack = { lowers: ['/a:b', '/\u00e4'], upper: '/u', work };
-    recordStack(stack);
+    record(stack);
     assert.deepInclude(recordedStack(work), stack);
     assert.lengthOf(readdirSync(work), 1);
   });
@@ -267,14 +277,20 @@ describe('union/stack: the record', () => {
   });
 
   it('of another version is refused by name', () => {
-    recordStack({ lowers: ['/a'], work });
+    record({ lowers: ['/a'] });
     writeFileSync(file(), '{"version": 2, "lowers": []}');
     assert.throws(() => recordedStack(work), UsageError, `"${file()}" has version 2; this program reads 1`);
   });
 
   it('that is damaged is refused by name', () => {
-    recordStack({ lowers: ['/a'], work });
-    for (const damaged of ['', '{"version": 1, "lowe', 'null']) {
+    record({ lowers: ['/a'] });
+    for (const damaged of [
+      '',
+      '{"version": 1, "lowe',
+      'null',
+      '{"version": 1}',
+      '{"version": 1, "lowers": [7]}',
+    ]) {
       writeFileSync(file(), damaged);
       assert.throws(() => recordedStack(work), UsageError, file());
     }
