@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { UsageError } from '../fs/index.js';
 import { defaultWork, directoryAt, recordedStack, type Stack, splitLayers } from '../fs/union/stack.js';
-import { canonical, inspectMount, unionMounts } from './mounts.js';
+import { canonical, requireInspection, unionMounts } from './mounts.js';
 
 export interface StackOptions {
   readonly lower?: string;
@@ -20,13 +20,9 @@ export function givenStack({ lower, upper }: StackOptions): Stack | undefined {
 }
 
 /** The stack of a mountpoint, or, when nothing is mounted, of an upper or work directory that was. */
-export function stackAt(path: string): Stack {
-  const where = canonical(path);
-  if (unionMounts().includes(where)) {
-    const live = inspectMount(where);
-    if (live === undefined) throw new UsageError(`the server of "${where}" is gone; unmount it`);
-    return live;
-  }
+export async function stackAt(path: string): Promise<Stack> {
+  const where = await canonical(path);
+  if (unionMounts().includes(where)) return requireInspection(where);
   if (!existsSync(where)) throw new UsageError(`"${path}" does not exist`);
   const recorded = recordedStack(where) ?? recordedStack(defaultWork(where));
   if (recorded === undefined) {

@@ -3,7 +3,7 @@
  *
  * Rule: everything is checked before anything is changed; making the work directory is the first change.
  */
-import { accessSync, closeSync, constants, lstatSync, openSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, lstatSync, openSync, statfsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
@@ -26,6 +26,7 @@ import { INDEX, indexBelongsTo } from './union/link-index.js';
 import { keepingXattr, type Ownership } from './union/ownership.js';
 import {
   checkStack,
+  deadMount,
   defaultWork,
   directoryAt,
   HostError,
@@ -54,7 +55,7 @@ const quoted = (name: string): string => JSON.stringify(Buffer.from(name, 'latin
 export function prepare(options: MountOptions): { stack: Stack; mountpoint: string } {
   if (options.lowers.length === 0) throw new UsageError('no lower layer is given; name one with --lower');
   const lowers = options.lowers.map(lowerAt);
-  const mountpoint = directoryAt(options.mountpoint);
+  const mountpoint = mountpointAt(options.mountpoint);
   if (options.upper === undefined) {
     if (options.work !== undefined)
       throw new UsageError(`workdir "${options.work}" is of no use without --upper`);
@@ -68,6 +69,17 @@ export function prepare(options: MountOptions): { stack: Stack; mountpoint: stri
   checkStack(stack, mountpoint);
   if (statSync(work, { throwIfNoEntry: false }) !== undefined) checkWorkAt(work);
   return { stack, mountpoint };
+}
+
+/** The kernel may remember all of a mount whose server is gone but what statfs(2) tells. */
+function mountpointAt(path: string): string {
+  const directory = directoryAt(path);
+  try {
+    statfsSync(directory);
+  } catch {
+    throw new UsageError(deadMount(path));
+  }
+  return directory;
 }
 
 /** A lower layer, which must be readable: the server opens it when the mount is there already. */

@@ -14,8 +14,8 @@ export function diffCommand(): Command {
     .action(run);
 }
 
-function run(path: string | undefined, options: StackOptions & { json?: true }): void {
-  const stack = givenStack(options) ?? (path === undefined ? undefined : stackAt(path));
+async function run(path: string | undefined, options: StackOptions & { json?: true }): Promise<void> {
+  const stack = givenStack(options) ?? (path === undefined ? undefined : await stackAt(path));
   if (stack === undefined) throw new UsageError('name a mountpoint, or layers with --lower and --upper');
   const { upper, lowers } = stack;
   if (upper === undefined) throw new UsageError('a union without upper has no changes');

@@ -19,7 +19,7 @@ import type { Union } from '../../fs/union/state.js';
 import { viewOf } from '../../fs/union/view.js';
 import { PRIVILEGED_PREFIX } from '../../fs/union/whiteout.js';
 import { suggestion } from '../../runtime/nearest.js';
-import { inspectMount, unionOf } from '../mounts.js';
+import { requireInspection, unionOf } from '../mounts.js';
 import { print, printJson, table } from '../output.js';
 import { givenStack, type StackOptions } from '../stack.js';
 
@@ -54,14 +54,17 @@ export function explainCommand(): Command {
     .action(run);
 }
 
-function run(path: string, options: Options): void {
-  const { stack, names, redirects } = locate(path, options);
+async function run(path: string, options: Options): Promise<void> {
+  const { stack, names, redirects } = await locate(path, options);
   checkOperation(options);
+  const to = options.op === RENAME ? (await locate(options.to ?? '', options)).names : [];
   const union = viewOf(stack);
   try {
     const explanation = explain(union, names);
     const steps =
-      options.op === undefined ? undefined : planOf(union, stack, explanation, path, options, redirects);
+      options.op === undefined
+        ? undefined
+        : planOf(union, stack, explanation, path, { ...options, names: to }, redirects);
     if (options.json === true) printJson({ ...explanation, ...(steps !== undefined && { plan: steps }) });
     else print(describe(names, explanation, steps, options.op));
   } finally {
@@ -92,15 +95,15 @@ interface Located {
 }
 
 /** The layers to look into, and what to look for. */
-function locate(path: string, options: StackOptions): Located {
+async function locate(path: string, options: StackOptions): Promise<Located> {
   const given = givenStack(options);
   if (given !== undefined)
     return { stack: given, names: namesOf(resolve('/', path)), redirects: isTrulyRoot() };
   const union = unionOf(resolve(path));
-  const live = union && inspectMount(union.mountpoint);
-  if (union === undefined || live === undefined) {
+  if (union === undefined) {
     throw new UsageError(`"${path}" is not inside a unionfs mount; name layers with --lower and --upper`);
   }
+  const live = await requireInspection(union.mountpoint);
   const redirects = live.whiteoutXattrs === PRIVILEGED_PREFIX;
   return { stack: live, names: namesOf(union.inner), redirects };
 }
@@ -110,13 +113,13 @@ function planOf(
   stack: Stack,
   source: Explanation,
   path: string,
-  options: Options,
+  options: Options & { readonly names: readonly string[] },
   redirects: boolean,
 ): Plan {
   const writable = stack.upper !== undefined;
   if (source.situation === undefined) throw new UsageError(`"${path}" has no parent directory in the union`);
   if (options.op !== RENAME) return plan(OPERATIONS[options.op ?? ''] ?? 'read', source.situation, writable);
-  const target = explain(union, locate(options.to ?? '', options).names);
+  const target = explain(union, options.names);
   if (target.situation === undefined)
     throw new UsageError(`"${options.to}" has no parent directory in the union`);
   return planRename(source.situation, target.situation, 'replace', { writable, redirects });

@@ -1,7 +1,6 @@
 /** unionfs inspect: the layers of a live mount in order, their modes, and what has been asked of it. */
 import { Command } from 'commander';
-import { UsageError } from '../../fs/index.js';
-import { type Inspection, inspectMount, unionMountAt } from '../mounts.js';
+import { type Inspection, requireInspection, unionMountAt } from '../mounts.js';
 import { print, printJson, table } from '../output.js';
 
 export function inspectCommand(): Command {
@@ -12,10 +11,9 @@ export function inspectCommand(): Command {
     .action(run);
 }
 
-function run(path: string, options: { json?: true }): void {
-  const mountpoint = unionMountAt(path);
-  const inspection = inspectMount(mountpoint);
-  if (inspection === undefined) throw new UsageError(`the server of "${mountpoint}" is gone; unmount it`);
+async function run(path: string, options: { json?: true }): Promise<void> {
+  const mountpoint = await unionMountAt(path);
+  const inspection = await requireInspection(mountpoint);
   if (options.json === true) printJson({ mountpoint, ...inspection });
   else print(describe(mountpoint, inspection));
 }

@@ -1,6 +1,6 @@
 /** unionfs list: the live mounts. */
 import { Command } from 'commander';
-import { inspectMount, unionMounts } from '../mounts.js';
+import { inspectAll } from '../mounts.js';
 import { print, printJson, table } from '../output.js';
 
 export function listCommand(): Command {
@@ -11,22 +11,30 @@ export function listCommand(): Command {
     .action(run);
 }
 
-function run(options: { json?: true }): void {
-  const found = unionMounts().map((mountpoint) => ({ mountpoint, inspection: inspectMount(mountpoint) }));
+const WITHOUT_INSPECTION = {
+  gone: 'its server is gone',
+  silent: 'its server does not answer',
+  closed: 'open to another user alone',
+} as const;
+
+async function run(options: { json?: true }): Promise<void> {
+  const all = await inspectAll();
   if (options.json === true) {
-    printJson(found.map(({ mountpoint, inspection }) => ({ mountpoint, ...inspection })));
+    printJson(
+      all.map((told) => ({
+        mountpoint: told.mountpoint,
+        state: told.state,
+        ...(told.state === 'live' && told.inspection),
+      })),
+    );
     return;
   }
-  const rows = found.map(({ mountpoint, inspection }) =>
-    inspection === undefined
-      ? [mountpoint, '-', '-', '-', 'its server is gone']
-      : [
-          mountpoint,
-          inspection.upper === undefined ? 'ro' : 'rw',
-          String(inspection.lowers.length + (inspection.upper === undefined ? 0 : 1)),
-          String(inspection.pid),
-          inspection.upper ?? '-',
-        ],
-  );
+  const rows = all.map((told) => {
+    if (told.state !== 'live') return [told.mountpoint, '-', '-', '-', WITHOUT_INSPECTION[told.state]];
+    const { upper, lowers, pid } = told.inspection;
+    const layers = lowers.length + (upper === undefined ? 0 : 1);
+    const mode = upper === undefined ? 'ro' : 'rw';
+    return [told.mountpoint, mode, String(layers), String(pid), upper ?? '-'];
+  });
   print(table(['MOUNTPOINT', 'MODE', 'LAYERS', 'PID', 'UPPER'], rows));
 }

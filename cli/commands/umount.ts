@@ -7,7 +7,7 @@ import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
 import { detach } from '../../fs/transport/device.js';
 import { toBytes } from '../../fs/union/stack.js';
-import { inspectMount, unionMountAt } from '../mounts.js';
+import { inspectMount, unionMountAt, WITHOUT_INSPECTION } from '../mounts.js';
 
 const POLL_MS = 5;
 const PATIENCE_MS = 10_000;
@@ -22,14 +22,19 @@ export function umountCommand(): Command {
 }
 
 async function run(path: string, options: { lazy?: true }): Promise<void> {
-  const mountpoint = unionMountAt(path);
-  const pid = inspectMount(mountpoint)?.pid;
-  if (!detach(toBytes(mountpoint), options.lazy === true)) {
+  const mountpoint = await unionMountAt(path);
+  const told = await inspectMount(mountpoint);
+  if (told.state === 'silent' && options.lazy !== true) {
+    throw new UsageError(WITHOUT_INSPECTION.silent(mountpoint));
+  }
+  // Nobody can lose anything by the end of a mount that nobody serves, whoever is still inside.
+  const lazy = options.lazy === true || told.state === 'gone';
+  if (!detach(toBytes(mountpoint), lazy)) {
     throw new UsageError(`"${mountpoint}" is busy; end what uses it, or detach it with --lazy`);
   }
-  if (pid === undefined || options.lazy === true || (await ended(pid))) return;
+  if (told.state !== 'live' || lazy || (await ended(told.inspection.pid))) return;
   throw new UsageError(
-    `"${mountpoint}" is unmounted here, but another mount namespace holds it, and so its server, pid ${pid}`,
+    `"${mountpoint}" is unmounted here, but another mount namespace holds it, and so its server, pid ${told.inspection.pid}`,
   );
 }
 

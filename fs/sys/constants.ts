@@ -71,6 +71,7 @@ export const MS = {
   RELATIME: 1 << 21,
 } as const;
 export const MNT_DETACH = 2;
+export const UMOUNT_NOFOLLOW = 8;
 
 /** open_tree(2), mount_setattr(2). */
 export const OPEN_TREE_CLONE = 1;

@@ -4,7 +4,7 @@
  * Rule: the kernel checks permissions (`default_permissions`), because opens never reach the server; with mount(2)
  * for everybody (`allow_other`). Compare fuse_parse_param and fuse_get_tree in fs/fuse/inode.c.
  */
-import { AT, MNT_DETACH, O, S } from '../sys/constants.js';
+import { AT, MNT_DETACH, O, S, UMOUNT_NOFOLLOW } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
 import { close, fstat, mount, openat, umount2 } from '../sys/syscalls.js';
 import { helperMount, helperUnmount, type Refusal } from './fusermount.js';
@@ -58,7 +58,7 @@ export function attachByHelper(place: Place, allowOther: boolean): number | Refu
 /** Detaches a mount; false when it is busy. A lazy one ends when its last user leaves. Throws `Errno`. */
 export function detach(mountpoint: string, lazy: boolean): boolean {
   try {
-    umount2(mountpoint, lazy ? MNT_DETACH : 0);
+    umount2(mountpoint, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0));
     return true;
   } catch (error) {
     if (!(error instanceof Errno)) throw error;

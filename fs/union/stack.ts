@@ -70,13 +70,15 @@ export function directoryAt(path: string): string {
   return realpathSync(path);
 }
 
+export const deadMount = (path: string): string =>
+  `"${path}" is a mount whose server is gone; run "unionfs umount ${path}"`;
+
 function statOrExplain(path: string): Stats | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOTCONN')
-      throw new UsageError(`"${path}" is a mount whose server is gone; run "unionfs umount ${path}"`);
+    if (code === 'ENOTCONN') throw new UsageError(deadMount(path));
     if (code === 'ENOTDIR') return undefined;
     throw new UsageError(`"${path}" cannot be read: ${code}`);
   }
