@@ -103,7 +103,7 @@ const ZERO_BLOCKS_AT_END = 2;
 export async function readTar(source: Readable, sink: TarSink): Promise<void> {
   const extractor = extract({ filenameEncoding: 'latin1', allowUnknownFormat: true } as object);
   const framing = extractor as unknown as Framing;
-  allowMissingPadding(framing);
+  judgeEnd(framing);
   const reader = new Reader(sink, framing);
   extractor.on('entry', (header, stream, next) =>
     reader.entry(header as unknown as FramedHeader, stream, next),
@@ -125,6 +125,10 @@ interface Framing {
   readonly _stream: object | null;
   /** The present entry is an extended header. */
   readonly _longHeader: boolean;
+  /** What extended headers say of the entry that follows; null if none came, or their entry did. */
+  readonly _pax: object | null;
+  readonly _gnuLongPath: string | null;
+  readonly _gnuLongLinkPath: string | null;
   _write(chunk: unknown, done: (error: Error | null) => void): void;
   _final(done: (error: Error | null) => void): void;
   /** Lets the chunk go that is being taken apart. */
@@ -138,10 +142,18 @@ function ignoreTheRest(framing: Framing): void {
   framing._continueWrite(null);
 }
 
-/** An archive may end with its last byte of data, as umoci's layers do: Go's reader does not miss the padding. */
-function allowMissingPadding(framing: Framing): void {
+/**
+ * An archive may end with its last byte of data, as umoci's layers do: Go's reader does not miss the padding. One that
+ * ends behind an extended header lacks the entry that the header is about.
+ */
+function judgeEnd(framing: Framing): void {
   const final = framing._final.bind(framing);
   framing._final = (done) => {
+    const { _pax, _gnuLongPath, _gnuLongLinkPath } = framing;
+    if (_pax ?? _gnuLongPath ?? _gnuLongLinkPath) {
+      done(new TarError('ends behind an extended header'));
+      return;
+    }
     if (framing._stream === null && !framing._longHeader) framing._missing = 0;
     final(done);
   };

@@ -4,33 +4,52 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { assert } from 'chai';
 import { type Union, usePlace } from './place.js';
-import { processesNaming, waitUntil } from './processes.js';
+import { serverOf, waitUntil } from './processes.js';
 
 const SUITE = 'durability';
 
-/** Opens a file of its own and waits for it three times: by then the thread that does so is running. */
+/** Opens a file of its own and flushes it: from the first slow one on there is a thread for that. */
 const PREPARE = `
   import time
   fd = os.open(path, os.O_CREAT | os.O_RDWR)
-  for _ in range(3):
-      os.write(fd, b'x')
-      flush(fd)
+  os.write(fd, b'x')
+  flush(fd)
 `;
+/** A thread that waits has nothing to do for so many looks in a row. */
+const LOOKS = 10;
+
+const threadsOf = (pid: number): string[] => readdirSync(`/proc/${pid}/task`);
+
+/** Waits until a thread that was not there before is there and waits for work. */
+function waitForFlusher(server: number, before: readonly string[]): void {
+  const isWaiting = (thread: string): boolean =>
+    readFileSync(`/proc/${server}/task/${thread}/wchan`, 'latin1').startsWith('futex');
+  let looks = 0;
+  waitUntil('the thread that flushes waits for work', () => {
+    const started = threadsOf(server).filter((thread) => !before.includes(thread));
+    looks = started.length > 0 && started.every(isWaiting) ? looks + 1 : 0;
+    return looks > LOOKS;
+  });
+}
 
 describe(SUITE, () => {
   const place = usePlace(SUITE, ['strace']);
 
-  /** Does something while the server's fsync(2) and fdatasync(2) are tampered with; gives what was called, by thread. */
+  /**
+   * Does something while the server's fsync(2) and fdatasync(2) are tampered with; gives what was called, by thread.
+   * @param action `prepared` waits for the thread that the first slow call starts
+   */
   async function tampering(
     { mountpoint }: Union,
     how: string,
-    action: () => Promise<void>,
+    action: (prepared: () => void) => Promise<void>,
   ): Promise<{ thread: string; call: string }[]> {
     const log = place.path(`${how.replace(/\W/g, '-')}.strace`);
-    const [server] = processesNaming(mountpoint);
+    const server = serverOf(mountpoint);
+    const before = threadsOf(server);
     const calls = 'fsync,fdatasync';
     const options = [
       '-f',
@@ -48,7 +67,7 @@ describe(SUITE, () => {
       /^TracerPid:\t[1-9]/m.test(readFileSync(`/proc/${server}/status`, 'utf8')),
     );
     try {
-      await action();
+      await action(() => waitForFlusher(server, before));
     } finally {
       tracer.kill('SIGINT');
       await ended;
@@ -63,10 +82,11 @@ describe(SUITE, () => {
   for (const call of ['fsync', 'fdatasync']) {
     it(`others go on while ${call} waits for the disk`, async () => {
       const union = place.union(`slow-${call}`, { lowers: [{}] });
-      const calls = await tampering(union, 'delay_enter=700000', async () => {
+      const calls = await tampering(union, 'delay_enter=700000', async (prepared) => {
         const writer = place.client();
         const other = place.client();
         await writer.run(['flush = getattr(os, call)', PREPARE], { call, path: union.at('data') });
+        prepared();
         const flushed = writer.run<[number, number]>(`
           os.write(fd, b'x')
           start = time.monotonic()
@@ -98,21 +118,16 @@ describe(SUITE, () => {
 
   it('the error of the disk arrives, whoever asked it', async () => {
     const union = place.union('broken', { lowers: [{}] });
-    const calls = await tampering(union, 'error=EIO:delay_enter=200000', async () => {
+    const calls = await tampering(union, 'error=EIO:delay_enter=200000', async (prepared) => {
       const client = place.client();
-      const results = await client.run<string[]>(
-        [
-          `results = []`,
-          `flush = lambda fd: results.append(attempt(os.fsync, fd))`,
-          PREPARE,
-          `
-          flush(fd)
-          result = results`,
-        ],
-        { path: union.at('data') },
-      );
+      const flush = 'flush = lambda fd: attempt(os.fsync, fd)';
+      const first = await client.run<string>([flush, PREPARE, 'result = attempt(os.fsync, fd)'], {
+        path: union.at('data'),
+      });
+      prepared();
+      const later = await client.run<string>("os.write(fd, b'x'); result = flush(fd)");
       await client.end();
-      assert.deepEqual(results, ['EIO', 'EIO', 'EIO', 'EIO']);
+      assert.deepEqual([first, later], ['EIO', 'EIO']);
     });
     assert.lengthOf(new Set(calls.map(({ thread }) => thread)), 2);
     union.umount();
@@ -120,13 +135,12 @@ describe(SUITE, () => {
 
   it('a directory is flushed as well, and what is flushed may be gone meanwhile', async () => {
     const union = place.union('gone', { lowers: [{}] });
-    const calls = await tampering(union, 'delay_enter=100000', async () => {
+    const calls = await tampering(union, 'delay_enter=100000', async (prepared) => {
       const client = place.client();
+      await client.run(['flush = os.fsync', PREPARE], { path: union.at('data') });
+      prepared();
       await client.run(
-        [
-          `flush = os.fsync`,
-          PREPARE,
-          `
+        `
           os.unlink(path)
           flush(fd)
           os.close(fd)
@@ -134,12 +148,12 @@ describe(SUITE, () => {
           flush(directory)
           os.close(directory)
         `,
-        ],
         { path: union.at('data') },
       );
       await client.end();
     });
-    assert.lengthOf(calls, 5);
+    assert.lengthOf(calls, 3);
+    assert.lengthOf(new Set(calls.map(({ thread }) => thread)), 2);
     union.umount();
     assert.deepEqual(
       union.lowers.concat(union.upper).map((path) => existsSync(`${path}/data`)),

@@ -2,12 +2,15 @@
  * Kills the servers of a test that hangs.
  *
  * Rule: the tests' own thread may be stuck inside a system call on the mount, where no timer of its own fires. A
- * second thread waits beside it; once a server is killed the kernel fails every call on its mount.
+ * second thread waits beside it; once a server is killed the kernel fails every call on its mount. It waits in many
+ * short turns, so that a pause of the whole machine counts as one of them and not as a test that hangs.
  */
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { processesNaming } from './processes.js';
 
-const PATIENCE_MS = 40_000;
+const TURN_MS = 500;
+/** 40 seconds. */
+const TURNS = 80;
 const FED = 0;
 const STOPPED = 1;
 
@@ -38,10 +41,15 @@ export class Watchdog {
 
 function guard({ directory, state }: Guarded): void {
   const words = new Int32Array(state);
+  let turns = 0;
+  let fed = Atomics.load(words, FED);
   while (Atomics.load(words, STOPPED) === 0) {
-    const outcome = Atomics.wait(words, FED, Atomics.load(words, FED), PATIENCE_MS);
-    if (outcome !== 'timed-out') continue;
+    const isHungry = Atomics.wait(words, FED, fed, TURN_MS) === 'timed-out';
+    fed = Atomics.load(words, FED);
+    turns = isHungry ? turns + 1 : 0;
+    if (turns < TURNS) continue;
     for (const pid of processesNaming(directory)) process.kill(pid, 'SIGKILL');
+    turns = 0;
   }
 }
 
