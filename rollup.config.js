@@ -2,9 +2,18 @@
  * What users start, in few files: a program of a hundred modules takes three times as long to load.
  *
  * dist/ holds the modules one by one, for the API and the tests; dist/bin/ holds the programs and, beside them, the
- * threads and the process that they start. Packages stay where npm put them.
+ * threads and the process that they start. Packages stay where npm put them, but for the one that every start needs and
+ * that is mostly unused: of valibot's 206 KB we need 20, which load in 1 ms instead of 6.
  */
-const external = (id, importer) => importer !== undefined && !/^[./]/.test(id);
+import { fileURLToPath } from 'node:url';
+
+const SHAKEN = 'valibot';
+const external = (id, importer) => importer !== undefined && !/^[./]/.test(id) && id !== SHAKEN;
+
+const shaken = {
+  name: 'shaken',
+  resolveId: (id) => (id === SHAKEN ? fileURLToPath(import.meta.resolve(SHAKEN)) : null),
+};
 
 const manifest = {
   name: 'manifest',
@@ -17,13 +26,18 @@ const programs = {
   input: ['dist/cli/tscr.js', 'dist/cli/unionfs.js'],
   external,
   output: { dir: 'dist/bin', format: 'cjs' },
-  plugins: [manifest],
+  plugins: [shaken, manifest],
 };
 
-const alone = (input, file) => ({ input, external, output: { file: `dist/bin/${file}`, format: 'cjs' } });
+const alone = (input, file) => ({
+  input,
+  external,
+  plugins: [shaken],
+  output: { file: `dist/bin/${file}`, format: 'cjs' },
+});
 
 /** A program of its own; what it loads later lies beside it. */
-const apart = (input) => ({ input, external, output: { dir: 'dist/bin', format: 'cjs' } });
+const apart = (input) => ({ input, external, plugins: [shaken], output: { dir: 'dist/bin', format: 'cjs' } });
 
 export default [
   programs,

@@ -9,36 +9,53 @@ import { spawn } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { UsageError } from '../fs/index.js';
+import { checkDocument, DocumentError } from '../fs/input/document.js';
+import {
+  absolutePath,
+  count,
+  either,
+  flag,
+  listOf,
+  mapOf,
+  type Output,
+  optional,
+  struct,
+  text,
+} from '../fs/input/schema.js';
 import { AT, O } from '../fs/sys/constants.js';
 import { E, Errno } from '../fs/sys/errno.js';
 import { mountTable } from '../fs/sys/mountinfo.js';
 import { close, openat } from '../fs/sys/syscalls.js';
 import { FUSE_TYPE } from '../fs/transport/device.js';
 import { readInspection } from '../fs/union/inspect.js';
-import { type Stack, toBytes } from '../fs/union/stack.js';
+import { toBytes } from '../fs/union/stack.js';
 
-/** What a mount tells about itself (`describe` in fs/serve.ts). */
-export interface Inspection extends Stack {
-  readonly pid: number;
-  readonly settings: {
-    readonly volatile: boolean;
-    readonly descriptors: number;
-    readonly layerChanges: string | number;
-  };
-  readonly whiteoutXattrs?: string;
-  readonly counters: {
-    readonly nodes: number;
-    readonly watches: number;
-    readonly copiedUpFiles: number;
-    readonly copiedUpBytes: number;
-    readonly requests: Readonly<Record<string, number>>;
-  };
-}
+/** What a mount tells about itself (`describe` in fs/serve.ts). Anybody's server may answer. */
+const INSPECTION = struct({
+  lowers: listOf(absolutePath),
+  upper: optional(absolutePath),
+  work: optional(absolutePath),
+  pid: count,
+  settings: struct({
+    volatile: flag,
+    descriptors: count,
+    layerChanges: either([text, count], 'a string or a number'),
+  }),
+  whiteoutXattrs: optional(text),
+  counters: struct({
+    nodes: count,
+    watches: count,
+    copiedUpFiles: count,
+    copiedUpBytes: count,
+    requests: mapOf(count, 0),
+  }),
+});
+export type Inspection = Output<typeof INSPECTION>;
 
 /** What comes of asking a mount: its server answers, is gone, gives no answer in time, or is another user's alone. */
 export type Told =
   | { readonly state: 'live'; readonly inspection: Inspection }
-  | { readonly state: 'gone' | 'silent' | 'closed' };
+  | { readonly state: 'gone' | 'silent' | 'closed' | 'strange' };
 
 export interface MountEntry {
   readonly mountpoint: string;
@@ -106,12 +123,14 @@ export async function inspectMount(mountpoint: string): Promise<Told> {
   try {
     const fd = openat(AT.FDCWD, toBytes(mountpoint), O.RDONLY | O.DIRECTORY);
     try {
-      const inspection = readInspection(fd) as Inspection | undefined;
-      return inspection === undefined ? { state: 'gone' } : { state: 'live', inspection };
+      const told = readInspection(fd);
+      if (told === undefined) return { state: 'gone' };
+      return { state: 'live', inspection: checkDocument(INSPECTION, told, 'what the mount tells') };
     } finally {
       close(fd);
     }
   } catch (error) {
+    if (error instanceof DocumentError) return { state: 'strange' };
     if (!(error instanceof Errno)) throw error;
     return { state: error.code === E.EACCES ? 'closed' : 'gone' };
   }
@@ -136,6 +155,7 @@ export const WITHOUT_INSPECTION: Readonly<Record<Exclude<Told['state'], 'live'>,
     silent: (path) =>
       `the server of "${path}" does not answer; it is stopped or busy. To end the mount without it: unionfs umount --lazy`,
     closed: (path) => `"${path}" is open to the user who mounted it alone`,
+    strange: (path) => `the server of "${path}" is none of ours: it tells what no union would`,
   };
 
 /** The inspection of a mount, or an error that says why there is none. */

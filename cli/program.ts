@@ -99,7 +99,8 @@ function report(program: Command, argv: readonly string[], error: unknown, failu
   } else if (isSystemError(error)) {
     warn(`${where}: ${describeSystemError(error)}`);
   } else {
-    warn(`${where}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    for (const line of `${where}: ${text}`.split('\n')) warn(line);
   }
   return failure;
 }

@@ -1,5 +1,6 @@
 /** How far long work is: a bar on a terminal, one line per step otherwise, nothing if quiet. */
 import { SingleBar } from 'cli-progress';
+import { shown } from '../fs/input/shown.js';
 import { humanSize } from './human.js';
 import { warn } from './output.js';
 
@@ -27,7 +28,7 @@ export class Progress {
     const stream = process.stderr;
     this.#bar = new SingleBar({ format: FORMAT, stream, fps: UPDATES_PER_SECOND, clearOnComplete: true });
     this.#done = 0;
-    this.#bar.start(total, 0, { what, done: humanSize(0), all: humanSize(total) });
+    this.#bar.start(total, 0, { what: shown(what), done: humanSize(0), all: humanSize(total) });
   }
 
   advance(bytes: number): void {

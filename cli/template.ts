@@ -2,9 +2,11 @@
  * `--format`: the part of Go's text/template that people use with docker: {{.A.B}}, {{json .A}}, {{len .A}},
  * {{index .A "key"}}, and \t and \n in the text.
  *
- * Rule: a field that is not there is an error, not an empty string; values print as Go's fmt prints them.
+ * Rule: a field that is not there is an error, not an empty string; values print as Go's fmt prints them, but for what
+ * would control a terminal (`fs/input/shown.ts`): {{json .A}} has all of it.
  */
 import { UsageError } from '../fs/index.js';
+import { shown, shownJson } from '../fs/input/shown.js';
 import { suggestion } from '../runtime/nearest.js';
 
 const ACTION = /\{\{-?\s*(.*?)\s*-?\}\}/gs;
@@ -13,7 +15,7 @@ const ESCAPES: Readonly<Record<string, string>> = { t: '\t', n: '\n', '\\': '\\'
 
 /** Fills a template in. Throws `UsageError` naming what is wrong with it. */
 export function render(template: string, value: object): string {
-  if (template === 'json') return JSON.stringify(value);
+  if (template === 'json') return shownJson(JSON.stringify(value));
   const text = template.replace(/\\([tn\\])/g, (_, letter: string) => ESCAPES[letter] ?? letter);
   return text.replace(ACTION, (_, expression: string) => evaluate(expression, value));
 }
@@ -26,7 +28,7 @@ function evaluate(expression: string, value: object): string {
     );
   const [, call, path = '', key, position] = match;
   const found = at(value, path);
-  if (call === 'json') return JSON.stringify(found);
+  if (call === 'json') return shownJson(JSON.stringify(found) ?? 'null');
   if (call === 'len') return String(lengthOf(found));
   if (call === 'index') return show(element(found, key ?? position ?? ''));
   return show(found) + (call === 'println' ? '\n' : '');
@@ -46,7 +48,9 @@ function at(value: unknown, path: string): unknown {
 }
 
 const element = (value: unknown, key: string): unknown =>
-  typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+  typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+    ? (value as Record<string, unknown>)[key]
+    : undefined;
 
 function lengthOf(value: unknown): number {
   if (typeof value === 'string') return Buffer.byteLength(value);
@@ -56,7 +60,7 @@ function lengthOf(value: unknown): number {
 function show(value: unknown): string {
   if (value === undefined || value === null) return '<no value>';
   if (Array.isArray(value)) return `[${value.map(show).join(' ')}]`;
-  if (typeof value !== 'object') return String(value);
+  if (typeof value !== 'object') return shown(String(value));
   const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `map[${fields.map(([name, field]) => `${name}:${show(field)}`).join(' ')}]`;
+  return `map[${fields.map(([name, field]) => `${shown(name)}:${show(field)}`).join(' ')}]`;
 }

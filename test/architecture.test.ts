@@ -88,9 +88,10 @@ describe('architecture: the imports', () => {
     ['cli', ['runtime', 'fs']],
     ['bench', ['cli', 'runtime', 'fs']],
     ['fs/sys', []],
+    ['fs/input', ['fs/sys']],
     ['fs/protocol', ['fs/sys']],
-    ['fs/transport', ['fs/protocol', 'fs/sys']],
-    ['fs/union', ['fs/protocol', 'fs/sys']],
+    ['fs/transport', ['fs/input', 'fs/protocol', 'fs/sys']],
+    ['fs/union', ['fs/input', 'fs/protocol', 'fs/sys']],
   ];
   for (const [from, to] of DIRECTIONS) {
     it(`${from} imports only ${[from, ...to].join(', ')}`, () => {

@@ -1,5 +1,6 @@
 /** tscr bundle: an image as a bundle for runc, crun or `tscr run --bundle`. */
 import { Command } from 'commander';
+import { shown } from '../../fs/input/shown.js';
 import { makeBundle } from '../../runtime/container/make-bundle.js';
 import { print } from '../output.js';
 import { storeOf } from '../storage.js';
@@ -11,6 +12,6 @@ export function bundleCommand(): Command {
     .argument('<dir>', 'a directory that is made, or empty')
     .action((image: string, directory: string, _options: object, command: Command) => {
       makeBundle(storeOf(command), image, directory);
-      print(directory);
+      print(shown(directory));
     });
 }

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
+import { shownBytes } from '../../fs/input/shown.js';
 import { type Explanation, explain, type LayerExplanation } from '../../fs/union/explain.js';
 import { isTrulyRoot } from '../../fs/union/owners.js';
 import {
@@ -133,11 +134,11 @@ function describe(
   steps: Plan | undefined,
   operation: string | undefined,
 ): string {
-  const path = Buffer.from(`/${names.join('/')}`, 'latin1').toString();
+  const path = shownBytes(`/${names.join('/')}`);
   const rows = layers.map((layer) => [
     String(layer.layer),
     layer.isUpper ? 'upper' : 'lower',
-    Buffer.from(layer.path, 'latin1').toString(),
+    shownBytes(layer.path),
     describeEntry(layer.entry),
     describeRole(layer),
   ]);
@@ -150,7 +151,7 @@ function describeEntry(entry: LayerEntry): string {
   if (entry.is === 'whiteout') return `whiteout (${entry.form})`;
   if (entry.is === 'directory' && entry.opaque !== undefined) return `opaque directory (${entry.opaque})`;
   if (entry.is === 'directory' && entry.redirect !== undefined)
-    return `directory, redirected to ${entry.redirect}`;
+    return `directory, redirected to ${shownBytes(entry.redirect)}`;
   return entry.is;
 }
 

@@ -1,5 +1,6 @@
 /** tscr info: the store, and what this machine can do. */
 import { Command } from 'commander';
+import { shown } from '../../fs/input/shown.js';
 import { machineInfo } from '../../runtime/info.js';
 import { humanSize } from '../human.js';
 import { print, printJson } from '../output.js';
@@ -19,7 +20,7 @@ function run({ json, format }: { json?: true; format?: string }, command: Comman
   const info = { ServerVersion: version(), ...machineInfo(storeOf(command)) };
   if (json === true) printJson(info);
   else if (format !== undefined) print(render(format, info));
-  else for (const [name, value] of Object.entries(info)) print(`${name}: ${show(name, value)}`);
+  else for (const [name, value] of Object.entries(info)) print(`${name}: ${shown(show(name, value))}`);
 }
 
 function show(name: string, value: unknown): string {

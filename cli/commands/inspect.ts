@@ -1,5 +1,6 @@
 /** unionfs inspect: the layers of a live mount in order, their modes, and what has been asked of it. */
 import { Command } from 'commander';
+import { shown } from '../../fs/input/shown.js';
 import { type Inspection, requireInspection, unionMountAt } from '../mounts.js';
 import { print, printJson, table } from '../output.js';
 
@@ -27,10 +28,10 @@ function describe(mountpoint: string, inspection: Inspection): string {
   ].map((row, index) => [String(index), ...row]);
   const requests = Object.entries(counters.requests).sort(([, a], [, b]) => b - a);
   return [
-    `mountpoint  ${mountpoint}`,
+    `mountpoint  ${shown(mountpoint)}`,
     `server      pid ${pid}`,
-    `workdir     ${work ?? '-'}`,
-    `changes     ${settings.layerChanges}`,
+    `workdir     ${shown(work ?? '-')}`,
+    `changes     ${shown(String(settings.layerChanges))}`,
     `copied up   ${counters.copiedUpFiles} files, ${counters.copiedUpBytes} bytes`,
     `known       ${counters.nodes} nodes, ${counters.watches} watched directories`,
     '',

@@ -15,6 +15,7 @@ const WITHOUT_INSPECTION = {
   gone: 'its server is gone',
   silent: 'its server does not answer',
   closed: 'open to another user alone',
+  strange: 'its server is none of ours',
 } as const;
 
 async function run(options: { json?: true }): Promise<void> {
@@ -22,9 +23,9 @@ async function run(options: { json?: true }): Promise<void> {
   if (options.json === true) {
     printJson(
       all.map((told) => ({
+        ...(told.state === 'live' && told.inspection),
         mountpoint: told.mountpoint,
         state: told.state,
-        ...(told.state === 'live' && told.inspection),
       })),
     );
     return;

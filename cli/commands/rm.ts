@@ -1,6 +1,7 @@
 /** tscr rm: removes containers with all they have written. */
 import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
+import { shown } from '../../fs/input/shown.js';
 import { clearLeftovers, findRecord, removeContainer, statusOf } from '../../runtime/container/containers.js';
 import { Hold } from '../../runtime/container/hold.js';
 import { killContainer } from '../../runtime/container/kill.js';
@@ -33,7 +34,7 @@ async function run(names: readonly string[], options: Options, command: Command)
         throw new UsageError(`container "${record.name}" runs; stop it, or use "rm -f"`);
       await killContainer(root, record, status.pid);
       if (record.autoRemove) {
-        print(record.name);
+        print(shown(record.name));
         continue;
       }
     }
@@ -44,6 +45,6 @@ async function run(names: readonly string[], options: Options, command: Command)
     } finally {
       hold.release();
     }
-    print(record.name);
+    print(shown(record.name));
   }
 }

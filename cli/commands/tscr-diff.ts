@@ -1,5 +1,6 @@
 /** tscr diff: what a container, or an image's top layer, adds (A), changes (C) and deletes (D). */
 import { Command } from 'commander';
+import { UsageError } from '../../fs/index.js';
 import { changesOf } from '../../runtime/container/changes.js';
 import { searchRecord } from '../../runtime/container/containers.js';
 import type { Store } from '../../runtime/image/store.js';
@@ -21,6 +22,7 @@ function run(name: string, { json }: { json?: true }, command: Command): void {
 function stackOf(store: Store, name: string): ChangedStack {
   const record = searchRecord(store.root, name);
   if (record !== undefined) return changesOf(record);
-  const [upper = '', ...lowers] = [...store.find(name).layers].reverse();
+  const [upper, ...lowers] = [...store.find(name).layers].reverse();
+  if (upper === undefined) throw new UsageError(`image "${name}" has no layers`);
   return { upper, lowers };
 }

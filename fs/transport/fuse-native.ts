@@ -9,6 +9,7 @@
  */
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { shown } from '../input/shown.js';
 import { E, Errno } from '../sys/errno.js';
 import { keepLibrary } from '../sys/native.js';
 import type { PathOperations } from './path-operations.js';
@@ -201,7 +202,7 @@ export class PortableMount {
       if (!(error instanceof Errno)) process.stderr.write(`${name}: ${(error as Error).stack ?? error}\n`);
       return { code };
     } finally {
-      if (this.#trace) process.stderr.write(`${name} ${String(args[0])} -> ${said}\n`);
+      if (this.#trace) process.stderr.write(`${name} ${shown(String(args[0]))} -> ${said}\n`);
     }
   }
 

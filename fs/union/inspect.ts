@@ -3,8 +3,9 @@
  *
  * Rule: the mount itself is asked, not a state file that could outlive it. The text comes in chunks,
  * `system.unionfs.inspect.0` and on, because an xattr holds 64 KiB and a stack may have a thousand layers. Chunk 0
- * takes a fresh picture.
+ * takes a fresh picture. Who answers may be anybody's server: what it says is bounded, and checked by who asked.
  */
+import { MAX_DOCUMENT_BYTES, parseJson } from '../input/document.js';
 import { getxattrat } from '../sys/syscalls.js';
 
 const ATTRIBUTE = 'system.unionfs.inspect.';
@@ -21,14 +22,17 @@ export function inspectChunk(attribute: string, describe: () => unknown): Buffer
   return picture.subarray(index * CHUNK, (index + 1) * CHUNK);
 }
 
-/** Asks the mount whose root is open at `fd`; undefined if it is not one of ours. */
+/** A thousand layers, each with the longest path. */
+const MAX_BYTES = 4 * MAX_DOCUMENT_BYTES;
+
+/** Asks the mount whose root is open at `fd`; undefined if it is not one of ours. Throws `DocumentError`. */
 export function readInspection(fd: number): unknown {
   const chunks: Buffer[] = [];
-  for (let index = 0; ; index++) {
+  for (let index = 0; index <= MAX_BYTES / CHUNK; index++) {
     const chunk = getxattrat(fd, '', ATTRIBUTE + index);
     if (chunk === undefined) return undefined;
     if (chunk.length === 0) break;
     chunks.push(Buffer.from(chunk));
   }
-  return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  return parseJson(Buffer.concat(chunks), 'what the mount tells', MAX_BYTES);
 }

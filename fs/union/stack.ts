@@ -7,32 +7,25 @@
  */
 import { realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join, sep } from 'node:path';
-import { ASK_DOCTOR } from '../sys/advice.js';
+import { checkDocument, DocumentError, parseJson } from '../input/document.js';
+import { absolutePath, integer, listOf, type Output, optional, struct } from '../input/schema.js';
 import { AT, O } from '../sys/constants.js';
 import { E, Errno, errnoName, unless } from '../sys/errno.js';
 import { NotOurs, readPrivate, replacePrivate } from '../sys/private-file.js';
+import { UsageError } from '../sys/refusal.js';
 import { close, mountOf, openat } from '../sys/syscalls.js';
 
+export { HostError, UsageError } from '../sys/refusal.js';
+
+const VERSIONED = struct({ version: integer });
+const RECORDED = struct({
+  lowers: listOf(absolutePath),
+  upper: optional(absolutePath),
+  work: optional(absolutePath),
+});
+
 /** Absolute paths, symlinks resolved; the topmost lower first. */
-export interface Stack {
-  readonly lowers: readonly string[];
-  readonly upper?: string;
-  readonly work?: string;
-}
-
-/** A mistake in what the user asked for; the message is complete. */
-export class UsageError extends Error {}
-
-/**
- * What this host refuses, where another would not.
- * @param what one line without the remedy, the offending value quoted
- * @param fix what mends it, if that is known
- */
-export class HostError extends UsageError {
-  constructor(what: string, fix: string = ASK_DOCTOR) {
-    super(`${what}; ${fix}`);
-  }
-}
+export type Stack = Output<typeof RECORDED>;
 
 /** Paths are text to Node and bytes, one per character, to `sys`. */
 export const toBytes = (path: string): string => Buffer.from(path).toString('latin1');
@@ -139,30 +132,21 @@ export function recordedStack(work: string): Stack | undefined {
 
 /** @param path of the record, for messages */
 function recordIn(workFd: number, path: string): Stack | undefined {
-  let text: string | undefined;
   try {
-    text = readPrivate(workFd, RECORD, RECORD_MAX)?.toString('utf8');
+    const bytes = readPrivate(workFd, RECORD, RECORD_MAX);
+    return bytes && parseRecord(bytes, `"${path}"`);
   } catch (error) {
     if (error instanceof NotOurs) throw new UsageError(`"${path}" ${error.message}; it is not believed`);
     if (error instanceof Errno) throw new UsageError(`"${path}" cannot be read: ${errnoName(error.code)}`);
+    if (error instanceof DocumentError)
+      throw new UsageError(`"${path}" is damaged; it is written anew by the next mount (${error.message})`);
     throw error;
   }
-  if (text === undefined) return undefined;
-  const record = parseRecord(text, path);
-  if (record.version !== RECORD_VERSION) {
-    throw new UsageError(`"${path}" has version ${record.version}; this program reads ${RECORD_VERSION}`);
-  }
-  return record;
 }
 
-function parseRecord(text: string, path: string): Stack & { version: number } {
-  try {
-    const record = JSON.parse(text) as Stack & { version: number };
-    if (record.version !== RECORD_VERSION || isStack(record)) return record;
-  } catch {}
-  throw new UsageError(`"${path}" is damaged; it is written anew by the next mount`);
+function parseRecord(bytes: Buffer, what: string): Stack {
+  const record = parseJson(bytes, what, RECORD_MAX);
+  const { version } = checkDocument(VERSIONED, record, what);
+  if (version === RECORD_VERSION) return checkDocument(RECORDED, record, what);
+  throw new UsageError(`${what} has version ${version}; this program reads ${RECORD_VERSION}`);
 }
-
-const isStack = ({ lowers, upper, work }: Stack): boolean =>
-  Array.isArray(lowers) &&
-  [...lowers, upper ?? '', work ?? ''].every((path: unknown) => typeof path === 'string');

@@ -12,6 +12,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
+import { parseJson } from '../../fs/input/document.js';
+import { shown } from '../../fs/input/shown.js';
 import { UsageError } from '../../fs/union/stack.js';
 import { checkSpec } from './check-spec.js';
 import { fileLimits } from './file-limits.js';
@@ -100,7 +102,7 @@ async function start(
 }
 
 function printWarning(message: string): void {
-  process.stderr.write(`tscr: ${message}\n`);
+  process.stderr.write(`tscr: ${shown(message)}\n`);
 }
 
 function jobOf({ spec, root, noPivot = false }: RunRequest, owners: OwnerService | undefined): Job {
@@ -136,17 +138,13 @@ export async function runBundleDirectory(directory: string, options: BundleOptio
 
 function readConfig(directory: string): unknown {
   const path = join(directory, 'config.json');
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(path, 'utf8');
+    bytes = readFileSync(path);
   } catch (error) {
     throw new UsageError(`cannot read "${path}": ${(error as NodeJS.ErrnoException).code}`);
   }
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new UsageError(`"${path}" is not JSON`);
-  }
+  return parseJson(bytes, `"${path}"`);
 }
 
 /** The specification takes the sources of binds as relative to the bundle. */

@@ -1,4 +1,5 @@
 /** The process of a container: the image's entrypoint and command, and what replaces them. */
+import { posix } from 'node:path';
 import { UsageError } from '../../fs/index.js';
 import type { ExecutionConfig } from '../image/oci.js';
 
@@ -21,3 +22,6 @@ export function commandOf(
   if (all.length === 0) throw new UsageError(`image "${reference}" names no command; give one`);
   return all;
 }
+
+/** The image's working directory; its path is relative to the root, whatever it says. */
+export const imageWorkdir = ({ WorkingDir = '' }: ExecutionConfig): string => posix.resolve('/', WorkingDir);

@@ -10,13 +10,14 @@
 import { existsSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../../fs/index.js';
+import { count, type Output, struct, text } from '../../fs/input/schema.js';
 import { LOCK } from '../../fs/sys/constants.js';
 import { close, flock } from '../../fs/sys/syscalls.js';
 import { removeTree } from '../../fs/union/work.js';
 import { Hold, holderOf, holders, isHeld } from './hold.js';
 import { readJson, writeJson } from './json.js';
 import { thisNode } from './node.js';
-import type { ContainerRecord } from './record.js';
+import { CONTAINER_RECORD, type ContainerRecord } from './record.js';
 
 const RECORD = 'container.json';
 const EXIT = 'exit.json';
@@ -26,11 +27,12 @@ const KILLED = 137;
 const SHORT_ID = 12;
 
 /** How a container ended. */
-export interface Exit {
-  readonly exitCode: number;
+const EXIT_RECORD = struct({
+  exitCode: count,
   /** RFC 3339. */
-  readonly finished: string;
-}
+  finished: text,
+});
+export type Exit = Output<typeof EXIT_RECORD>;
 
 export type Status =
   | { readonly is: 'created' }
@@ -50,7 +52,7 @@ export const directoryOf = (root: string, id: string): string => join(containers
 /** All records, the newest first. A container that disappears meanwhile is left out. */
 export function listRecords(root: string): ContainerRecord[] {
   const ids = namesIn(containersOf(root)).filter((name) => !name.startsWith('.'));
-  const records = ids.flatMap((id) => readJson<ContainerRecord>(join(directoryOf(root, id), RECORD)) ?? []);
+  const records = ids.flatMap((id) => readJson(CONTAINER_RECORD, join(directoryOf(root, id), RECORD)) ?? []);
   return records.sort((a, b) => (a.created < b.created ? 1 : -1));
 }
 
@@ -88,7 +90,7 @@ export function runningProcess(root: string, record: ContainerRecord): number | 
 }
 
 const exitOf = (root: string, id: string): Exit | undefined =>
-  readJson<Exit>(join(directoryOf(root, id), EXIT));
+  readJson(EXIT_RECORD, join(directoryOf(root, id), EXIT));
 
 // --- changing
 
@@ -156,7 +158,7 @@ function settle(root: string, id: string): void {
   if (hold === undefined) return;
   try {
     if (existsSync(directoryOf(root, `.${id}`))) removeDirectory(root, `.${id}`);
-    const record = readJson<ContainerRecord>(join(directoryOf(root, id), RECORD));
+    const record = readJson(CONTAINER_RECORD, join(directoryOf(root, id), RECORD));
     if (record !== undefined && exitOf(root, id) === undefined) endContainer(root, record, KILLED);
   } finally {
     hold.release();

@@ -2,8 +2,8 @@
  * The environment of a container's process.
  *
  * Rules, as docker's: the image's variables, then those of `--env-file`, then those of `-e`; NAME alone takes the
- * caller's value, or removes the variable if the caller has none. Compare opts.ParseEnvFile and opts.ValidateEnv in
- * docker/cli.
+ * caller's value, or removes the variable if the caller has none. Only the user may refer to the caller so: an entry of
+ * the image that is not NAME=VALUE sets nothing. Compare opts.ParseEnvFile and opts.ValidateEnv in docker/cli.
  */
 import { readFileSync } from 'node:fs';
 import { UsageError } from '../../fs/index.js';
@@ -18,7 +18,7 @@ interface Change {
 }
 
 export interface EnvironmentRequest {
-  /** NAME=VALUE, the image's. */
+  /** The image's. */
   readonly image: readonly string[];
   /** Files of NAME=VALUE and NAME lines. */
   readonly files: readonly string[];
@@ -36,7 +36,8 @@ export function environmentOf(request: EnvironmentRequest): string[] {
     ['HOSTNAME', request.hostname],
   ]);
   const given = [...request.files.flatMap(linesOfFile), ...request.changes];
-  const changes = [...request.image, ...given].map((text) => parse(text, request.caller));
+  const own = request.image.filter((text) => text.indexOf('=') > 0);
+  const changes = [...own, ...given].map((text) => parse(text, request.caller));
   for (const { name, value } of changes) {
     if (value === undefined) variables.delete(name);
     else variables.set(name, value);

@@ -6,28 +6,31 @@
  */
 import { fstatSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { absolutePath, count, type Output, optional, struct } from '../../fs/input/schema.js';
 import { LOCK } from '../../fs/sys/constants.js';
 import { close, flock } from '../../fs/sys/syscalls.js';
 import { readJson, writeJson } from './json.js';
 import { runtimeDirectory } from './node.js';
+import { containerId } from './record.js';
 
 const PRIVATE = 0o600;
 const LOCK_SUFFIX = '.lock';
 
 /** Who holds a container. */
-export interface Holder {
+const HOLDER = struct({
   /** The store it is in. */
-  readonly root: string;
-  readonly id: string;
-  readonly supervisor: number;
+  root: absolutePath,
+  id: containerId,
+  supervisor: count,
   /** The container's first process, as this node numbers it. */
-  readonly pid?: number;
-}
+  pid: optional(count),
+});
+export type Holder = Output<typeof HOLDER>;
 
 const fileOf = (id: string, suffix: string): string => join(runtimeDirectory(), id + suffix);
 
 /** Who holds a container, or held it when it was killed; undefined for one that has ended in order. */
-export const holderOf = (id: string): Holder | undefined => readJson<Holder>(fileOf(id, '.json'));
+export const holderOf = (id: string): Holder | undefined => readJson(HOLDER, fileOf(id, '.json'));
 
 /** Whether somebody works on a container at this moment. */
 export function isHeld(id: string): boolean {

@@ -27,7 +27,7 @@ import { toBytes } from '../../fs/union/stack.js';
 import type { Union } from '../../fs/union/state.js';
 import { viewOf, walk } from '../../fs/union/view.js';
 import { textOf } from '../text-of.js';
-import type { UserFiles } from './users.js';
+import { USER_FILE_MAX, type UserFiles } from './users.js';
 import type { Mount } from './volumes.js';
 
 /** The container's own files, by their names in the container. */
@@ -54,7 +54,8 @@ export function makeInitLayer(
   lowers: readonly string[],
   changeUsers: (files: UserFiles) => UserFiles = (files) => files,
 ): void {
-  const image = new Image(lowers);
+  if (lowers.length === 0) makeDirectory(directory);
+  const image = new Image(lowers.length === 0 ? [directory] : lowers); // no layers: an empty root
   try {
     for (const name of MOUNTPOINTS) if (image.find(name) === undefined) makeDirectory(join(directory, name));
     if (image.find('etc')?.isDirectory !== false) makeFiles(directory, image, changeUsers);
@@ -104,13 +105,14 @@ class Image {
     return { node, stat, isDirectory: isDirectory(stat.mode) };
   }
 
-  /** Of a regular file, one character per byte; empty where there is none, undefined for what is no file. */
+  /** Of a regular file, one character per byte; empty where there is none, undefined for what is none or too large. */
   content(path: string): string | undefined {
     const found = this.find(path);
     if (found === undefined) return '';
     const { node, stat } = found;
     if (node instanceof DirectoryNode || !isRegular(recordedOf(this.#view, node, stat).mode))
       return undefined;
+    if (stat.size > USER_FILE_MAX) return undefined;
     const buffer = Buffer.alloc(Number(stat.size));
     return buffer.toString('latin1', 0, pread(this.#view.handles.reader(node), buffer, buffer.length, 0));
   }

@@ -10,7 +10,7 @@ import { UsageError } from '../../fs/index.js';
 import { flatten } from '../../fs/union/flatten.js';
 import { viewOf } from '../../fs/union/view.js';
 import type { Store } from '../image/store.js';
-import { commandOf } from './command.js';
+import { commandOf, imageWorkdir } from './command.js';
 import { containerSpec } from './container-spec.js';
 import { environmentOf } from './environment.js';
 import { writeJson } from './json.js';
@@ -37,7 +37,7 @@ export function makeBundle(store: Store, reference: string, directory: string): 
     caller: {},
   });
   const user = resolveUser(config.User ?? '', readUserFiles(root));
-  const cwd = config.WorkingDir || '/';
+  const cwd = imageWorkdir(config);
   const request = { process: { args, env, cwd, user }, hostname: HOSTNAME, mounts: [], readOnly: false };
   const spec = containerSpec({ ...request, network: 'none', rootPath: ROOT });
   writeJson(join(resolve(directory), CONFIG), spec, FILE_MODE);
@@ -54,6 +54,7 @@ function emptyDirectory(directory: string): string {
 }
 
 function copyImage(lowers: readonly string[], root: string): void {
+  if (lowers.length === 0) return;
   const view = viewOf({ lowers });
   const to = openSync(root, 'r');
   try {

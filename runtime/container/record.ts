@@ -3,39 +3,55 @@
  *
  * Rule: the record says what the container is; whether it runs is known on its node only (`state.ts`).
  */
-import type { Digest, ExecutionConfig } from '../image/oci.js';
+import {
+  absolutePath,
+  custom,
+  flag,
+  listOf,
+  type Output,
+  oneOf,
+  struct,
+  text,
+  word,
+} from '../../fs/input/schema.js';
+import { type Digest, isDigest } from '../image/digest.js';
+import { EXECUTION } from '../image/oci.js';
 
 export const DRIVERS = ['unionfs', 'overlay', 'copy'] as const;
 /** What shows the layers as one root. */
 export type Driver = (typeof DRIVERS)[number];
 
-/** A machine, and one of its boots. */
-export interface NodeId {
-  readonly machine: string;
-  readonly boot: string;
-}
+const ID = /^[0-9a-f]{64}$/;
+export const containerId = custom<string>(
+  (value) => typeof value === 'string' && ID.test(value),
+  '64 hexadecimal digits',
+);
 
-export interface ContainerRecord {
-  /** 64 hexadecimal digits. */
-  readonly id: string;
-  readonly name: string;
-  readonly image: { readonly id: Digest; readonly reference: string };
+/** A machine, and one of its boots. */
+const NODE_ID = struct({ machine: text, boot: text });
+export type NodeId = Output<typeof NODE_ID>;
+
+export const CONTAINER_RECORD = struct({
+  id: containerId,
+  name: text,
+  image: struct({ id: custom<Digest>(isDigest, 'a sha256 digest'), reference: text }),
   /** RFC 3339. */
-  readonly created: string;
+  created: text,
   /** The process: entrypoint and arguments. */
-  readonly command: readonly string[];
+  command: listOf(word),
   /** The image's execution parameters with what the command line changed. */
-  readonly config: ExecutionConfig;
-  readonly driver: Driver;
+  config: EXECUTION,
+  driver: oneOf(DRIVERS),
   /** Removed when it ends (--rm). */
-  readonly autoRemove: boolean;
+  autoRemove: flag,
   /** The node that it runs on (`node.ts`). */
-  readonly node: NodeId;
+  node: NODE_ID,
   /** Absolute paths of the image's layers, the top one first; without the init layer. */
-  readonly lowers: readonly string[];
+  lowers: listOf(absolutePath),
   /** Per-container mountpoints such as /etc/hosts; lies between `upper` and `lowers` and is never committed. */
-  readonly init: string;
-  readonly upper: string;
-  readonly work: string;
-  readonly merged: string;
-}
+  init: absolutePath,
+  upper: absolutePath,
+  work: absolutePath,
+  merged: absolutePath,
+});
+export type ContainerRecord = Output<typeof CONTAINER_RECORD>;

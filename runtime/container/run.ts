@@ -15,18 +15,21 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { hostname as osHostname } from 'node:os';
 import { join } from 'node:path';
 import { UsageError } from '../../fs/index.js';
+import { quoted } from '../../fs/input/shown.js';
 import { directoryAt } from '../../fs/union/stack.js';
 import type { ExecutionConfig, StoredImage } from '../image/oci.js';
 import { requireWritable } from '../image/place.js';
+import { otherPlatform } from '../image/platform.js';
 import type { Store } from '../image/store.js';
 import { enterForContainers } from '../user/ladder.js';
 import type { UserNamespace } from '../user/way.js';
 import { type InitProcess, runBundle, startInit } from './bundle.js';
-import { commandOf } from './command.js';
+import { commandOf, imageWorkdir } from './command.js';
 import { containerSpec, type ProcessRequest } from './container-spec.js';
 import { clearLeftovers, createContainer, directoryOf, endContainer, shortId } from './containers.js';
 import { environmentOf } from './environment.js';
 import { Hold } from './hold.js';
+import { makeVolumes } from './image-volumes.js';
 import { makeInitLayer, makeOwnFiles } from './init-layer.js';
 import { enterMountNamespace } from './namespaces.js';
 import { thisNode } from './node.js';
@@ -91,6 +94,8 @@ export async function runImage(store: Store, reference: string, options: RunOpti
       createContainer(store.root, made);
       return { image: found, record: made };
     });
+    const difference = otherPlatform(image.config);
+    if (difference !== undefined) options.onWarning(`image ${quoted(reference)} ${difference}`);
     let exitCode = RUNTIME_ERROR;
     try {
       exitCode = await supervise(store.root, { image, record, options, mounts, hold, init, openRoot });
@@ -163,6 +168,7 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
   const owners = virtualOwners(record.driver);
   const rootfs = await openRoot({ ...record, owners });
   try {
+    makeVolumes(rootfs.path, config, onWarning);
     const command = processOf(rootfs.path, config, record.command, hostname, options, mounts);
     const all = [...own, ...mounts];
     const spec = forOwnNamespace(
@@ -195,8 +201,7 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
 const namesCaller = ({ userns, passwd }: RunOptions): boolean => userns === 'keep-id' && passwd;
 
 function workdirOf(config: ExecutionConfig, options: RunOptions): string {
-  const workdir = options.workdir ?? config.WorkingDir;
-  return workdir === undefined || workdir === '' ? '/' : workdir;
+  return options.workdir ?? imageWorkdir(config);
 }
 
 /** Who runs what, where, with which variables. */

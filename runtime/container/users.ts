@@ -6,6 +6,7 @@
  * Compare user.GetExecUser in moby/sys/user, passwd(5), group(5).
  */
 import { UsageError } from '../../fs/index.js';
+import { quoted } from '../../fs/input/shown.js';
 import { AT, O, RESOLVE } from '../../fs/sys/constants.js';
 import { E, unless } from '../../fs/sys/errno.js';
 import { openat2 } from '../../fs/sys/mount-api.js';
@@ -55,7 +56,7 @@ export function resolveUser(
   additional: readonly string[] = [],
 ): ContainerUser {
   const [userText = '', groupText = '', ...more] = text.split(':');
-  if (more.length > 0) throw new UsageError(`user "${text}" is none: give USER, USER:GROUP, or ids`);
+  if (more.length > 0) throw new UsageError(`user ${quoted(text)} is none: give USER, USER:GROUP, or ids`);
   const groups = entriesOf(files.group).flatMap(groupEntry);
   const user = findUser(userText === '' ? '0' : userText, files);
   const primary = groupText === '' ? user.gid : findGroup(groupText, groups);
@@ -70,14 +71,14 @@ function findUser(text: string, files: UserFiles): PasswdEntry {
   const id = idOf(text);
   const found = users.find(({ name }) => name === text) ?? users.find(({ uid }) => uid === id);
   if (found !== undefined) return found;
-  if (id === undefined) throw new UsageError(`user "${text}" is not in the image's /etc/passwd`);
+  if (id === undefined) throw new UsageError(`user ${quoted(text)} is not in the image's /etc/passwd`);
   return { name: '', uid: id, gid: 0, home: NO_HOME };
 }
 
 function findGroup(text: string, groups: readonly GroupEntry[]): number {
   const id = idOf(text);
   const gid = groups.find(({ name }) => name === text)?.gid ?? id;
-  if (gid === undefined) throw new UsageError(`group "${text}" is not in the image's /etc/group`);
+  if (gid === undefined) throw new UsageError(`group ${quoted(text)} is not in the image's /etc/group`);
   return gid;
 }
 
@@ -104,7 +105,7 @@ function idOf(text: string): number | undefined {
 }
 
 /** An image that needs more is none. */
-const USER_FILE_MAX = 16 * 1024 * 1024;
+export const USER_FILE_MAX = 16 * 1024 * 1024;
 
 /** Reads the image's files, following symlinks within its root only. */
 export function readUserFiles(root: string): UserFiles {

@@ -10,15 +10,26 @@ import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { Readable } from 'node:stream';
 import { UsageError } from '../../fs/index.js';
+import { quoted } from '../../fs/input/shown.js';
 import { type ArchiveFiles, DirectoryFiles, readArchive } from './archive-files.js';
 import type { Compression } from './compression.js';
 import { FULL_NAME_ANNOTATION, nameOf } from './index-file.js';
 import { openInput } from './input.js';
-import { type ArchivedImage, parseArchiveManifest, parseIndex, parseManifest } from './manifest.js';
+import {
+  type ArchivedImage,
+  artifactTypeOf,
+  checkLayoutVersion,
+  isForeign,
+  parseAnyManifest,
+  parseArchiveManifest,
+  parseIndex,
+  parseManifest,
+} from './manifest.js';
 import { type Descriptor, type Digest, type Manifest, MEDIA_TYPE } from './oci.js';
-import { forThisPlatform } from './platform.js';
+import { forThisPlatform, otherPlatform } from './platform.js';
 import { formatReference, hexOf, parseReference, parseTag } from './reference.js';
 import type { Store } from './store.js';
+import { Check } from './verify.js';
 import type { Blob, WriteOptions, Writer } from './writer.js';
 
 export interface LoadedImage {
@@ -30,6 +41,8 @@ export interface LoadedImage {
 export interface LoadOptions extends WriteOptions {
   /** Called with the number of bytes of the archive that were read. */
   readonly onBytes?: (bytes: number) => void;
+  /** Told what was left out, and what will not run here; one line each. */
+  readonly onWarning?: (message: string) => void;
 }
 
 /** What OCI has a media type for; a layer of a docker archive that is compressed otherwise is kept uncompressed. */
@@ -39,6 +52,22 @@ const LAYER_TYPE: Readonly<Partial<Record<Compression, string>>> = {
   zstd: MEDIA_TYPE.LAYER_ZSTD,
 };
 
+const DOCUMENT_TYPES: readonly string[] = [MEDIA_TYPE.INDEX, MEDIA_TYPE.MANIFEST];
+/** Indexes inside each other. */
+const MAX_INDEXES = 8;
+/** The platform of what runs nowhere. */
+const UNKNOWN = 'unknown';
+
+interface FoundImage {
+  /** Whose annotations name the image. */
+  readonly entry: Descriptor;
+  /** The manifest. */
+  readonly bytes: Buffer;
+}
+
+/** What a descriptor leads to: an image, or something of another type. */
+type Found = FoundImage | { readonly artifact: string };
+
 /** Adds the images of an archive, a file or a directory, to the store: all of them or none. Throws `UsageError`. */
 export async function loadPath(
   store: Store,
@@ -46,11 +75,11 @@ export async function loadPath(
   options: LoadOptions = {},
 ): Promise<LoadedImage[]> {
   const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) throw new UsageError(`"${path}" does not exist`);
+  if (stat === undefined) throw new UsageError(`${quoted(path)} does not exist`);
   const title = basename(path).replace(/\.(tar|tgz|tzst)?(\.\w+)?$/, '');
   if (!stat.isDirectory()) return loadStream(store, openInput(path), options, title);
   return store.write(
-    async (writer) => new Loader(new DirectoryFiles(path, writer), writer, title).load(),
+    async (writer) => new Loader(new DirectoryFiles(path, writer), writer, title, options).load(),
     options,
   );
 }
@@ -64,7 +93,7 @@ export async function loadStream(
 ): Promise<LoadedImage[]> {
   return store.write(async (writer) => {
     const files = await readArchive(counted(stream, options.onBytes), writer, options.limits);
-    return new Loader(files, writer, title).load();
+    return new Loader(files, writer, title, options).load();
   }, options);
 }
 
@@ -84,11 +113,13 @@ class Loader {
   readonly #files: ArchiveFiles;
   readonly #writer: Writer;
   readonly #title: string;
+  readonly #warn: (message: string) => void;
 
-  constructor(files: ArchiveFiles, writer: Writer, title: string) {
+  constructor(files: ArchiveFiles, writer: Writer, title: string, { onWarning }: LoadOptions) {
     this.#files = files;
     this.#writer = writer;
     this.#title = title.toLowerCase();
+    this.#warn = onWarning ?? (() => {});
   }
 
   async load(): Promise<LoadedImage[]> {
@@ -100,19 +131,19 @@ class Loader {
   async #dockerArchive(): Promise<LoadedImage[]> {
     const loaded: LoadedImage[] = [];
     for (const image of parseArchiveManifest(await this.#files.document('manifest.json'))) {
-      const names = image.names.map((name) => formatReference(parseTag(name)));
-      const config = await this.#files.blob(image.config);
+      const names = image.RepoTags.map((name) => formatReference(parseTag(name)));
+      const config = await this.#files.blob(image.Config);
       const manifest = this.#writer.manifestOf(config.digest) ?? (await this.#manifest(image, config));
-      await this.#writer.addImage(manifest, names);
+      await this.#add(manifest, names, names[0] ?? config.digest);
       loaded.push({ id: config.digest, names });
     }
     return loaded;
   }
 
   /** A manifest for an image of a docker archive, which has none. The same image always gets the same one. */
-  async #manifest({ layers }: ArchivedImage, config: Blob): Promise<Buffer> {
+  async #manifest({ Layers }: ArchivedImage, config: Blob): Promise<Buffer> {
     const described: Descriptor[] = [];
-    for (const name of layers) {
+    for (const name of Layers) {
       const blob = await this.#files.blob(name);
       const mediaType = LAYER_TYPE[await this.#writer.compressionOf(blob)];
       if (mediaType !== undefined) described.push({ mediaType, ...blob });
@@ -122,6 +153,7 @@ class Loader {
   }
 
   async #layout(): Promise<LoadedImage[]> {
+    checkLayoutVersion(await this.#files.document('oci-layout'));
     const index = parseIndex(await this.#files.document('index.json'), 'index.json');
     const images = new Map<string, Descriptor[]>();
     for (const entry of index.manifests) {
@@ -129,40 +161,82 @@ class Loader {
       images.set(key, [...(images.get(key) ?? []), entry]);
     }
     const loaded = new Map<Digest, LoadedImage>();
+    const others: string[] = [];
     for (const [what, variants] of images) {
-      const only = variants.length === 1 ? variants[0] : undefined;
-      const chosen = only ?? forThisPlatform(variants, `"${what}"`);
-      const { id, names } = await this.#image(chosen, what);
+      const only = variants.length === 1 ? variants : forThisPlatform(variants, quoted(what));
+      const found = await this.#first(only, what);
+      if ('artifact' in found) {
+        others.push(`${quoted(what)} is ${quoted(found.artifact)}`);
+        continue;
+      }
+      const { id, names } = await this.#image(found, what);
       loaded.set(id, { id, names: [...(loaded.get(id)?.names ?? []), ...names] });
     }
+    if (loaded.size === 0 && others.length > 0)
+      throw new UsageError(`there is no image in the layout: ${others.join(', ')}`);
+    for (const other of others) this.#warn(`skipped what is no image: ${other}`);
     return [...loaded.values()];
   }
 
-  /** The image that a descriptor leads to, through an index of platforms if there is one. */
-  async #image(entry: Descriptor, what: string): Promise<LoadedImage> {
-    if (entry.mediaType === MEDIA_TYPE.INDEX) {
-      const index = parseIndex(await this.#document(entry.digest), `index "${entry.digest}"`);
-      const chosen = forThisPlatform(index.manifests, `"${what}"`);
-      if (chosen.mediaType !== MEDIA_TYPE.MANIFEST)
-        throw new UsageError(`"${what}" leads to "${chosen.mediaType}", which is no image`);
-      const { annotations } = entry;
-      return this.#image({ ...chosen, ...(annotations && { annotations }) }, what);
+  /** The first image among what descriptors lead to. */
+  async #first(entries: readonly Descriptor[], what: string, depth = 0): Promise<Found> {
+    let found: Found = { artifact: 'nothing' };
+    for (const entry of entries) {
+      found = await this.#find(entry, what, depth);
+      if ('bytes' in found) return found;
     }
-    const bytes = await this.#document(entry.digest);
-    const manifest = parseManifest(bytes, `manifest "${entry.digest}"`);
-    for (const blob of [manifest.config, ...manifest.layers]) await this.#blob(blob);
+    return found;
+  }
+
+  /** What a descriptor leads to, through indexes of platforms if there are some. */
+  async #find(entry: Descriptor, what: string, depth: number): Promise<Found> {
+    const { mediaType, digest } = entry;
+    if (!DOCUMENT_TYPES.includes(mediaType)) return { artifact: mediaType };
+    if (depth > MAX_INDEXES) throw new UsageError(`${quoted(what)} lies in more than ${MAX_INDEXES} indexes`);
+    const bytes = await this.#document(entry);
+    if (mediaType !== MEDIA_TYPE.INDEX) {
+      const manifest = parseAnyManifest(bytes, `manifest "${digest}"`);
+      const artifact = artifactTypeOf(manifest);
+      return artifact === undefined ? { entry, bytes } : { artifact };
+    }
+    const { manifests } = parseIndex(bytes, `index "${digest}"`);
+    const here = forThisPlatform(
+      manifests.filter((inner) => !isAboutImage(inner)),
+      quoted(what),
+    );
+    const found = await this.#first(here, what, depth + 1);
+    return 'bytes' in found ? { ...found, entry } : found; // the name is at the outermost
+  }
+
+  async #image({ entry, bytes }: FoundImage, what: string): Promise<LoadedImage> {
+    const { config, layers } = parseManifest(bytes, `manifest of ${quoted(what)}`);
+    for (const blob of [config, ...layers]) await this.#blob(blob);
     const name = this.#nameOf(entry);
     const names = name === undefined ? [] : [name];
-    await this.#writer.addImage(bytes, names);
-    return { id: manifest.config.digest, names };
+    await this.#add(bytes, names, what);
+    return { id: config.digest, names };
   }
 
-  async #document(digest: Digest): Promise<Buffer> {
-    return this.#files.document(blobName(digest));
+  async #add(manifest: Buffer, names: readonly string[], what: string): Promise<void> {
+    const difference = otherPlatform(await this.#writer.addImage(manifest, names));
+    if (difference !== undefined) this.#warn(`${quoted(what)} ${difference}`);
   }
 
-  async #blob({ digest, size }: Descriptor): Promise<void> {
+  async #document({ digest, size }: Descriptor): Promise<Buffer> {
+    const bytes = await this.#files.document(blobName(digest));
+    const check = new Check({ digest, size, what: `"${digest}"` });
+    check.update(bytes);
+    check.finish();
+    return bytes;
+  }
+
+  async #blob(descriptor: Descriptor): Promise<void> {
+    const { digest, size, urls = [] } = descriptor;
     if (this.#writer.hasBlob({ digest, size })) return;
+    if (isForeign(descriptor) && !this.#files.has(blobName(digest)))
+      throw new UsageError(
+        `layer "${digest}" is not in the archive, since it is not to be distributed; it comes from ${urls.map(quoted).join(', ') || 'elsewhere'}`,
+      );
     const kept = await this.#files.blob(blobName(digest));
     if (kept.size !== size)
       throw new UsageError(`"${digest}" has ${kept.size} bytes, not the expected ${size}`);
@@ -180,6 +254,12 @@ class Loader {
     }
   }
 }
+
+/** Whether a descriptor of an index is of what belongs to an image: a signature, an attestation (BuildKit's, OCI's). */
+const isAboutImage = ({ artifactType, platform, annotations }: Descriptor): boolean =>
+  artifactType !== undefined ||
+  platform?.os === UNKNOWN ||
+  Object.hasOwn(annotations ?? {}, 'vnd.docker.reference.type');
 
 const blobName = (digest: Digest): string => `blobs/sha256/${hexOf(digest)}`;
 

@@ -59,7 +59,8 @@ export async function buildImage(writer: Writer, image: NewImage): Promise<Diges
 }
 
 function configOf({ base, execution, step, author }: NewImage, diffId: Digest, created: string): ImageConfig {
-  const { architecture, os } = base?.config ?? HOST;
+  const architecture = base?.config.architecture || HOST.architecture;
+  const os = base?.config.os || HOST.os;
   const variant = base?.config.variant;
   const authored = author === undefined ? {} : { author };
   return {

@@ -13,19 +13,19 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../../fs/index.js';
+import { parseDocument } from '../../fs/input/document.js';
+import { quoted } from '../../fs/input/shown.js';
 import { EMPTY_INDEX, imagesOf, namesOf } from './index-file.js';
 import { parseConfig, parseIndex, parseManifest } from './manifest.js';
-import type { Descriptor, Digest, Index, StoredImage } from './oci.js';
+import {
+  type Descriptor,
+  type Digest,
+  type Index,
+  LAYER_SIZE,
+  type LayerSize,
+  type StoredImage,
+} from './oci.js';
 import { hexOf } from './reference.js';
-
-/** What an unpacked layer measures. */
-export interface LayerSize {
-  /** Bytes of file contents. */
-  readonly bytes: number;
-  readonly entries: number;
-  /** Bytes of the uncompressed tar. */
-  readonly tar: number;
-}
 
 class MissingBlob extends UsageError {}
 
@@ -64,7 +64,8 @@ export class Layout {
   }
 
   layerSize(diffId: Digest): LayerSize {
-    return JSON.parse(readFileSync(join(this.layerPath(diffId), 'layer.json'), 'utf8')) as LayerSize;
+    const path = join(this.layerPath(diffId), 'layer.json');
+    return parseDocument(LAYER_SIZE, readFileSync(path), quoted(path));
   }
 
   readBlob(digest: Digest): Buffer {

@@ -1,24 +1,30 @@
 /**
  * Documents from outside become the types of `oci.ts`, or an error that names the document and the field.
  *
- * Rules: a document is bounded in size before it is parsed. Only fields that are used are checked; others are kept in
- * the blob and ignored. Docker's media types (image manifest version 2, schema 2) mean what OCI's mean. Compare
- * manifest.md and config.md of the OCI image specification.
+ * Rules: the schemas say what a field may hold, this file what fields mean together. A document is of one kind: with the
+ * fields of two, or with another media type than its descriptor's, it is refused, because two readers would see two
+ * images (CVE-2021-41190; compare ValidateUnambiguousManifestFormat in containers/image). Docker's media types mean what
+ * OCI's mean. A manifest whose configuration or layers are of other types is an artifact: a signature, an SBOM, an
+ * attestation (manifest.md, "Guidelines for Artifact Usage"). Blobs keep the bytes they came with.
  */
-import { UsageError } from '../../fs/index.js';
+import { DocumentError, parseDocument } from '../../fs/input/document.js';
+import { quoted } from '../../fs/input/shown.js';
 import {
+  ARCHIVE_MANIFEST,
+  type ArchivedImage,
+  CONFIG,
   type Descriptor,
-  type Digest,
   type ImageConfig,
+  INDEX,
   type Index,
+  MANIFEST,
   type Manifest,
   MEDIA_TYPE,
+  OCI_LAYOUT,
 } from './oci.js';
-import { isDigest } from './reference.js';
 
-/** Registries refuse larger manifests (distribution specification, "Pushing Manifests"). */
-export const MAX_DOCUMENT_BYTES = 4 * 1024 * 1024;
-const MAX_LAYERS = 4096;
+export { MAX_DOCUMENT_BYTES } from '../../fs/input/document.js';
+export type { ArchivedImage } from './oci.js';
 
 const DOCKER = 'application/vnd.docker.';
 const MAPPED: Readonly<Record<string, string>> = {
@@ -28,189 +34,109 @@ const MAPPED: Readonly<Record<string, string>> = {
   [`${DOCKER}image.rootfs.diff.tar`]: MEDIA_TYPE.LAYER,
   [`${DOCKER}image.rootfs.diff.tar.gzip`]: MEDIA_TYPE.LAYER_GZIP,
   [`${DOCKER}image.rootfs.diff.tar.zstd`]: MEDIA_TYPE.LAYER_ZSTD,
+  [`${DOCKER}image.rootfs.foreign.diff.tar`]: MEDIA_TYPE.FOREIGN_LAYER,
+  [`${DOCKER}image.rootfs.foreign.diff.tar.gzip`]: MEDIA_TYPE.FOREIGN_LAYER_GZIP,
 };
-const LAYER_TYPES: readonly string[] = [MEDIA_TYPE.LAYER, MEDIA_TYPE.LAYER_GZIP, MEDIA_TYPE.LAYER_ZSTD];
+const FOREIGN_TYPES: readonly string[] = [
+  MEDIA_TYPE.FOREIGN_LAYER,
+  MEDIA_TYPE.FOREIGN_LAYER_GZIP,
+  MEDIA_TYPE.FOREIGN_LAYER_ZSTD,
+];
+const LAYER_TYPES: readonly string[] = [
+  MEDIA_TYPE.LAYER,
+  MEDIA_TYPE.LAYER_GZIP,
+  MEDIA_TYPE.LAYER_ZSTD,
+  ...FOREIGN_TYPES,
+];
+/** Other kinds of documents: what tells them from the others, in any case of letters, which Go ignores. */
+const KINDS = {
+  index: { version: 2, type: MEDIA_TYPE.INDEX, foreign: ['config', 'layers', 'fslayers', 'history'] },
+  manifest: { version: 2, type: MEDIA_TYPE.MANIFEST, foreign: ['manifests', 'fslayers', 'history'] },
+} as const;
 
-const asOci = (mediaType: string): string => MAPPED[mediaType] ?? mediaType;
+const asOci = (mediaType: string): string =>
+  Object.hasOwn(MAPPED, mediaType) ? (MAPPED[mediaType] as string) : mediaType;
 
-type Fields = Readonly<Record<string, unknown>>;
+const inOci = (descriptor: Descriptor): Descriptor => ({
+  ...descriptor,
+  mediaType: asOci(descriptor.mediaType),
+});
 
-/** A JSON document's checked fields; `what` names it in messages. */
-class Document {
-  readonly #fields: Fields;
-  readonly #what: string;
+export const isLayer = ({ mediaType }: Descriptor): boolean => LAYER_TYPES.includes(mediaType);
+export const isForeign = ({ mediaType }: Descriptor): boolean => FOREIGN_TYPES.includes(mediaType);
 
-  constructor(value: unknown, what: string) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw new UsageError(`${what} is no JSON object`);
-    }
-    this.#fields = value as Fields;
-    this.#what = what;
-  }
-
-  fail(field: string, expected: string): never {
-    const value = JSON.stringify(this.#fields[field]) ?? 'nothing';
-    throw new UsageError(`${this.#what}: "${field}" must be ${expected}, not ${value.slice(0, 80)}`);
-  }
-
-  has(field: string): boolean {
-    return this.#fields[field] !== undefined && this.#fields[field] !== null;
-  }
-
-  value(field: string): unknown {
-    return this.#fields[field];
-  }
-
-  text(field: string): string {
-    const value = this.#fields[field];
-    return typeof value === 'string' ? value : this.fail(field, 'a string');
-  }
-
-  optionalText(field: string): void {
-    if (this.has(field)) this.text(field);
-  }
-
-  count(field: string): number {
-    const value = this.#fields[field];
-    return Number.isSafeInteger(value) && (value as number) >= 0
-      ? (value as number)
-      : this.fail(field, 'a number of bytes');
-  }
-
-  digest(field: string): Digest {
-    const value = this.#fields[field];
-    return isDigest(value) ? value : this.fail(field, 'a sha256 digest');
-  }
-
-  list(field: string): readonly unknown[] {
-    const value = this.#fields[field];
-    return Array.isArray(value) ? value : this.fail(field, 'a list');
-  }
-
-  optionalTexts(field: string): void {
-    if (!this.has(field)) return;
-    if (!this.list(field).every((item) => typeof item === 'string')) this.fail(field, 'a list of strings');
-  }
-
-  child(field: string): Document {
-    return new Document(this.#fields[field], `${this.#what}: "${field}"`);
-  }
-
-  optionalChild(field: string): Document | undefined {
-    return this.has(field) ? this.child(field) : undefined;
-  }
-
-  optionalMap(field: string, type: 'string' | 'object'): void {
-    const map = this.optionalChild(field);
-    if (map !== undefined && !Object.values(map.#fields).every((value) => typeof value === type)) {
-      this.fail(field, `an object of ${type}s`);
-    }
-  }
+/** Refuses a document that others would take for one of another kind. */
+function checkKind(
+  kind: keyof typeof KINDS,
+  document: { readonly schemaVersion?: number; readonly mediaType?: string },
+  what: string,
+): void {
+  const { version, type, foreign } = KINDS[kind];
+  const { schemaVersion = version, mediaType = type } = document;
+  if (schemaVersion !== version)
+    throw new DocumentError(`${what} has the schema version ${schemaVersion}; ${version} is known`);
+  if (asOci(mediaType || type) !== type)
+    throw new DocumentError(`${what} says that it is ${quoted(mediaType)}, and was given as ${quoted(type)}`);
+  const odd = Object.keys(document).find((name) =>
+    (foreign as readonly string[]).includes(name.toLowerCase()),
+  );
+  if (odd !== undefined)
+    throw new DocumentError(`${what} is ambiguous: an image ${kind} has no field ${quoted(odd)}`);
 }
 
-function parse(bytes: Buffer, what: string): unknown {
-  if (bytes.length > MAX_DOCUMENT_BYTES) {
-    throw new UsageError(`${what} has ${bytes.length} bytes; at most ${MAX_DOCUMENT_BYTES} are read`);
-  }
-  try {
-    return JSON.parse(bytes.toString('utf8'));
-  } catch {
-    throw new UsageError(`${what} is not JSON`);
-  }
-}
-
-function checkDescriptor(document: Document): Descriptor {
-  const mediaType = document.has('mediaType') ? asOci(document.text('mediaType')) : '';
-  document.optionalMap('annotations', 'string');
-  const platform = document.optionalChild('platform');
-  platform?.text('architecture');
-  platform?.text('os');
-  platform?.optionalText('variant');
-  return { mediaType, digest: document.digest('digest'), size: document.count('size') };
-}
-
-/** A descriptor with the fields that were checked, and its media type in OCI's words. */
-function descriptor(value: unknown, what: string): Descriptor {
-  const checked = checkDescriptor(new Document(value, what));
-  const { annotations, platform } = value as Partial<Descriptor>;
-  return { ...checked, ...(annotations && { annotations }), ...(platform && { platform }) };
-}
-
-/** Checks an image index. Throws `UsageError`. */
+/** Checks an image index. Throws `DocumentError`. */
 export function parseIndex(bytes: Buffer, what: string): Index {
-  const document = new Document(parse(bytes, what), what);
-  const manifests = document.list('manifests');
+  const index = parseDocument(INDEX, bytes, what);
+  checkKind('index', index, what);
+  return { schemaVersion: 2, manifests: index.manifests.map(inOci) };
+}
+
+/** Checks the manifest of an image or an artifact; its own media type stays as it is written. Throws `DocumentError`. */
+export function parseAnyManifest(bytes: Buffer, what: string): Manifest {
+  const { mediaType, artifactType, config, layers, ...rest } = parseDocument(MANIFEST, bytes, what);
+  checkKind('manifest', { ...rest, ...(mediaType !== undefined && { mediaType }) }, what);
   return {
     schemaVersion: 2,
-    manifests: manifests.map((value, at) => descriptor(value, `${what}: manifest ${at + 1}`)),
+    mediaType: mediaType || MEDIA_TYPE.MANIFEST,
+    ...(artifactType !== undefined && { artifactType }),
+    config: inOci(config),
+    layers: layers.map(inOci),
   };
 }
 
-/** Checks an image manifest; its own media type stays as it is written. Throws `UsageError`. */
+/** What a manifest is of, if not of an image. */
+export function artifactTypeOf({ config, layers, artifactType }: Manifest): string | undefined {
+  if (config.mediaType !== MEDIA_TYPE.CONFIG) return artifactType || config.mediaType || 'no type';
+  const [first] = layers;
+  return first === undefined || layers.some(isLayer) ? undefined : artifactType || first.mediaType;
+}
+
+/** Checks the manifest of an image. Throws `DocumentError`. */
 export function parseManifest(bytes: Buffer, what: string): Manifest {
-  const document = new Document(parse(bytes, what), what);
-  if (!document.has('layers') || !document.has('config')) {
-    throw new UsageError(`${what} is no image manifest of schema version 2`);
-  }
-  const layers = document.list('layers');
-  if (layers.length > MAX_LAYERS)
-    throw new UsageError(`${what} has ${layers.length} layers; at most ${MAX_LAYERS} are read`);
-  const checked = layers.map((value, at) => descriptor(value, `${what}: layer ${at + 1}`));
-  for (const layer of checked) {
-    if (!LAYER_TYPES.includes(layer.mediaType))
-      throw new UsageError(`${what} has a layer of unknown type "${layer.mediaType}"`);
-  }
-  const config = descriptor(document.value('config'), `${what}: config`);
-  if (config.mediaType !== MEDIA_TYPE.CONFIG)
-    throw new UsageError(`${what} describes no image but "${config.mediaType}"`);
-  const mediaType = document.has('mediaType') ? document.text('mediaType') : MEDIA_TYPE.MANIFEST;
-  return { schemaVersion: 2, mediaType, config, layers: checked };
+  const manifest = parseAnyManifest(bytes, what);
+  const artifactType = artifactTypeOf(manifest);
+  if (artifactType !== undefined)
+    throw new DocumentError(`${what} describes no image but ${quoted(artifactType)}`);
+  const unknown = manifest.layers.find((layer) => !isLayer(layer));
+  if (unknown !== undefined)
+    throw new DocumentError(`${what} has a layer of unknown type ${quoted(unknown.mediaType)}`);
+  return manifest;
 }
 
-/** Checks an image configuration. Throws `UsageError`. */
-export function parseConfig(bytes: Buffer, what: string): ImageConfig {
-  const value = parse(bytes, what);
-  const document = new Document(value, what);
-  for (const field of ['architecture', 'os']) document.text(field);
-  for (const field of ['created', 'author', 'variant']) document.optionalText(field);
-  const rootfs = document.child('rootfs');
-  if (!rootfs.list('diff_ids').every(isDigest)) rootfs.fail('diff_ids', 'a list of sha256 digests');
-  const execution = document.optionalChild('config');
-  if (execution !== undefined) checkExecution(execution);
-  if (document.has('history')) for (const step of document.list('history')) checkHistory(step, what);
-  return value as ImageConfig;
-}
+/** Checks an image configuration. Throws `DocumentError`. */
+export const parseConfig = (bytes: Buffer, what: string): ImageConfig => parseDocument(CONFIG, bytes, what);
 
-function checkExecution(document: Document): void {
-  for (const field of ['User', 'WorkingDir', 'StopSignal']) document.optionalText(field);
-  for (const field of ['Env', 'Entrypoint', 'Cmd']) document.optionalTexts(field);
-  document.optionalMap('Labels', 'string');
-  document.optionalMap('ExposedPorts', 'object');
-  document.optionalMap('Volumes', 'object');
-}
+/** Checks manifest.json of a docker archive. Throws `DocumentError`. */
+export const parseArchiveManifest = (bytes: Buffer): readonly ArchivedImage[] =>
+  parseDocument(ARCHIVE_MANIFEST, bytes, 'manifest.json');
 
-function checkHistory(step: unknown, what: string): void {
-  const document = new Document(step, `${what}: a step of the history`);
-  for (const field of ['created', 'created_by', 'author', 'comment']) document.optionalText(field);
-}
+const LAYOUT_VERSION = '1.0.0';
 
-/** One image of a docker archive's manifest.json (moby image/spec/v1.2.md). */
-export interface ArchivedImage {
-  readonly config: string;
-  readonly names: readonly string[];
-  /** Files of the archive, the base first. */
-  readonly layers: readonly string[];
-}
-
-/** Checks manifest.json of a docker archive. Throws `UsageError`. */
-export function parseArchiveManifest(bytes: Buffer): ArchivedImage[] {
-  const images = parse(bytes, 'manifest.json');
-  if (!Array.isArray(images)) throw new UsageError('manifest.json is no list of images');
-  return images.map((image) => {
-    const document = new Document(image, 'manifest.json');
-    for (const field of ['RepoTags', 'Layers']) document.optionalTexts(field);
-    const texts = (field: string): string[] =>
-      document.has(field) ? (document.list(field) as string[]) : [];
-    return { config: document.text('Config'), names: texts('RepoTags'), layers: texts('Layers') };
-  });
+/** Checks the file that says that a directory is an OCI image layout. Throws `DocumentError`. */
+export function checkLayoutVersion(bytes: Buffer): void {
+  const { imageLayoutVersion } = parseDocument(OCI_LAYOUT, bytes, 'oci-layout');
+  if (imageLayoutVersion !== LAYOUT_VERSION)
+    throw new DocumentError(
+      `oci-layout has the version ${quoted(imageLayoutVersion)}; ${LAYOUT_VERSION} is known`,
+    );
 }

@@ -6,35 +6,11 @@
  * printable line, whatever it holds.
  */
 import { UsageError } from '../../fs/index.js';
+import { cut, shownBytes } from '../../fs/input/shown.js';
 import { PATH_MAX } from '../../fs/sys/constants.js';
 
-const SHOWN = 200;
-const utf8 = new TextDecoder('utf-8', { fatal: true });
-/** Control characters, and those that turn the direction of text. */
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}"\\]/gu;
-
-/** A name in double quotes: UTF-8 where it is that, other bytes and what does not print escaped, the middle cut out. */
-export function quote(name: string): string {
-  const text = decode(name).replace(UNPRINTABLE, escapeCharacter);
-  const characters = [...text];
-  if (characters.length <= SHOWN) return `"${text}"`;
-  const half = SHOWN / 2;
-  return `"${characters.slice(0, half).join('')}...${characters.slice(-half).join('')}"`;
-}
-
-function decode(name: string): string {
-  try {
-    return utf8.decode(Buffer.from(name, 'latin1'));
-  } catch {
-    return name.replace(/[\x80-\xff]/g, '?');
-  }
-}
-
-function escapeCharacter(character: string): string {
-  if (character === '"' || character === '\\') return `\\${character}`;
-  const code = character.codePointAt(0) ?? 0;
-  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
-}
+/** A name in double quotes, which it cannot end; the middle is cut out of a long one. */
+export const quote = (name: string): string => `"${cut(shownBytes(name.replace(/["\\]/g, '\\$&')))}"`;
 
 /** The complaint about an entry. */
 export const refusal = (name: string, reason: string): UsageError =>

@@ -1,82 +1,183 @@
 /**
- * The data of the OCI image specification v1.1, and what Docker adds to it.
+ * The documents of the OCI image specification v1.1, of Docker (image manifest version 2 schema 2; moby
+ * image/spec/v1.2.md), and of our store: one schema each, which is the check and the type.
  *
- * Rule: field names are the specification's. These types say what a checked document looks like; documents from
- * outside are checked before they get one (`manifest.ts`).
+ * Rule: field names and meanings are the specification's; what is tolerated beyond is what moby and containers/image
+ * tolerate. Every field that is read, kept or shown has its line here. Rules between fields are in `manifest.ts`.
  */
+import {
+  count,
+  custom,
+  either,
+  flag,
+  integer,
+  listOf,
+  mapOf,
+  type Output,
+  optional,
+  orZero,
+  pipe,
+  struct,
+  text,
+  transform,
+  word,
+} from '../../fs/input/schema.js';
+import { type Digest, isDigest } from './digest.js';
 
-/** "sha256:" and 64 lower-case hexadecimal digits (descriptor.md, "Digests"). */
-export type Digest = `sha256:${string}`;
+export type { Digest } from './digest.js';
 
-/** descriptor.md */
-export interface Descriptor {
-  readonly mediaType: string;
-  readonly digest: Digest;
+const digest = custom<Digest>(isDigest, 'a sha256 digest: "sha256:" and 64 hexadecimal digits');
+const texts = listOf(text, '');
+const annotations = mapOf(text, '');
+/** Layers of an image; Docker makes 127, the kernel mounts 500. */
+export const MAX_LAYERS = 4096;
+
+/** image-index.md, "platform"; empty where the document says nothing. */
+const PLATFORM = struct({
+  architecture: orZero(text, ''),
+  os: orZero(text, ''),
+  variant: optional(text),
+});
+export type Platform = Output<typeof PLATFORM>;
+
+/** descriptor.md; `data` and `urls` are not used: blobs come from where the document came from. */
+const DESCRIPTOR = struct({
+  mediaType: orZero(text, ''),
+  digest,
   /** Bytes. */
-  readonly size: number;
-  readonly annotations?: Readonly<Record<string, string>>;
-  readonly platform?: Platform;
-}
+  size: count,
+  annotations: optional(annotations),
+  platform: optional(PLATFORM),
+  artifactType: optional(text),
+  urls: optional(texts),
+  data: optional(text),
+});
+export type Descriptor = Output<typeof DESCRIPTOR>;
 
-export interface Platform {
-  readonly architecture: string;
-  readonly os: string;
-  readonly variant?: string;
-}
+/** image-index.md, and Docker's manifest list */
+export const INDEX = struct({
+  schemaVersion: optional(count),
+  mediaType: optional(text),
+  artifactType: optional(text),
+  manifests: listOf(DESCRIPTOR),
+  annotations: optional(annotations),
+});
+export type Index = Output<typeof INDEX>;
 
-/** image-index.md */
-export interface Index {
-  readonly schemaVersion: 2;
-  readonly mediaType?: string;
-  readonly manifests: readonly Descriptor[];
-}
-
-/** manifest.md */
-export interface Manifest {
-  readonly schemaVersion: 2;
-  readonly mediaType?: string;
-  readonly config: Descriptor;
+/** manifest.md, and Docker's of schema version 2 */
+export const MANIFEST = struct({
+  schemaVersion: optional(count),
+  mediaType: optional(text),
+  artifactType: optional(text),
+  config: DESCRIPTOR,
   /** Base first. */
-  readonly layers: readonly Descriptor[];
-  readonly annotations?: Readonly<Record<string, string>>;
-}
+  layers: orZero(listOf(DESCRIPTOR, undefined, MAX_LAYERS), []),
+  subject: optional(DESCRIPTOR),
+  annotations: optional(annotations),
+});
+export type Manifest = Output<typeof MANIFEST>;
 
-/** The execution parameters of config.md. */
-export interface ExecutionConfig {
-  readonly User?: string;
-  readonly ExposedPorts?: Readonly<Record<string, object>>;
-  /** NAME=VALUE. */
-  readonly Env?: readonly string[];
-  readonly Entrypoint?: readonly string[] | null;
-  readonly Cmd?: readonly string[] | null;
-  readonly Volumes?: Readonly<Record<string, object>> | null;
-  readonly WorkingDir?: string;
-  readonly Labels?: Readonly<Record<string, string>> | null;
-  readonly StopSignal?: string;
-}
+/** image-layout.md, "oci-layout file" */
+export const OCI_LAYOUT = struct({ imageLayoutVersion: text });
 
-export interface History {
+const words = listOf(word, '');
+/** A string is a list of one word (strslice.StrSlice in moby). */
+const command = either(
+  [
+    words,
+    pipe(
+      word,
+      transform((one) => [one]),
+    ),
+  ],
+  'a list of strings without NUL, or a string',
+);
+const set = mapOf(
+  custom<object>((value) => typeof value === 'object', 'an object'),
+  {},
+);
+
+const HEALTHCHECK = struct({
+  Test: optional(words),
+  Interval: optional(integer),
+  Timeout: optional(integer),
+  StartPeriod: optional(integer),
+  StartInterval: optional(integer),
+  Retries: optional(integer),
+});
+
+/** The execution parameters of config.md, and what Docker adds (container.Config in moby). */
+export const EXECUTION = struct({
+  User: optional(word),
+  ExposedPorts: optional(set),
+  /** NAME=VALUE; what is none sets nothing. */
+  Env: optional(words),
+  Entrypoint: optional(command),
+  Cmd: optional(command),
+  Volumes: optional(set),
+  WorkingDir: optional(word),
+  Labels: optional(mapOf(text, '')),
+  StopSignal: optional(text),
+  StopTimeout: optional(integer),
+  ArgsEscaped: optional(flag),
+  Healthcheck: optional(HEALTHCHECK),
+  Shell: optional(words),
+  OnBuild: optional(texts),
+  Hostname: optional(text),
+  Domainname: optional(text),
+});
+export type ExecutionConfig = Output<typeof EXECUTION>;
+
+const HISTORY = struct({
   /** RFC 3339. */
-  readonly created?: string;
-  readonly created_by?: string;
-  readonly author?: string;
-  readonly comment?: string;
+  created: optional(text),
+  created_by: optional(text),
+  author: optional(text),
+  comment: optional(text),
   /** The step made no layer. */
-  readonly empty_layer?: boolean;
-}
+  empty_layer: optional(flag),
+});
+export type History = Output<typeof HISTORY>;
 
-/** config.md */
-export interface ImageConfig {
-  readonly created?: string;
-  readonly author?: string;
-  readonly architecture: string;
-  readonly os: string;
-  readonly variant?: string;
-  readonly config?: ExecutionConfig;
-  /** diffIDs: digests of the uncompressed layers, base first. */
-  readonly rootfs: { readonly type: 'layers'; readonly diff_ids: readonly Digest[] };
-  readonly history?: readonly History[];
-}
+/** config.md; `os` and `architecture` are empty where the document says nothing. */
+export const CONFIG = struct({
+  created: optional(text),
+  author: optional(text),
+  architecture: orZero(text, ''),
+  os: orZero(text, ''),
+  variant: optional(text),
+  config: optional(EXECUTION),
+  rootfs: struct({
+    type: orZero(
+      custom<'layers'>((value) => value === 'layers', '"layers"'),
+      'layers',
+    ),
+    /** diffIDs: digests of the uncompressed layers, base first. */
+    diff_ids: orZero(listOf(digest, undefined, MAX_LAYERS), []),
+  }),
+  history: optional(listOf(HISTORY, {})),
+});
+export type ImageConfig = Output<typeof CONFIG>;
+
+/** manifest.json of a docker archive: files of the archive, layers with the base first. */
+export const ARCHIVE_MANIFEST = listOf(
+  struct({
+    Config: word,
+    RepoTags: orZero(texts, []),
+    Layers: orZero(listOf(word, undefined, MAX_LAYERS), []),
+  }),
+);
+export type ArchivedImage = Output<typeof ARCHIVE_MANIFEST>[number];
+
+/** The store's layer.json: what an unpacked layer measures. */
+export const LAYER_SIZE = struct({
+  /** Bytes of file contents. */
+  bytes: count,
+  entries: count,
+  /** Bytes of the uncompressed tar. */
+  tar: count,
+});
+export type LayerSize = Output<typeof LAYER_SIZE>;
 
 export const MEDIA_TYPE = {
   INDEX: 'application/vnd.oci.image.index.v1+json',
@@ -85,6 +186,10 @@ export const MEDIA_TYPE = {
   LAYER: 'application/vnd.oci.image.layer.v1.tar',
   LAYER_GZIP: 'application/vnd.oci.image.layer.v1.tar+gzip',
   LAYER_ZSTD: 'application/vnd.oci.image.layer.v1.tar+zstd',
+  /** Of layers that registries need not have (layer.md, "Non-Distributable Layers"). */
+  FOREIGN_LAYER: 'application/vnd.oci.image.layer.nondistributable.v1.tar',
+  FOREIGN_LAYER_GZIP: 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip',
+  FOREIGN_LAYER_ZSTD: 'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd',
 } as const;
 
 /** An image in the store, ready to be mounted. */

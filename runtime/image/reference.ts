@@ -5,7 +5,10 @@
  * ("debian:12"). Compare the grammar and ParseNormalizedNamed in github.com/distribution/reference.
  */
 import { UsageError } from '../../fs/index.js';
-import type { Digest } from './oci.js';
+import { quoted } from '../../fs/input/shown.js';
+import { type Digest, isDigest } from './digest.js';
+
+export { hexOf, isDigest } from './digest.js';
 
 export interface Reference {
   /** Host and port of the registry. */
@@ -27,13 +30,7 @@ const DOMAIN = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[a-fA-F0-9:]+\\])(?::
 const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
 const PATH = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const IDENTIFIER = /^[0-9a-f]{64}$/;
-
-export const isDigest = (text: unknown): text is Digest => typeof text === 'string' && DIGEST.test(text);
-
-/** The 64 hexadecimal digits of a digest. */
-export const hexOf = (digest: Digest): string => digest.slice('sha256:'.length);
 
 /** Takes a name apart; what is left out is filled in, but for the tag. Throws `UsageError`. */
 export function parseReference(text: string): Reference {
@@ -43,10 +40,10 @@ export function parseReference(text: string): Reference {
   const { domain, path } = splitDomain(name);
   if (path === '') throw invalid(text, 'the name is empty');
   if (path !== path.toLowerCase()) throw invalid(text, 'a repository name is in lower case');
-  if (!DOMAIN.test(domain)) throw invalid(text, `"${domain}" is no host name`);
-  if (!PATH.test(path)) throw invalid(text, `"${path}" is no repository name`);
-  if (tag !== undefined && !TAG.test(tag)) throw invalid(text, `"${tag}" is no tag`);
-  if (digest !== undefined && !isDigest(digest)) throw invalid(text, `"${digest}" is no sha256 digest`);
+  if (!DOMAIN.test(domain)) throw invalid(text, `${quoted(domain)} is no host name`);
+  if (!PATH.test(path)) throw invalid(text, `${quoted(path)} is no repository name`);
+  if (tag !== undefined && !TAG.test(tag)) throw invalid(text, `${quoted(tag)} is no tag`);
+  if (digest !== undefined && !isDigest(digest)) throw invalid(text, `${quoted(digest)} is no sha256 digest`);
   if (`${domain}/${path}`.length > NAME_LENGTH_MAX)
     throw invalid(text, `it is longer than ${NAME_LENGTH_MAX}`);
   return { domain, path, ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) };
@@ -89,7 +86,7 @@ const suffixOf = ({ tag, digest }: Reference): string =>
   `${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
 
 function invalid(text: string, why: string): UsageError {
-  return new UsageError(`"${text}" is no image name: ${why}`);
+  return new UsageError(`${quoted(text)} is no image name: ${why}`);
 }
 
 function splitOnce(text: string, at: number): [string, string | undefined] {

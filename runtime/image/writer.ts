@@ -14,7 +14,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -22,7 +22,7 @@ import { UsageError } from '../../fs/index.js';
 import { syncfs } from '../../fs/sys/syscalls.js';
 import { type Compression, decompress } from './compression.js';
 import type { Layout } from './layout.js';
-import { parseConfig, parseManifest } from './manifest.js';
+import { MAX_DOCUMENT_BYTES, parseConfig, parseManifest } from './manifest.js';
 import { type Descriptor, type Digest, type ImageConfig, MEDIA_TYPE } from './oci.js';
 import { UNPACK_LIMITS, type Unpacked, type UnpackLimits, unpackLayer } from './unpack.js';
 import { Check, digestOf, type Expected, Verifier } from './verify.js';
@@ -238,8 +238,13 @@ export class Writer {
     return entry === undefined ? undefined : this.layout.readBlob(entry.digest);
   }
 
+  /** A small blob as it is; it need not have the size that a manifest says. */
   async #bytes({ digest }: Blob): Promise<Buffer> {
-    return readFile(this.blobPath(digest));
+    const path = this.blobPath(digest);
+    const { size } = await stat(path);
+    if (size > MAX_DOCUMENT_BYTES)
+      throw new UsageError(`"${digest}" has ${size} bytes; at most ${MAX_DOCUMENT_BYTES} are read`);
+    return readFile(path);
   }
 
   /** Shows all that was added but the images themselves, in an order that never shows a part without its parts. */

@@ -38,7 +38,7 @@ describe('container: the command', () => {
       ['sh', '-c', 'x'],
     ],
     ['an empty entrypoint is none', image, { entrypoint: '', command: ['ls'] }, ['ls']],
-    ['an image with null for both', { Entrypoint: null, Cmd: null }, { command: ['ls'] }, ['ls']],
+    ['an image that names neither', {}, { command: ['ls'] }, ['ls']],
   ] as const) {
     it(what, () => assert.deepEqual(commandOf(config, 'image', request), [...expected]));
   }

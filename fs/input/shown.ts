@@ -1,0 +1,63 @@
+/**
+ * Text from outside as a person may see it: on a terminal, in a log, in an error.
+ *
+ * Rule: what controls a terminal or the direction of text, or does not show at all, is written as an escape: C0 and DEL
+ * as \n, \t, \r or \xHH; C1 (ECMA-48 knows U+009B as CSI), format characters (bidi controls, zero widths), separators of
+ * lines and lone surrogates as \u{H}; a byte that is no UTF-8 as \xHH. The backslash itself stays, so that ordinary text
+ * stays as it is: this is for reading, `--json` is for programs. Compare ls --escape and Trojan Source (CVE-2021-42574).
+ */
+
+const UNSHOWN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+const UNSHOWN_IN_LINES = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\t': '\\t', '\r': '\\r' };
+const C1 = 0x80;
+
+/** One line. */
+export const shown = (text: string): string => text.replace(UNSHOWN, escapeCharacter);
+
+/** The same for text of several lines, whose lines were shown before they were joined. */
+export const shownLines = (text: string): string => text.replace(UNSHOWN_IN_LINES, escapeCharacter);
+
+function escapeCharacter(character: string): string {
+  const code = character.codePointAt(0) ?? 0;
+  return SHORT[character] ?? (code < C1 ? escapeByte(code) : `\\u{${code.toString(16)}}`);
+}
+
+const escapeByte = (byte: number): string => `\\x${byte.toString(16).padStart(2, '0')}`;
+
+/** Well-formed sequences of more than one byte (RFC 3629, section 4), and every byte that is in none. */
+const NOT_ASCII =
+  /([\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})|[\x80-\xff]/g;
+
+/** A name or path of bytes, one character each (latin1), as one line. */
+export const shownBytes = (bytes: string): string =>
+  shown(bytes).length === bytes.length && !/[\x80-\xff]/.test(bytes)
+    ? bytes
+    : shown(bytes.replace(NOT_ASCII, (byte, sequence?: string) => decode(byte, sequence)));
+
+const decode = (byte: string, sequence: string | undefined): string =>
+  sequence === undefined ? escapeByte(byte.charCodeAt(0)) : Buffer.from(sequence, 'latin1').toString();
+
+/** Controls that JSON.stringify leaves as they are: DEL, C1 and format characters. */
+const RAW_IN_JSON = /[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** JSON that is the same to a parser, and harmless on a terminal. */
+export const shownJson = (json: string): string =>
+  json.replace(RAW_IN_JSON, (character) =>
+    character
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join(''),
+  );
+
+/** Characters of a value that are quoted in a message. */
+const QUOTED = 200;
+
+/** At most `length` characters, the middle cut out. */
+export function cut(text: string, length = QUOTED): string {
+  const half = Math.floor(length / 2);
+  return text.length <= length ? text : `${text.slice(0, half)}...${text.slice(-half)}`;
+}
+
+/** A value in double quotes, for a message. */
+export const quoted = (text: string): string => `"${cut(shown(cut(text, 4 * QUOTED)))}"`;
