@@ -2,25 +2,24 @@
  * Text from outside as a person may see it: on a terminal, in a log, in an error.
  *
  * Rule: what controls a terminal or the direction of text, or does not show at all, is written as an escape: C0 and DEL
- * as \n, \t, \r or \xHH; C1 (ECMA-48 knows U+009B as CSI), format characters (bidi controls, zero widths), separators of
+ * as \xHH; C1 (ECMA-48 knows U+009B as CSI), format characters (bidi controls, zero widths), separators of
  * lines and lone surrogates as \u{H}; a byte that is no UTF-8 as \xHH. The backslash itself stays, so that ordinary text
  * stays as it is: this is for reading, `--json` is for programs. Compare ls --escape and Trojan Source (CVE-2021-42574).
  */
 
 const UNSHOWN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
-const UNSHOWN_IN_LINES = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
-const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\t': '\\t', '\r': '\\r' };
+const UNSHOWN_IN_LINES = /(?![\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 const C1 = 0x80;
 
 /** One line. */
 export const shown = (text: string): string => text.replace(UNSHOWN, escapeCharacter);
 
-/** The same for text of several lines, whose lines were shown before they were joined. */
+/** The same for text whose line ends and tabs are ours. */
 export const shownLines = (text: string): string => text.replace(UNSHOWN_IN_LINES, escapeCharacter);
 
 function escapeCharacter(character: string): string {
   const code = character.codePointAt(0) ?? 0;
-  return SHORT[character] ?? (code < C1 ? escapeByte(code) : `\\u{${code.toString(16)}}`);
+  return code < C1 ? escapeByte(code) : `\\u{${code.toString(16)}}`;
 }
 
 const escapeByte = (byte: number): string => `\\x${byte.toString(16).padStart(2, '0')}`;

@@ -1,6 +1,7 @@
 /** Protects names: what users type is understood as docker understands it, and shown as short as docker shows it. */
 import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
+import { quoted } from '../../fs/input/shown.js';
 import { familiar, formatReference, parseReference, withDefaultTag } from '../../runtime/image/reference.js';
 
 const HEX = '0123456789abcdef'.repeat(4);
@@ -58,7 +59,7 @@ describe('image names', () => {
 
   for (const typed of BAD) {
     it(`${JSON.stringify(typed.slice(0, 70))} is refused, and named`, () => {
-      assert.throws(() => parseReference(typed), UsageError, `"${typed}" is no image name: `);
+      assert.throws(() => parseReference(typed), UsageError, `${quoted(typed)} is no image name: `);
     });
   }
 });

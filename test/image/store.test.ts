@@ -195,7 +195,7 @@ describe('the image store', function () {
       [
         'an index with a wrong digest',
         (layout) => rewrite(join(layout, 'index.json'), /"sha256:\w{64}"/, '"sha256:../../x"'),
-        /^load: index.json: manifest 1: "digest" must be a sha256 digest, not "sha256:..\/..\/x"\n$/,
+        /^load: index.json: "manifests\[0\].digest" must be a sha256 digest.*, not "sha256:..\/..\/x"\n$/,
       ],
     ];
 
