@@ -52,7 +52,7 @@ const INSPECTION = struct({
 });
 export type Inspection = Output<typeof INSPECTION>;
 
-/** What comes of asking a mount: its server answers, is gone, gives no answer in time, or is another user's alone. */
+/** What comes of asking a mount: its server answers, is gone, gives no answer in time, is another user's alone, or none of ours. */
 export type Told =
   | { readonly state: 'live'; readonly inspection: Inspection }
   | { readonly state: 'gone' | 'silent' | 'closed' | 'strange' };
