@@ -11,14 +11,14 @@ import { Flusher } from './transport/flusher.js';
 import { attributesNotifier, NotifyQueue } from './transport/notify.js';
 import { MessageRing } from './transport/ring.js';
 import { Session } from './transport/session.js';
-import { Changes } from './union/changes.js';
+import { Changes, openChanges } from './union/changes.js';
 import { UnionFilesystem } from './union/filesystem.js';
 import { InodeSet } from './union/inode-set.js';
 import { openLowers, upperLayer, type Writable } from './union/layer.js';
 import { LinkIndex } from './union/link-index.js';
 import { findOverrides, isTrulyRoot, keepOverrides } from './union/owners.js';
 import type { Stack } from './union/stack.js';
-import { Union, type UnionSettings } from './union/state.js';
+import { UNWATCHED, Union, type UnionSettings } from './union/state.js';
 import type { VirtualOwners } from './union/virtual-owners.js';
 import { Work } from './union/work.js';
 
@@ -97,9 +97,17 @@ export const describeUnion = (
   },
 });
 
+/** Where changes should be reported and cannot be, time-outs take over. */
+const withoutWatches = (data: ServeData): ServeData =>
+  data.settings.layerChanges === 'watch'
+    ? { ...data, settings: { ...data.settings, layerChanges: UNWATCHED } }
+    : data;
+
 /** Serves on this thread until the mount is over. Throws what went wrong. */
-export function serveUnion(data: ServeData, tell: (event: ServeEvent) => void): void {
-  prepareThread(data.trace);
+export function serveUnion(asked: ServeData, tell: (event: ServeEvent) => void): void {
+  prepareThread(asked.trace);
+  const inotify = asked.settings.layerChanges === 'watch' ? openChanges() : undefined;
+  const data = inotify === undefined ? withoutWatches(asked) : asked;
   const union = buildUnion(data);
   union.attributesChanged = attributesNotifier(data.fd);
   union.virtualOwners = data.virtualOwners && {
@@ -107,7 +115,7 @@ export function serveUnion(data: ServeData, tell: (event: ServeEvent) => void): 
     inodes: new InodeSet(data.virtualOwners.inodes),
   };
   const queue = new NotifyQueue(new MessageRing(data.notifications));
-  if (data.settings.layerChanges === 'watch') union.changes = new Changes(union, queue);
+  if (data.settings.layerChanges !== 'never') union.changes = new Changes(union, queue, inotify);
   const flusher = new Flusher(data.fd);
   const describe = (): unknown => describeUnion(data, union, session.counts);
   const session: Session = new Session(data.fd, new UnionFilesystem(union, describe), {
@@ -124,7 +132,7 @@ export function serveUnion(data: ServeData, tell: (event: ServeEvent) => void): 
       tell('ready');
     },
     background: {
-      fds: [data.stop, ...(union.changes === undefined ? [] : [union.changes.fd])],
+      fds: [data.stop, ...(inotify === undefined ? [] : [inotify])],
       run: () => {
         union.changes?.drain();
         const flushed = queue.flush();

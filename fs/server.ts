@@ -18,10 +18,8 @@ import { MessageRing } from './transport/ring.js';
 import { changesAreSeen } from './union/changes.js';
 import type { Writable } from './union/layer.js';
 import { type Stack, toBytes } from './union/stack.js';
-import type { UnionSettings } from './union/state.js';
+import { UNWATCHED, type UnionSettings } from './union/state.js';
 
-/** Seconds after which layers are looked at again that cannot be watched. */
-const UNWATCHABLE_TTL = 1;
 const MIN_DESCRIPTORS = 64;
 /** Some systems allow a thousand million; the cache reserves room for each. */
 const MAX_DESCRIPTORS = 32_768;
@@ -92,7 +90,7 @@ export const attachedOf = (
   fd,
   stop,
   mountpoint: toBytes(mountpoint),
-  ...(settings.layerChanges === 'watch' && { notifications }),
+  ...(settings.layerChanges !== 'never' && { notifications }),
 });
 
 /** @param fd /dev/fuse, attached to the mountpoint */
@@ -120,7 +118,7 @@ export function serveData(
 /** What a mount of the stack goes by. Looks at the layers, and may fail: nothing is to be mounted before. */
 export function settingsFor(options: MountOptions, { lowers }: Stack): UnionSettings {
   const seen = lowers.every((path) => changesAreSeen(toBytes(path)));
-  return unionSettings(options, seen ? 'watch' : UNWATCHABLE_TTL);
+  return unionSettings(options, seen ? 'watch' : UNWATCHED);
 }
 
 /** @param layerChanges how they are noticed if the options do not say */

@@ -128,6 +128,8 @@ export interface Notifier {
    * @param mayHoldMounts something may be mounted below the name, which must survive
    */
   invalidateEntry(parent: NodeId, name: string, mayHoldMounts: boolean): void;
-  /** Attributes, and data or directory listing, have changed. */
-  invalidateInode(node: NodeId): void;
+  /** Attributes, and data or directory listing, have changed. The notification's number. */
+  invalidateInode(node: NodeId): number;
+  /** Whether the kernel has taken a notification. */
+  isDelivered(notification: number): boolean;
 }

@@ -28,7 +28,7 @@ export interface Stat {
   readonly gid: number;
   ino: U64;
   /** Bytes. */
-  readonly size: U64;
+  size: U64;
   /** Units of 512 bytes. */
   readonly blocks: number;
   /** Preferred I/O size in bytes. */

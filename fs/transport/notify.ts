@@ -56,6 +56,8 @@ export function encodeInvalidateEntry(parent: NodeId, name: string, expireOnly: 
 export class NotifyQueue implements Notifier {
   readonly #ring: MessageRing;
   #waiting: Buffer[] = [];
+  /** How many there have been, modulo 2^32. */
+  #posted = 0;
 
   constructor(ring: MessageRing) {
     this.#ring = ring;
@@ -66,11 +68,21 @@ export class NotifyQueue implements Notifier {
 
   invalidateEntry(parent: NodeId, name: string, mayHoldMounts: boolean): void {
     if (mayHoldMounts && !this.canExpire) return;
-    this.#waiting.push(encodeInvalidateEntry(parent, name, this.canExpire));
+    this.#post(encodeInvalidateEntry(parent, name, this.canExpire));
   }
 
-  invalidateInode(node: NodeId): void {
-    this.#waiting.push(encodeInvalidateInode(node));
+  invalidateInode(node: NodeId): number {
+    return this.#post(encodeInvalidateInode(node));
+  }
+
+  isDelivered(notification: number): boolean {
+    return ((this.#ring.handled - notification) | 0) >= 0;
+  }
+
+  #post(message: Buffer): number {
+    this.#waiting.push(message);
+    this.#posted = (this.#posted + 1) | 0;
+    return this.#posted;
   }
 
   /** Hands over as much as the ring takes; false if something is left. */

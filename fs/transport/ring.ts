@@ -13,7 +13,9 @@ const READ = 1;
 const STOPPED = 2;
 /** Changes with every push and with the stop: what the reader sleeps on, so that it misses neither. */
 const SIGNAL = 3;
-const CONTROL_WORDS = 4;
+/** How many messages the reader is done with, modulo 2^32. */
+const HANDLED = 4;
+const CONTROL_WORDS = 5;
 
 /** A single-writer, single-reader queue of messages in shared memory. Positions count bytes and wrap at 2^31. */
 export class MessageRing {
@@ -21,6 +23,8 @@ export class MessageRing {
   readonly #control: Int32Array;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  /** The reader's: it is at work on a message. */
+  #isHandling = false;
 
   constructor(shared = new SharedArrayBuffer(CONTROL_WORDS * 4 + CAPACITY)) {
     this.shared = shared;
@@ -44,8 +48,15 @@ export class MessageRing {
     return true;
   }
 
-  /** Waits for the next message; undefined once stopped. */
+  /** How many messages, modulo 2^32, the reader had finished when it last asked for the next. */
+  get handled(): number {
+    return Atomics.load(this.#control, HANDLED);
+  }
+
+  /** Waits for the next message; undefined once stopped. The one before is done. */
   pop(): Uint8Array | undefined {
+    if (this.#isHandling) Atomics.add(this.#control, HANDLED, 1);
+    this.#isHandling = false;
     const read = Atomics.load(this.#control, READ);
     for (;;) {
       const signal = Atomics.load(this.#control, SIGNAL);
@@ -59,6 +70,7 @@ export class MessageRing {
       message[index] = this.#bytes[position(read + LENGTH_PREFIX + index)] as number;
     }
     Atomics.store(this.#control, READ, (read + LENGTH_PREFIX + length) | 0);
+    this.#isHandling = true;
     return message;
   }
 

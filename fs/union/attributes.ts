@@ -14,14 +14,17 @@ import { ftruncate, utimensat } from '../sys/syscalls.js';
 import { changeMode, changeOwner, loseCapability } from './change-owner.js';
 import { copyUpDirectory, copyUpFile } from './copy-up.js';
 import { attributeTimeout, dress, statOf } from './lookup.js';
-import { DirectoryNode, type Node } from './node.js';
+import { DirectoryNode, FileNode, type Node } from './node.js';
 import { locate } from './place.js';
 import type { Union } from './state.js';
+import { isUnwatched, showChange } from './unwatched.js';
 
 /** FUSE_GETATTR. */
 export function getattr(union: Union, node: Node): Attributes {
-  const attributes = dress(union, node, statOf(union, node));
-  return { attributes, attributeTimeout: attributeTimeout(union, node) };
+  const stat = statOf(union, node);
+  const isOld = node instanceof FileNode && isUnwatched(union, node) && showChange(union, node, stat);
+  const attributes = dress(union, node, stat);
+  return { attributes, attributeTimeout: isOld ? 0 : attributeTimeout(union, node) };
 }
 
 /** FUSE_SETATTR. */

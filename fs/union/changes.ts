@@ -1,12 +1,15 @@
 /**
  * Changes made to lower layers behind the mount's back.
  *
- * Rules: a directory's lower layers are watched with inotify from its first visit on. For each event, our own state
+ * Rules: a directory's lower layers are watched with inotify from its first visit on; where that cannot be, they are looked
+ * at again after a time-out (`unwatched.ts`). For each event, our own state
  * goes first, then the kernel's entry, then the kernel's inode. A lost event makes everything be looked up again.
  * Upper belongs to the mount: changing it from outside while mounted is not supported, as with overlayfs.
  */
+import { writeSync } from 'node:fs';
 import type { Notifier } from '../protocol/filesystem.js';
 import { AT, FUSE_SUPER_MAGIC, IN, O } from '../sys/constants.js';
+import { Errno, errnoName } from '../sys/errno.js';
 import {
   allocate,
   close,
@@ -18,8 +21,8 @@ import {
   tryRead,
 } from '../sys/syscalls.js';
 import { distrust } from './lookup.js';
-import { DirectoryNode } from './node.js';
-import type { Union } from './state.js';
+import { DirectoryNode, type FileNode } from './node.js';
+import { UNWATCHED, type Union } from './state.js';
 
 const EVENTS =
   IN.MODIFY | IN.ATTRIB | IN.MOVED_FROM | IN.MOVED_TO | IN.CREATE | IN.DELETE | IN.ONLYDIR | IN.EXCL_UNLINK;
@@ -50,23 +53,45 @@ export function changesAreSeen(path: string): boolean {
   }
 }
 
+const STDERR = 2;
+const WATCHES_FIX = 'sysctl fs.inotify.max_user_watches=1048576';
+const INSTANCES_FIX = 'sysctl fs.inotify.max_user_instances=8192';
+
+function warnUnwatched(why: string, fix: string): void {
+  const text = `${why}: changes to lower layers are noticed after ${UNWATCHED} s instead of at once; as root, run "${fix}"`;
+  writeSync(STDERR, `unionfs: ${text}\n`);
+}
+
+/** A new inotify instance; undefined, and a warning, where the kernel gives none. */
+export function openChanges(): number | undefined {
+  try {
+    return inotifyInit();
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    warnUnwatched(`the kernel gives no inotify instance (${errnoName(error.code)})`, INSTANCES_FIX);
+    return undefined;
+  }
+}
+
 export class Changes {
-  /** Readable when layers have changed. */
-  readonly fd: number;
+  /** Readable when layers have changed; undefined where time-outs take its place. */
+  readonly fd: number | undefined;
   readonly #union: Union;
   readonly #notifier: Notifier;
   readonly #watched = new Map<number, Set<DirectoryNode>>();
   readonly #watches = new Map<DirectoryNode, number[]>();
   readonly #memory = allocate(64 * 1024);
+  #hasComplained = false;
 
-  constructor(union: Union, notifier: Notifier) {
+  /** @param fd what `openChanges` gave; closed by `close` */
+  constructor(union: Union, notifier: Notifier, fd: number | undefined) {
     this.#union = union;
     this.#notifier = notifier;
-    this.fd = inotifyInit();
+    this.fd = fd;
   }
 
   close(): void {
-    close(this.fd);
+    if (this.fd !== undefined) close(this.fd);
   }
 
   get watchCount(): number {
@@ -75,11 +100,15 @@ export class Changes {
 
   /** Starts watching a directory's lower layers; where the kernel refuses, time-outs take over. */
   watch(node: DirectoryNode): void {
-    if (node.watched !== undefined || node.lowers.length === 0) return;
+    const { fd } = this;
+    if (fd === undefined || node.watched !== undefined || node.lowers.length === 0) return;
     const watches: number[] = [];
     for (const directory of node.lowers) {
-      const watch = inotifyAddWatch(this.fd, this.#union.handles.directory(directory), EVENTS);
-      if (watch < 0) break;
+      const watch = inotifyAddWatch(fd, this.#union.handles.directory(directory), EVENTS);
+      if (watch < 0) {
+        this.#refused(-watch);
+        break;
+      }
       watches.push(watch);
       const nodes = this.#watched.get(watch);
       if (nodes === undefined) this.#watched.set(watch, new Set([node]));
@@ -89,13 +118,19 @@ export class Changes {
     node.watched = watches.length === node.lowers.length;
   }
 
+  #refused(code: number): void {
+    if (this.#hasComplained) return;
+    this.#hasComplained = true;
+    warnUnwatched(`the kernel gives no more inotify watches (${errnoName(code)})`, WATCHES_FIX);
+  }
+
   unwatch(node: DirectoryNode): void {
     for (const watch of this.#watches.get(node) ?? []) {
       const nodes = this.#watched.get(watch);
       nodes?.delete(node);
       if (nodes?.size !== 0) continue;
       this.#watched.delete(watch);
-      inotifyRmWatch(this.fd, watch);
+      if (this.fd !== undefined) inotifyRmWatch(this.fd, watch);
     }
     this.#watches.delete(node);
     node.watched = undefined;
@@ -103,7 +138,7 @@ export class Changes {
 
   /** Handles all events that have arrived. */
   drain(): void {
-    for (;;) {
+    while (this.fd !== undefined) {
       const end = tryRead(this.fd, this.#memory);
       if (end <= 0) return;
       for (let at = 0; at < end; ) {
@@ -164,6 +199,15 @@ export class Changes {
   forgetEntry(parent: DirectoryNode, name: string): void {
     const isDirectory = parent.children.get(name) instanceof DirectoryNode;
     this.#notifier.invalidateEntry(parent.id, name, isDirectory);
+  }
+
+  /** The kernel drops a file's pages; the notification's number. */
+  forgetData(node: FileNode): number {
+    return this.#notifier.invalidateInode(node.id);
+  }
+
+  isForgotten(notification: number): boolean {
+    return this.#notifier.isDelivered(notification);
   }
 
   forgetListing(node: DirectoryNode): void {

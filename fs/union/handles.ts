@@ -9,7 +9,7 @@
 import { LRUCache } from 'lru-cache';
 import { O, S } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
-import { close, fchmodat, keepAccessTime, openat, statat } from '../sys/syscalls.js';
+import { close, fchmodat, fstat, keepAccessTime, openat, statat } from '../sys/syscalls.js';
 import { type LayerDirectory, openData, openDirectory, openRegular } from './layer.js';
 import type { FileNode } from './node.js';
 import { isMetacopy } from './whiteout.js';
@@ -42,6 +42,14 @@ function openOwn({ layer }: LayerDirectory, dirfd: number, name: string, open: (
   } finally {
     fchmodat(dirfd, name, mode);
   }
+}
+
+/** In a lower directory that is not watched, another file may have taken the name. */
+function refuseOther(node: FileNode, fd: number): void {
+  const { dev, ino } = fstat(fd);
+  if (dev === node.dev && ino === node.layerIno) return;
+  close(fd);
+  throw new Errno(E.ESTALE, 'open');
 }
 
 export class Handles {
@@ -82,6 +90,7 @@ export class Handles {
     const open = (flags: number): number =>
       openOwn(directory, dirfd, name, () => openData(directory, dirfd, name, flags));
     const fd = writable ? this.#openWritable(node, open) : open(O.RDONLY);
+    if (node.seen !== undefined && !node.inUpper) refuseOther(node, fd);
     this.#open.set(node, { fd, writable });
     return fd;
   }

@@ -17,6 +17,7 @@ import { shownOwner } from './ownership.js';
 import { recordedOf } from './place.js';
 import { ABSENT, type LayerEntry, merge } from './rules.js';
 import { FOREVER, type Union } from './state.js';
+import { hasChanged, isUnwatched, remember } from './unwatched.js';
 import { classify, type Depth, isDotName, readsDotNames } from './whiteout.js';
 
 /** What lies under a name, before it is tied to a node. */
@@ -257,7 +258,8 @@ function adoptFile(
 ): FileNode {
   const { stat } = found;
   const same = known instanceof FileNode && known.dev === stat.dev && known.layerIno === stat.ino;
-  const node = same ? known : (union.linked(stat) ?? union.linked(found.origin) ?? newFile(union, found));
+  const linked = same ? known : (union.linked(stat) ?? union.linked(found.origin));
+  const node = linked === undefined || hasChanged(linked, stat) ? newFile(union, found) : linked;
   if (node.pinned >= 0 && found.home.directory.layer.isUpper) {
     union.handles.unpin(node); // it has a name again
     node.home = found.home;
@@ -314,6 +316,7 @@ export function distrust(union: Union, node: DirectoryNode): void {
   for (const [name, child] of node.children) {
     child.stale = true;
     union.changes?.forgetEntry(node, name);
+    if (child instanceof FileNode && !child.inUpper) union.changes?.forgetData(child);
   }
 }
 
@@ -387,12 +390,14 @@ export function attributeTimeout(union: Union, node: Node): number {
   if (node instanceof DirectoryNode) return union.timeout(node);
   if (node.inUpper) return FOREVER;
   const parent = node.links[0]?.parent;
-  return parent === undefined ? FOREVER : union.timeout(parent);
+  if (parent === undefined) return node.seen === undefined ? FOREVER : union.patience;
+  return union.timeout(parent);
 }
 
 /** Hands a node to the kernel: counts the lookup. */
 export function entryOf(union: Union, parent: DirectoryNode, node: Node, stat: Stat): Entry {
   node.lookups++;
+  if (node instanceof FileNode && isUnwatched(union, node)) remember(node, stat);
   return {
     nodeid: node.id,
     attributes: dress(union, node, stat),

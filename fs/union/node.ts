@@ -11,6 +11,7 @@ import type { Stat, U64 } from '../sys/stat.js';
 import type { LayerDirectory } from './layer.js';
 import type { IndexEntry } from './link-index.js';
 import type { Listing } from './listing.js';
+import type { Seen } from './unwatched.js';
 
 /** Where a non-directory lies: a name in a directory of a layer. */
 export interface Home {
@@ -101,6 +102,8 @@ export class FileNode extends BaseNode {
   hasOrigin = false;
   /** Made in this mount and never given a capability: it has neither that nor the marks of a metacopy. */
   bare = false;
+  /** In a directory that is not watched: what the kernel was told. */
+  seen: Seen | undefined;
   /** Its descriptor for writing can only append (chattr +a). */
   appendOnly = false;
 

@@ -90,10 +90,21 @@ export function readdir(union: Union, node: DirectoryNode, cookie: number, sink:
     if (!sink.add(name, target.ino, S.IFDIR, own)) return;
   }
   if (node.removed) return;
+  let isEnd = true;
   for (const listed of entriesAfter(union, node, cookie)) {
+    isEnd = false;
     const number = inodeNumber(union, node, listed);
     if (!sink.add(listed.name, number, shownType(union, listed), listed.cookie)) return;
   }
+  if (isEnd) afterListing(union, node);
+}
+
+/**
+ * The kernel keeps a listing that it has read to its end until the directory's attributes change, and with explicit
+ * invalidation it does not ask for these: where nothing reports changes it must not keep any.
+ */
+function afterListing(union: Union, node: DirectoryNode): void {
+  if (union.changes !== undefined && !union.trusts(node)) union.changes.forgetListing(node);
 }
 
 /** FUSE_READDIRPLUS. */
@@ -107,7 +118,9 @@ export function readdirplus(
     if (!sink.add(name, target.ino, S.IFDIR, own, undefined)) return;
   }
   if (node.removed) return;
+  let isEnd = true;
   for (const listed of entriesAfter(union, node, cookie)) {
+    isEnd = false;
     const resolve = (): Entry | undefined =>
       orNothing(() => {
         const found = find(union, node, listed.name, listed.skip);
@@ -115,6 +128,7 @@ export function readdirplus(
       });
     if (!sink.add(listed.name, listed.ino, shownType(union, listed), listed.cookie, resolve)) return;
   }
+  if (isEnd) afterListing(union, node);
 }
 
 /** What a listing says; 0 if stat(2) must be asked, because a regular file may be recorded as something else. */

@@ -24,7 +24,7 @@ import type { Work } from './work.js';
 /** Seconds the kernel may rely on what it was told, where changes are reported or impossible: about 34 years. */
 export const FOREVER = 2 ** 30;
 /** Seconds it may rely on what lies in layers that should be watched but cannot be. */
-const UNWATCHED = 1;
+export const UNWATCHED = 1;
 
 export interface UnionSettings {
   /** Whose files are shown as whose; undefined shows inodes' owners. */
@@ -58,7 +58,7 @@ export class Union {
    * may have another owner than is shown.
    */
   virtualOwners: { readonly secret: string; readonly inodes: InodeSet } | undefined;
-  /** Reports changes of lower directories; undefined unless `layerChanges` is "watch". */
+  /** Notices changes of lower layers; undefined if `layerChanges` is "never". */
   changes: Changes | undefined;
   /** Tells the kernel, before the reply, that attributes of the request's node have changed as a side effect. */
   attributesChanged: (node: NodeId) => void = () => {};
@@ -211,7 +211,11 @@ export class Union {
 
   /** Seconds the kernel may rely on names and attributes found in a directory. */
   timeout(directory: DirectoryNode): number {
-    if (this.trusts(directory)) return FOREVER;
+    return this.trusts(directory) ? FOREVER : this.patience;
+  }
+
+  /** Seconds it may rely on what may change without a report. */
+  get patience(): number {
     return typeof this.settings.layerChanges === 'number' ? this.settings.layerChanges : UNWATCHED;
   }
 
