@@ -115,6 +115,7 @@ export function serveUnion(asked: ServeData, tell: (event: ServeEvent) => void):
     inodes: new InodeSet(data.virtualOwners.inodes),
   };
   const queue = new NotifyQueue(new MessageRing(data.notifications));
+  union.notifier = queue;
   if (data.settings.layerChanges !== 'never') union.changes = new Changes(union, queue, inotify);
   const flusher = new Flusher(data.fd);
   const describe = (): unknown => describeUnion(data, union, session.counts);

@@ -13,6 +13,7 @@ import {
   plan,
   planRename,
   STEPS,
+  stepsOf,
   type View,
 } from '../../fs/union/rules.js';
 import { type Stack, toBytes } from '../../fs/union/stack.js';
@@ -66,7 +67,8 @@ async function run(path: string, options: Options): Promise<void> {
       options.op === undefined
         ? undefined
         : planOf(union, stack, explanation, path, { ...options, names: to }, redirects);
-    if (options.json === true) printJson({ ...explanation, ...(steps !== undefined && { plan: steps }) });
+    if (options.json === true)
+      printJson({ ...explanation, ...(steps !== undefined && { plan: asJson(steps) }) });
     else print(describe(names, explanation, steps, options.op));
   } finally {
     union.close();
@@ -181,9 +183,12 @@ function describeView(view: View): string {
     : `a directory merged from layers ${view.layers.join(', ')}`;
 }
 
-function describePlan(operation: string, steps: Plan): string {
-  if ('refused' in steps) return `${operation} is refused: ${steps.refused}`;
-  if (steps.steps.length === 0) return `${operation} changes nothing`;
-  const lines = steps.steps.map((step, index) => `  ${index + 1}. ${step}: ${STEPS[step]}`);
+const asJson = (plan: Plan): unknown => ('refused' in plan ? plan : { steps: stepsOf(plan) });
+
+function describePlan(operation: string, plan: Plan): string {
+  if ('refused' in plan) return `${operation} is refused: ${plan.refused}`;
+  const steps = stepsOf(plan);
+  if (steps.length === 0) return `${operation} changes nothing`;
+  const lines = steps.map((step, index) => `  ${index + 1}. ${step}: ${STEPS[step]}`);
   return [`${operation} would`, ...lines].join('\n');
 }

@@ -1,8 +1,9 @@
 /**
  * Carries out the plans of `rules.ts`, step by step.
  *
- * Rule: a step is one method and at most a few syscalls; what to do and in which order is the plan's business. What
- * an interrupted plan leaves in work is removed by the next mount.
+ * Rules: a step is one method and at most a few syscalls; what to do and in which order is the plan's business. An error
+ * up to the commit ends the operation, with what it has staged taken away again; one after it does not (`finish.ts`).
+ * What stays in work is removed at the next opportunity, at the latest by the next mount.
  */
 import { ACL, AT, PATH_MAX, S } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
@@ -14,10 +15,12 @@ import {
   mkdirat,
   readDirectory,
   setxattrat,
+  statat,
   unlinkat,
 } from '../sys/syscalls.js';
-import { copyMode, copyOwner, createEmpty } from './copy-entry.js';
-import { copyUpDirectory } from './copy-up.js';
+import { copyMode, copyOwner, copyTimes, copyXattrs, createEmpty } from './copy-entry.js';
+import { copyUpDirectory, keepTimes } from './copy-up.js';
+import { finish } from './finish.js';
 import { refuseProtected } from './flags.js';
 import { LayerDirectory } from './layer.js';
 import { candidates, probe } from './lookup.js';
@@ -34,17 +37,30 @@ import {
   setRedirect,
 } from './whiteout.js';
 import type { Work } from './work.js';
+import { escapeXattr } from './xattr.js';
 
 /** What carries out steps: its methods bear their names. */
-export type Actions = Partial<Record<Step, () => void>>;
+export type Actions = Partial<Record<Step, () => void>> & {
+  /** Takes away what was prepared for an operation that fails. Throws nothing. */
+  readonly abandon?: () => void;
+};
 
-/** Runs a plan with the given actions; a refused one becomes its errno. */
+/** Runs a plan with the given actions; a refused one becomes its errno. The one place that knows what an error means. */
 export function execute(plan: Plan, actions: Actions): void {
   if ('refused' in plan) throw new Errno(E[plan.refused]);
-  for (const step of plan.steps) {
-    if (actions[step] === undefined) throw new Error(`no action for step "${step}"`);
-    actions[step]();
+  try {
+    for (const step of plan.prepare) perform(step, actions);
+    if (plan.commit !== undefined) perform(plan.commit, actions);
+  } catch (error) {
+    actions.abandon?.();
+    throw error;
   }
+  for (const step of plan.finish) finish(step, () => perform(step, actions));
+}
+
+function perform(step: Step, actions: Actions): void {
+  if (actions[step] === undefined) throw new Error(`no action for step "${step}"`);
+  actions[step]();
 }
 
 /** Makes an inode under a name of a directory. */
@@ -97,18 +113,21 @@ export class Target implements Actions {
       return;
     }
     this.stage();
-    this.#orDiscard(() => this.#work.install(this.#stagedName, this.dirfd, this.name, true));
-    this.#dropTwin();
+    this.#work.install(this.#stagedName, this.dirfd, this.name, true);
+    this.#installed();
   }
 
-  /** What was staged goes if it does not get its place. */
-  #orDiscard(attempt: () => void): void {
-    try {
-      attempt();
-    } catch (error) {
-      this.discard();
-      throw error;
-    }
+  /** Takes away what did not get its place; what cannot be removed now is when there is an opportunity. */
+  abandon(): void {
+    if (this.#staged !== undefined) this.#work.discard(this.#staged);
+    this.#installed();
+  }
+
+  /** What was staged has got its place. */
+  #installed(): void {
+    this.#staged = undefined;
+    if (this.#twin !== undefined) this.#work.discard(this.#twin);
+    this.#twin = undefined;
   }
 
   /** Upper's inodes do not tell their owners, and are made in more than one step. */
@@ -121,30 +140,35 @@ export class Target implements Actions {
    * and its default ACL come from a twin of the parent, in which it is made.
    */
   stage(): void {
-    this.#twin = this.#makeTwin();
+    this.#makeTwin();
     this.#staged = this.#work.temporary();
     if (this.#twin !== undefined) this.#staged = `${this.#twin}/${this.#staged}`;
-    this.#orDiscard(() => this.#make?.(this.#work.fd, this.#stagedName));
+    this.#make?.(this.#work.fd, this.#stagedName);
   }
 
-  #makeTwin(): string | undefined {
-    if (this.#keepsOwners) return undefined; // what it would pass on is recorded
+  #makeTwin(): void {
+    if (this.#keepsOwners) return; // what it would pass on is recorded
     const { dirfd } = this;
     const parent = fstat(dirfd);
     const acl = getxattrat(dirfd, '', ACL.DEFAULT);
-    if ((parent.mode & S.ISGID) === 0 && acl === undefined) return undefined;
+    if ((parent.mode & S.ISGID) === 0 && acl === undefined) return;
     const value = acl && Buffer.from(acl);
-    const twin = this.#work.temporary();
-    mkdirat(this.#work.fd, twin, 0o700);
-    fchownat(this.#work.fd, twin, parent.uid, parent.gid);
-    fchmodat(this.#work.fd, twin, parent.mode & ~S.IFMT);
-    if (value !== undefined) setxattrat(this.#work.fd, twin, ACL.DEFAULT, value);
-    return twin;
+    this.#twin = this.#work.temporary();
+    mkdirat(this.#work.fd, this.#twin, 0o700);
+    fchownat(this.#work.fd, this.#twin, parent.uid, parent.gid);
+    fchmodat(this.#work.fd, this.#twin, parent.mode & ~S.IFMT);
+    if (value !== undefined) setxattrat(this.#work.fd, this.#twin, ACL.DEFAULT, value);
   }
 
   'stage-whiteout'(): void {
-    if (this.#work.whiteoutForm === 'xattr') markHoldsWhiteoutFiles(this.#work.xattrPrefix, this.dirfd);
-    this.#staged = this.#work.stageWhiteout();
+    if (this.#work.whiteoutForm === 'xattr') this.holdWhiteoutFiles();
+    this.#staged = this.#work.temporary();
+    this.#work.makeWhiteout(this.#staged);
+  }
+
+  /** Where whiteouts are files, the kernel reads them in marked directories only. */
+  holdWhiteoutFiles(): void {
+    markHoldsWhiteoutFiles(this.#work.xattrPrefix, this.dirfd);
   }
 
   'mark-staged-opaque'(): void {
@@ -154,25 +178,28 @@ export class Target implements Actions {
   /** Shows what was staged; a whiteout or a deleted file gives way. */
   install(): void {
     this.#work.install(this.#stagedName, this.dirfd, this.name, false);
-    this.#dropTwin();
+    this.#installed();
   }
 
   /** Shows the staged whiteout under a name that upper does not hold. */
   'install-whiteout'(): void {
     this.#work.install(this.#stagedName, this.dirfd, this.name, true);
+    this.#installed();
   }
 
   exchange(): void {
     this.#work.exchange(this.#stagedName, this.dirfd, this.name);
   }
 
-  discard(): void {
-    this.#work.discard(this.#stagedName);
-    this.#dropTwin();
+  /** Moves a directory that shows nothing out of sight, with all that it holds. */
+  retire(): void {
+    const name = this.#work.temporary();
+    this.#work.retire(this.dirfd, this.name, name);
+    this.#staged = name;
   }
 
-  #dropTwin(): void {
-    if (this.#twin !== undefined) this.#work.discard(this.#twin);
+  discard(): void {
+    this.abandon();
   }
 
   'mark-opaque'(): void {
@@ -192,20 +219,31 @@ export class Target implements Actions {
     unlinkat(this.dirfd, this.name);
   }
 
-  /** Swaps a directory that holds only whiteouts with an empty one that hides as much. */
+  /**
+   * Swaps a directory that holds only whiteouts with an empty one that is like it in every other way and hides as much
+   * (ovl_clear_empty), so that rename(2) may take its place. Until then nobody can tell the two apart.
+   */
   'clear-target'(): void {
     const directory = this.#directory();
-    const dirfd = this.#union.handles.directory(directory);
     const { override } = directory.layer;
+    const { ownership } = this.#union.settings;
+    const dirfd = this.#union.handles.directory(directory);
     const stat = recorded(override, { dirfd, name: '' }, fstat(dirfd));
     const source = { directory, name: '', dirfd, stat, keep: 0 };
-    this.#staged = this.#work.temporary();
-    createEmpty(source, this.#work.fd, this.#staged, override);
-    copyOwner(source, this.#work.fd, this.#staged, override, this.#union.settings.ownership);
-    copyMode(source, this.#work.fd, this.#staged, override, this.#union.settings.ownership);
+    const to = this.#work.fd;
+    const twin = this.#work.temporary();
+    this.#staged = twin;
+    createEmpty(source, to, twin, override);
+    copyOwner(source, to, twin, override, ownership);
+    copyMode(source, to, twin, override, ownership);
+    copyXattrs(source, to, twin, (attribute) => escapeXattr(attribute, override));
     this['mark-staged-opaque']();
+    copyTimes(source, to, twin);
+    const parentBefore = fstat(this.dirfd);
     this.exchange();
+    keepTimes(this.#union, this.parent, parentBefore);
     this.discard();
+    this.#union.handles.drop(directory);
   }
 
   #directory(): LayerDirectory {
@@ -224,12 +262,17 @@ export class Target implements Actions {
     node.redirect = redirect;
   }
 
-  /** Marks the parent in upper if it has received a copy of a lower entry. */
-  markImpure(node: Node | undefined): void {
-    const isCopy = node instanceof DirectoryNode ? node.lowers.length > 0 : node?.hasOrigin === true;
+  /** Marks the parent in upper if it is about to receive a copy of a lower entry (ovl_set_impure). */
+  receives(node: Node | undefined): void {
+    const isCopy = node instanceof DirectoryNode ? node.lowers.length > 0 : node?.isCopy === true;
     if (isCopy && this.parent.upper !== undefined) {
       markImpure(this.#work.xattrPrefix, this.parent.upper, this.dirfd);
     }
+  }
+
+  /** Whether upper holds anything under the name. */
+  isHeld(): boolean {
+    return statat(this.dirfd, this.name) !== undefined;
   }
 
   /** What upper and the lower layers hold under the name. */

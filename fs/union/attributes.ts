@@ -1,8 +1,8 @@
 /**
  * Attributes: stat and its changes.
  *
- * Rules: changes happen on the copy in upper, in the order size, owner, mode, times, because each may disturb the
- * later ones. A truncation copies up no more data than stays. The kernel has checked permissions
+ * Rules: changes happen on the copy in upper, in the order owner, mode, size, times, because each may disturb the
+ * later ones; either all of them happen or none. A truncation copies up no more data than stays. The kernel has checked permissions
  * (default_permissions); with HANDLE_KILLPRIV_V2 clearing set-id bits is ours, except that chown(2) of the copy does
  * it, whoever calls (chown_common). Compare ovl_setattr in fs/overlayfs/inode.c.
  */
@@ -10,9 +10,11 @@ import { readFileSync } from 'node:fs';
 import type { AttributeChanges, Attributes, Caller } from '../protocol/filesystem.js';
 import { S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
+import { isSymlink, type Stat } from '../sys/stat.js';
 import { ftruncate, utimensat } from '../sys/syscalls.js';
 import { changeMode, changeOwner, loseCapability } from './change-owner.js';
 import { copyUpDirectory, copyUpFile } from './copy-up.js';
+import { answered, finish } from './finish.js';
 import { attributeTimeout, dress, statOf } from './lookup.js';
 import { DirectoryNode, FileNode, type Node } from './node.js';
 import { locate } from './place.js';
@@ -31,20 +33,54 @@ export function getattr(union: Union, node: Node): Attributes {
 export function setattr(union: Union, caller: Caller, node: Node, changes: AttributeChanges): Attributes {
   if (node instanceof DirectoryNode) copyUpDirectory(union, node);
   else copyUpFile(union, node, changes.size);
-  if (changes.size !== undefined) {
-    if (node instanceof DirectoryNode) throw new Errno(E.EISDIR);
-    loseCapability(union, node);
-    ftruncate(union.handles.writer(node), changes.size);
+  if (changes.killSetId && !changesOwner(changes)) dropSetId(union, caller, node);
+  if (changes.size === undefined) changeAttributes(union, node, changes);
+  else resize(union, node, changes.size, changes);
+  return answered(
+    () => getattr(union, node),
+    () => union.attributesChanged(node.id),
+  );
+}
+
+const changesOwner = ({ uid, gid }: AttributeChanges): boolean => uid !== undefined || gid !== undefined;
+
+/** What truncate(2) cuts off does not come back: all else that can fail comes first, and times after it do not count. */
+function resize(union: Union, node: Node, size: number, changes: AttributeChanges): void {
+  if (node instanceof DirectoryNode) throw new Errno(E.EISDIR);
+  loseCapability(union, node);
+  const others = { ...changes, atime: undefined, mtime: undefined };
+  changeAttributes(union, node, others, () => ftruncate(union.handles.writer(node), size));
+  finish('setting times', () => setTimes(union, node, changes));
+}
+
+/** All of the changes or none: the last one makes them true, and those before it are undone if it fails. */
+function changeAttributes(union: Union, node: Node, changes: AttributeChanges, last?: () => void): void {
+  const { mode, atime, mtime } = changes;
+  const givesOwner = changesOwner(changes);
+  const hasLast = last !== undefined || atime !== undefined || mtime !== undefined;
+  const isSeveral = Number(givesOwner) + Number(mode !== undefined) + Number(hasLast) > 1;
+  const before = isSeveral ? dress(union, node, statOf(union, node)) : undefined;
+  try {
+    if (givesOwner) changeOwner(union, node, changes);
+    if (mode !== undefined) changeMode(union, node, mode);
+    setTimes(union, node, changes);
+    last?.();
+  } catch (error) {
+    if (before !== undefined)
+      finish('undoing a change of attributes', () => giveBack(union, node, before, givesOwner));
+    throw error;
   }
-  const changesOwner = changes.uid !== undefined || changes.gid !== undefined;
-  if (changes.killSetId && !changesOwner) dropSetId(union, caller, node);
-  if (changesOwner) changeOwner(union, node, changes);
-  if (changes.mode !== undefined) changeMode(union, node, changes.mode);
+}
+
+function giveBack(union: Union, node: Node, { uid, gid, mode }: Stat, owner: boolean): void {
+  if (owner) changeOwner(union, node, { uid, gid });
+  if (!isSymlink(mode)) changeMode(union, node, mode & ~S.IFMT);
+}
+
+function setTimes(union: Union, node: Node, { atime, mtime }: AttributeChanges): void {
+  if (atime === undefined && mtime === undefined) return;
   const { dirfd, name } = locate(union, node);
-  if (changes.atime !== undefined || changes.mtime !== undefined) {
-    utimensat(dirfd, name, changes.atime ?? 'keep', changes.mtime ?? 'keep');
-  }
-  return getattr(union, node);
+  utimensat(dirfd, name, atime ?? 'keep', mtime ?? 'keep');
 }
 
 /**

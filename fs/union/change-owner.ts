@@ -15,7 +15,7 @@ import { linkTarget, type Place, rerecord } from './owners.js';
 import { diskOwner, modeAfterChown, type OverrideXattr, type Owner, squashes } from './ownership.js';
 import { layerOf, locate } from './place.js';
 import type { Union } from './state.js';
-import { escapeXattr, writeAcl } from './xattr.js';
+import { escapeXattr, orKeepAcl, writeAcl } from './xattr.js';
 
 /** An id that is left out stays. */
 interface OwnerChange {
@@ -50,8 +50,8 @@ function changeRecorded(union: Union, attribute: OverrideXattr, node: Node, chan
     return;
   }
   const place = locate(union, node);
-  rerecord(attribute, place, (now) => ({ ...changed(now, change), mode: modeAfterChown(now.mode) }));
   dropCapability(attribute, place);
+  rerecord(attribute, place, (now) => ({ ...changed(now, change), mode: modeAfterChown(now.mode) }));
 }
 
 const changed = (owner: Owner, { uid, gid }: OwnerChange): Owner => ({
@@ -84,13 +84,13 @@ function replaceSymlink(union: Union, attribute: OverrideXattr, node: FileNode, 
     const override = { ...stat, ...owner };
     makeSymlink(attribute, { dirfd: work.fd, name: staged }, linkTarget({ dirfd, name }), override);
     utimensat(work.fd, staged, stat.atime, stat.mtime);
+    const made = statat(work.fd, staged);
     work.install(staged, dirfd, name, false);
+    if (made !== undefined) node.becomes(made);
   } catch (error) {
     work.discard(staged);
     throw error;
   }
-  const now = statat(dirfd, name);
-  if (now !== undefined) node.becomes(now);
 }
 
 /** chmod(2). */
@@ -101,7 +101,16 @@ export function changeMode(union: Union, node: Node, mode: number): void {
     fchmodat(place.dirfd, place.name, mode);
     return;
   }
-  rerecord(override, place, (now) => ({ mode: (now.mode & S.IFMT) | (mode & ~S.IFMT) }));
+  const set = (): void =>
+    rerecord(override, place, (now) => ({ mode: (now.mode & S.IFMT) | (mode & ~S.IFMT) }));
   const acl = getxattrat(place.dirfd, place.name, escapeXattr(ACL.ACCESS, override));
-  if (acl !== undefined) writeAcl(override, place, ACL.ACCESS, afterChmod(acl, mode));
+  if (acl === undefined) {
+    set();
+    return;
+  }
+  const next = afterChmod(acl, mode);
+  orKeepAcl(override, place, acl, () => {
+    writeAcl(override, place, ACL.ACCESS, next);
+    set();
+  });
 }

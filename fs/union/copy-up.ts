@@ -3,12 +3,13 @@
  *
  * Rules: parents first; the copy is built in work and appears in upper by one rename, so that an interruption at any
  * instruction leaves the old or the new file; the node, its id and its inode number stay the same, so descriptors
- * and mappings opened before see the new data. Compare ovl_copy_up_one in fs/overlayfs/copy_up.c.
+ * and mappings opened before see the new data. What the node must know of its copy is asked before that rename: nothing
+ * after it can fail. Compare ovl_copy_up_one in fs/overlayfs/copy_up.c.
  */
 import { O, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { isDirectory, isProtected, isRegular, type Stat } from '../sys/stat.js';
-import { close, fstat, fsync, linkat, openat, statat } from '../sys/syscalls.js';
+import { close, fstat, fsync, linkat, openat, statat, unlinkat } from '../sys/syscalls.js';
 import { execute } from './apply.js';
 import {
   copyFileData,
@@ -21,6 +22,7 @@ import {
   type Source,
   setTimes,
 } from './copy-entry.js';
+import { finish } from './finish.js';
 import { LayerDirectory } from './layer.js';
 import type { LinkIndex } from './link-index.js';
 import type { DirectoryNode, FileNode, Home, Link } from './node.js';
@@ -95,16 +97,66 @@ export function copyUpName(union: Union, node: FileNode, { parent, name }: Link)
   if (statat(dirfd, name) !== undefined) return;
   if (node.index !== undefined && union.index !== undefined)
     linkIndexed(union, union.index, node, parent, name);
-  else linkat(union.handles.directory(node.home.directory), node.home.name, dirfd, name);
+  else linkCopy(union, node, node.home, { parent, name });
 }
 
-function copyUpLink(union: Union, node: FileNode, source: Source, { parent, name }: Link): void {
-  const place = (): number => union.handles.directory(copyUpDirectory(union, parent));
-  const fd = run(union, source, { parent, directory: place, name });
-  settle(union, node, { directory: copyUpDirectory(union, parent), name }, fd);
+/** Gives a copy in upper a further one of the names that its original has. */
+function linkCopy(
+  union: Union,
+  node: FileNode,
+  { directory, name: home }: Home,
+  { parent, name }: Link,
+): void {
+  const dirfd = union.handles.directory(copyUpDirectory(union, parent));
+  const before = fstat(dirfd);
+  linkat(union.handles.directory(directory), home, dirfd, name);
+  keepTimes(union, parent, before);
   parent.listing?.add(name, node.type, node.ino);
+}
+
+function copyUpLink(union: Union, node: FileNode, source: Source, link: Link): void {
+  const { parent, name } = link;
+  const place = (): number => union.handles.directory(copyUpDirectory(union, parent));
+  const copy = run(union, source, { parent, directory: place, name });
+  const home = { directory: copyUpDirectory(union, parent), name };
   // Without an index, the names that are known stay together; others keep the old file.
-  for (const other of node.links) copyUpName(union, node, other);
+  const others = node.links.filter((other) => other !== link);
+  if (others.length > 0) linkTogether(union, node, home, link, others, copy);
+  settle(union, node, home, copy);
+  for (const { parent: shows, name: shown } of [link, ...others])
+    shows.listing?.add(shown, node.type, node.ino);
+}
+
+/** Links all names of a file to the copy that one of them has got, or undoes that one, too. */
+function linkTogether(
+  union: Union,
+  node: FileNode,
+  home: Home,
+  first: Link,
+  others: readonly Link[],
+  { fd }: Copy,
+): void {
+  const made = [first];
+  try {
+    for (const other of others) {
+      const dirfd = union.handles.directory(copyUpDirectory(union, other.parent));
+      if (statat(dirfd, other.name) !== undefined) continue;
+      linkCopy(union, node, home, other);
+      made.push(other);
+    }
+  } catch (error) {
+    if (fd >= 0) close(fd);
+    for (const { parent, name } of made) finish('undoing a copy-up', () => removeCopy(union, parent, name));
+    throw error;
+  }
+}
+
+function removeCopy(union: Union, parent: DirectoryNode, name: string): void {
+  const dirfd = union.handles.directory(copyUpDirectory(union, parent));
+  const before = fstat(dirfd);
+  unlinkat(dirfd, name);
+  keepTimes(union, parent, before);
+  if (parent.listing !== undefined) parent.listing.stale = true;
 }
 
 /** A file with several names is copied into the index, and the name it was reached by becomes a link there. */
@@ -115,11 +167,11 @@ function copyUpIndexed(union: Union, node: FileNode, source: Source, index: Link
     return;
   }
   const name = index.nameOf(origin);
-  const fd = run(union, source, { parent: undefined, directory: () => index.fd, name });
-  settle(union, node, { directory: index.directory, name }, fd);
+  const copy = run(union, source, { parent: undefined, directory: () => index.fd, name });
+  settle(union, node, { directory: index.directory, name }, copy);
   const lowerLinks = source.stat.nlink;
   node.index = { name, lowerLinks, offset: lowerLinks - 1 };
-  linkIndexed(union, index, node, link.parent, link.name);
+  linkIndexed(union, index, node, link.parent, link.name); // if this fails, the lower name leads to the index
 }
 
 /** Gives an indexed file one of its names in upper. */
@@ -134,21 +186,33 @@ function linkIndexed(
   const directory = copyUpDirectory(union, parent);
   const dirfd = union.handles.directory(directory);
   const before = fstat(dirfd);
-  index.alias(node, dirfd, name);
   markImpure(work.xattrPrefix, directory, dirfd);
-  setTimes(before, dirfd, '');
+  index.alias(node, dirfd, name);
+  keepTimes(union, parent, before);
+  parent.listing?.add(name, node.type, node.ino);
+}
+
+/**
+ * Gives a directory in upper its times back after a name came that the view had before. Who does not own the directory
+ * may not set its times; then they are those of the change (ovl_set_timestamps, best effort as well).
+ */
+export function keepTimes(union: Union, directory: DirectoryNode, before: Stat): void {
+  const { upper } = directory;
+  if (upper === undefined) throw new Error('no directory in upper to keep the times of');
+  const kept = finish('keeping the times of a directory', () =>
+    setTimes(before, union.handles.directory(upper), ''),
+  );
+  if (!kept) union.attributesChanged(directory.id);
 }
 
 /** The node lives in upper from now on. */
-function settle(union: Union, node: FileNode, home: Home, fd: number): void {
+function settle(union: Union, node: FileNode, home: Home, { fd, stat }: Copy): void {
   union.handles.drop(node);
   node.home = home;
   node.hasOrigin = true;
   if (fd >= 0) union.handles.adopt(node, fd, true);
-  const copy = statat(union.handles.directory(home.directory), home.name);
-  if (copy === undefined) throw new Errno(E.EIO, 'copy-up');
-  node.becomes(copy);
-  if (copy.nlink > 1 || node.keys.length > 0) union.registerLinks(node, copy);
+  node.becomes(stat);
+  if (node.keys.length > 0) union.registerLinks(node, stat);
 }
 
 /** A file without names is copied into an unnamed file, which lives as long as it is in use. */
@@ -179,43 +243,57 @@ interface Destination {
   readonly name: string;
 }
 
-/** Executes the plan; gives the open descriptor of a regular file's copy, -1 for other kinds. */
-function run(union: Union, source: Source, { parent, directory, name }: Destination): number {
+/** A copy that has got its name. */
+interface Copy {
+  /** Of a regular file, open for reading and writing; -1 for other kinds. */
+  readonly fd: number;
+  readonly stat: Stat;
+}
+
+/** Executes the plan. */
+function run(union: Union, source: Source, { parent, directory, name }: Destination): Copy {
   const {
     work,
     upper: { override },
   } = union.writable();
   const staged = work.temporary();
   let fd = -1;
+  let stat = source.stat;
   let parentBefore: Stat | undefined;
-  try {
-    execute(planCopyUp(kindOf(source.stat)), {
-      'make-parents': () => parent && copyUpDirectory(union, parent),
-      'stage-copy': () => {
-        fd = createEmpty(source, work.fd, staged, override);
-      },
-      'copy-data': () => copyFileData(source, fd),
-      'copy-owner': () => copyOwner(source, work.fd, staged, override, union.settings.ownership),
-      'copy-mode': () => copyMode(source, work.fd, staged, override, union.settings.ownership),
-      'copy-xattrs': () =>
-        copyXattrs(source, work.fd, staged, (attribute) => escapeXattr(attribute, override)),
-      'set-origin': () => setOrigin(union, source, parent, staged),
-      'copy-times': () => copyTimes(source, work.fd, staged),
-      sync: () => {
-        if (!union.settings.volatile) fsync(fd);
-      },
-      install: () => {
-        parentBefore = fstat(directory());
-        work.install(staged, directory(), name, true);
-      },
-      'keep-parent-times': () => parentBefore && setTimes(parentBefore, directory(), ''),
-    });
-  } catch (error) {
-    if (fd >= 0) close(fd);
-    work.discard(staged);
-    throw error;
-  }
-  return fd;
+  execute(planCopyUp(kindOf(source.stat)), {
+    'make-parents': () => parent && copyUpDirectory(union, parent),
+    'stage-copy': () => {
+      fd = createEmpty(source, work.fd, staged, override);
+    },
+    'copy-data': () => copyFileData(source, fd),
+    'copy-owner': () => copyOwner(source, work.fd, staged, override, union.settings.ownership),
+    'copy-mode': () => copyMode(source, work.fd, staged, override, union.settings.ownership),
+    'copy-xattrs': () => copyXattrs(source, work.fd, staged, (attribute) => escapeXattr(attribute, override)),
+    'set-origin': () => setOrigin(union, source, parent, staged),
+    'copy-times': () => copyTimes(source, work.fd, staged),
+    sync: () => {
+      if (!union.settings.volatile) fsync(fd);
+    },
+    install: () => {
+      if (!isDirectory(source.stat.mode)) stat = statOfStaged(work.fd, staged, fd);
+      if (parent !== undefined) parentBefore = fstat(directory());
+      work.install(staged, directory(), name, true);
+    },
+    'keep-parent-times': () => {
+      if (parent !== undefined && parentBefore !== undefined) keepTimes(union, parent, parentBefore);
+    },
+    abandon: () => {
+      if (fd >= 0) close(fd);
+      work.discard(staged);
+    },
+  });
+  return { fd, stat };
+}
+
+function statOfStaged(dirfd: number, name: string, fd: number): Stat {
+  const stat = fd >= 0 ? fstat(fd) : statat(dirfd, name);
+  if (stat === undefined) throw new Errno(E.EIO, 'copy-up');
+  return stat;
 }
 
 /** Records which lower inode this is a copy of; what goes to the index also counts its names. */

@@ -3,7 +3,7 @@
  *
  * Rules: where upper holds nothing, the entry is made under its name by the one syscall that makes it, with the
  * caller's ids and umask, so it is never seen half made. Over a whiteout it is made in work and takes the
- * whiteout's place. A 0/0 character device and `.wh.` names would be read as whiteouts and are refused. Compare
+ * whiteout's place. Only the answer's attributes are asked for afterwards. A 0/0 character device and `.wh.` names would be read as whiteouts and are refused. Compare
  * ovl_create_or_link in fs/overlayfs/dir.c.
  */
 import type { Caller, Entry, NewInode } from '../protocol/filesystem.js';
@@ -26,12 +26,13 @@ import {
 } from '../sys/syscalls.js';
 import { DirectoryTarget, execute, Target } from './apply.js';
 import { copyUpDirectory, copyUpFile } from './copy-up.js';
+import { answered } from './finish.js';
 import { LayerDirectory } from './layer.js';
 import { Listing } from './listing.js';
-import { entryOf, statOf } from './lookup.js';
+import { enter, statOf } from './lookup.js';
 import { makeRecorded, type ParentRecord, recordNew, recordOf } from './make-recorded.js';
 import { type DirectoryNode, FileNode, type Node } from './node.js';
-import type { Place } from './owners.js';
+import { type Place, recorded } from './owners.js';
 import { layerOf, locate, recordedOf } from './place.js';
 import { rehome } from './remove.js';
 import { plan, type Situation } from './rules.js';
@@ -106,7 +107,7 @@ export function create(
   checkNewName(name);
   checkNewInode(inode);
   let fd = -1;
-  let stat: Stat;
+  let made: Made;
   try {
     const group = groupToGive(union, caller, parent);
     const make = (dirfd: number, at: string): void => {
@@ -116,17 +117,36 @@ export function create(
       if (group !== undefined) giveGroup({ dirfd, name: at }, group);
     };
     const inSteps = group !== undefined;
-    if (inode.kind === 'directory') place(new DirectoryTarget(union, parent, name, make, inSteps), 'mkdir');
-    else place(new Target(union, parent, name, make, inSteps), 'create');
-    stat = fd >= 0 ? fstat(fd) : statNew(union, parent, name);
+    const isDirectory = inode.kind === 'directory';
+    const target = new (isDirectory ? DirectoryTarget : Target)(union, parent, name, make, inSteps);
+    place(target, isDirectory ? 'mkdir' : 'create');
+    made = answered(
+      () => attributesOf(union, parent, name, fd),
+      () => union.doubt(parent, name),
+    );
   } catch (error) {
     if (fd >= 0) close(fd);
     throw error;
   }
+  const { stat, stored } = made;
   const node = newNode(union, parent, name, stat);
   parent.listing?.add(name, stat.mode & S.IFMT, node.ino);
   if (fd >= 0 && node instanceof FileNode) union.handles.adopt(node, fd, true);
-  return entryOf(union, parent, node, stat);
+  return enter(union, parent, node, stored);
+}
+
+/** A new inode's attributes, and what its layer records. */
+interface Made {
+  readonly stat: Stat;
+  readonly stored: Stat;
+}
+
+function attributesOf(union: Union, { upper }: DirectoryNode, name: string, fd: number): Made {
+  if (upper === undefined) throw new Error('created without a parent in upper');
+  const at = fd >= 0 ? { dirfd: fd, name: '' } : { dirfd: union.handles.directory(upper), name };
+  const stat = fd >= 0 ? fstat(fd) : statat(at.dirfd, name);
+  if (stat === undefined) throw new Errno(E.ESTALE);
+  return { stat, stored: recorded(upper.layer.override, at, stat) };
 }
 
 /** Acts for the caller; the group that the inode has to be given after it was made, by a server that cannot do that. */
@@ -158,12 +178,6 @@ function place(target: Target, operation: 'create' | 'mkdir'): void {
     if (!(error instanceof Errno) || error.code !== E.EEXIST) throw error;
     execute(plan(operation, target.situation()), target);
   }
-}
-
-function statNew(union: Union, { upper }: DirectoryNode, name: string): Stat {
-  const stat = upper && statat(union.handles.directory(upper), name);
-  if (stat === undefined) throw new Errno(E.ESTALE);
-  return stat;
 }
 
 function newNode(union: Union, parent: DirectoryNode, name: string, stat: Stat): Node {
@@ -199,20 +213,23 @@ export function unnamed(
   const own = override === undefined ? inode.mode & ~S.IFMT : PRIVATE_FILE;
   const fd = openat(union.handles.directory(directory), '.', O.TMPFILE | O.RDWR, own);
   const at = { dirfd: fd, name: '' };
+  let stat: Stat;
+  let stored: Stat;
   try {
     if (group !== undefined) giveGroup(at, group);
     if (override !== undefined) {
       recordNew(override, at, recordOf(inode, union.ownerFor(caller), parentRecord(union, parent)));
     }
+    stat = fstat(fd);
+    stored = recorded(override, at, stat);
   } catch (error) {
     close(fd);
     throw error;
   }
-  const stat = fstat(fd);
   const node = union.newFile(stat, { directory, name: '' });
   node.pinned = fd;
   node.bare = true;
-  return entryOf(union, parent, node, stat);
+  return enter(union, parent, node, stored);
 }
 
 /** FUSE_LINK. */
@@ -223,26 +240,39 @@ export function link(union: Union, node: FileNode, parent: DirectoryNode, name: 
   if (hasNoName && !node.inUpper) throw new Errno(E.ENOENT);
   copyUpFile(union, node);
   union.index?.pinCount(node);
+  const canWrite = hasNoName && isWritable(node.pinned);
   const { directory, name: home } = node.home;
   const target = new Target(union, parent, name, (dirfd, at) => {
+    target.receives(node);
     if (hasNoName) linkat(node.pinned, '', dirfd, at, AT.EMPTY_PATH);
     else linkat(union.handles.directory(directory), home, dirfd, at);
   });
   place(target, 'create');
   parent.listing?.add(name, node.type, node.ino);
-  target.markImpure(node);
   node.addLink(parent, name);
-  if (hasNoName) settleName(union, node, parent, name);
+  if (hasNoName) settleName(union, node, parent, name, canWrite);
   parent.children.set(name, node);
-  const stat = statOf(union, node);
-  union.registerLinks(node, stat);
-  return entryOf(union, parent, node, stat);
+  return answered(
+    () => {
+      const stat = statOf(union, node);
+      const stored = recordedOf(union, node, stat);
+      union.registerLinks(node, stat);
+      return enter(union, parent, node, stored);
+    },
+    () => union.doubt(parent, name),
+  );
 }
 
 /** A file that only a descriptor led to can be reached by name from now on; its mode may forbid opening it again. */
-function settleName(union: Union, node: FileNode, { upper }: DirectoryNode, name: string): void {
+function settleName(
+  union: Union,
+  node: FileNode,
+  { upper }: DirectoryNode,
+  name: string,
+  canWrite: boolean,
+): void {
   if (upper === undefined) throw new Error('linked without a parent in upper');
   node.home = { directory: upper, name };
-  union.handles.adopt(node, node.pinned, isWritable(node.pinned));
+  union.handles.adopt(node, node.pinned, canWrite);
   node.pinned = -1;
 }

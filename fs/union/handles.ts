@@ -10,6 +10,7 @@ import { LRUCache } from 'lru-cache';
 import { O, S } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
 import { close, fchmodat, fstat, keepAccessTime, openat, statat } from '../sys/syscalls.js';
+import { finish } from './finish.js';
 import { type LayerDirectory, openData, openDirectory, openRegular } from './layer.js';
 import type { FileNode } from './node.js';
 import { isMetacopy } from './whiteout.js';
@@ -109,7 +110,8 @@ export class Handles {
 
   /** Hands over a descriptor of a new file in upper. */
   adopt(node: FileNode, fd: number, writable: boolean): void {
-    if (node.home.directory.layer.quiet.files) unless([E.EPERM], () => keepAccessTime(fd));
+    if (node.home.directory.layer.quiet.files)
+      finish('keeping access times', () => unless([E.EPERM], () => keepAccessTime(fd)));
     this.#open.set(node, { fd, writable });
   }
 

@@ -9,7 +9,8 @@
  */
 import { E, Errno } from '../sys/errno.js';
 import type { Stat } from '../sys/stat.js';
-import { getxattrat, linkat, setxattrat, statat, unlinkat } from '../sys/syscalls.js';
+import { getxattrat, linkat, readDirectory, setxattrat, statat, unlinkat } from '../sys/syscalls.js';
+import { finish } from './finish.js';
 import { type Layer, LayerDirectory } from './layer.js';
 import type { FileNode } from './node.js';
 import { encodeOrigin, originsAreUnique } from './origin.js';
@@ -26,6 +27,8 @@ export interface IndexEntry {
   offset: number;
 }
 
+/** What `overlay.nlink` says of a file whose only link is the one in the index. */
+const NO_NAMES = Buffer.from('U-1');
 const UPPER_XATTR = 'trusted.overlay.upper';
 
 /** Whether the index in a work directory is that of `upper`, or of nobody yet; undefined if upper has no handle. */
@@ -52,6 +55,15 @@ export class LinkIndex {
     this.directory.pinned = openPrivate(workFd, INDEX);
     this.#work = work;
     this.#recordUpper(upper);
+    finish('cleaning up the index', () => this.#removeOrphans());
+  }
+
+  /** Removes what an interrupted operation has left without a name (ovl_indexdir_cleanup). */
+  #removeOrphans(): void {
+    for (const { name } of readDirectory(this.fd)) {
+      const isAlone = statat(this.fd, name)?.nlink === 1;
+      if (isAlone && getxattrat(this.fd, name, this.#nlinkXattr)?.equals(NO_NAMES)) unlinkat(this.fd, name);
+    }
   }
 
   /** Records whose files these are; `indexBelongsTo` checks it before the next mount. */
@@ -112,7 +124,7 @@ export class LinkIndex {
     this.#setNlink(this.fd, entry.name, 'L', stat.nlink + entry.offset - entry.lowerLinks);
     linkat(this.fd, entry.name, dirfd, name);
     entry.offset -= 1;
-    this.pinCount(node);
+    finish('storing a link count', () => this.pinCount(node)); // who changes the count next stores it first
   }
 
   /** Removes the entry of a file that has lost its last name. */

@@ -365,8 +365,11 @@ export function statOf(union: Union, node: Node): Stat {
 }
 
 /** Turns an inode's stat into the mount's. */
-export function dress(union: Union, node: Node, inode: Stat): Stat {
-  const stored = recordedOf(union, node, inode);
+export const dress = (union: Union, node: Node, inode: Stat): Stat =>
+  dressRecorded(union, node, recordedOf(union, node, inode));
+
+/** The same for what the node's layer records; asks nothing. */
+function dressRecorded(union: Union, node: Node, stored: Stat): Stat {
   const stat = shown(union, stored);
   if (stat.uid !== stored.uid || stat.gid !== stored.gid) union.virtualOwners?.inodes.add(node.ino);
   stat.ino = node.ino;
@@ -395,12 +398,17 @@ export function attributeTimeout(union: Union, node: Node): number {
 }
 
 /** Hands a node to the kernel: counts the lookup. */
-export function entryOf(union: Union, parent: DirectoryNode, node: Node, stat: Stat): Entry {
+export const entryOf = (union: Union, parent: DirectoryNode, node: Node, stat: Stat): Entry =>
+  enter(union, parent, node, recordedOf(union, node, stat));
+
+/** The same, given what the node's layer records; asks nothing. */
+export function enter(union: Union, parent: DirectoryNode, node: Node, stored: Stat): Entry {
+  const attributes = dressRecorded(union, node, stored);
   node.lookups++;
   if (node instanceof FileNode && isUnwatched(union, node)) remember(node, stat);
   return {
     nodeid: node.id,
-    attributes: dress(union, node, stat),
+    attributes,
     entryTimeout: union.timeout(parent),
     attributeTimeout: attributeTimeout(union, node),
   };

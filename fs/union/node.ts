@@ -126,6 +126,11 @@ export class FileNode extends BaseNode {
     return this.home.directory.layer.isUpper;
   }
 
+  /** It is the copy of a lower entry, or will be one before anything changes. */
+  get isCopy(): boolean {
+    return this.hasOrigin || !this.inUpper;
+  }
+
   get isRegular(): boolean {
     return this.type === S.IFREG;
   }

@@ -172,10 +172,10 @@ export function linkTarget({ dirfd, name }: Place): string {
 
 // --- writing
 
-/** Records what is to be shown for an inode; its own mode follows. A symlink stays as it is. */
+/** Records what is to be shown for an inode, whose own mode, which nobody sees, comes first. A symlink stays as it is. */
 export function record(attribute: OverrideXattr, { dirfd, name }: Place, override: Override): void {
-  setxattrat(dirfd, name, attribute, formatOverride(override));
   fchmodat(dirfd, name, diskMode(override.mode));
+  setxattrat(dirfd, name, attribute, formatOverride(override));
 }
 
 /** Changes what is recorded. */

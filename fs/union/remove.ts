@@ -2,14 +2,16 @@
  * Removing names.
  *
  * Rules: a name that a lower layer holds is covered by a whiteout, in the same rename that takes upper's entry away.
- * What is still in use stays usable: it is opened before its last name in upper goes. Compare
- * ovl_remove_and_whiteout and ovl_remove_upper in fs/overlayfs/dir.c.
+ * What is still in use stays usable: it is opened before its last name in upper goes. Nodes and listings change once it
+ * has gone, by nothing that can fail. Compare ovl_remove_and_whiteout and ovl_remove_upper in fs/overlayfs/dir.c.
  */
 import { E, Errno } from '../sys/errno.js';
 import { statat } from '../sys/syscalls.js';
 import { DirectoryTarget, execute, Target } from './apply.js';
 import { copyUpName } from './copy-up.js';
+import { finish } from './finish.js';
 import { refuseProtected } from './flags.js';
+import type { LayerDirectory } from './layer.js';
 import { find, forgetName, statOf } from './lookup.js';
 import { DirectoryNode, FileNode, type Home, type Link, type Node } from './node.js';
 import { listingOf } from './readdir.js';
@@ -36,14 +38,16 @@ export function rmdir(union: Union, parent: DirectoryNode, name: string): void {
   refuseProtected(union, node);
   const target = new DirectoryTarget(union, parent, name);
   const situation = { ...target.situation(), empty: isEmpty(union, node) };
-  if (node.upper !== undefined && situation.empty) union.handles.pinDirectory(node.upper);
   const attempt = (upperEmpty: boolean): void => execute(plan('rmdir', { ...situation, upperEmpty }), target);
-  try {
-    attempt(true);
-  } catch (error) {
-    if (!(error instanceof Errno) || error.code !== E.ENOTEMPTY || !situation.empty) throw error;
-    attempt(false); // only whiteouts are left in it
-  }
+  losing(union, node, () => {
+    if (node.upper !== undefined && situation.empty) union.handles.pinDirectory(node.upper);
+    try {
+      attempt(true);
+    } catch (error) {
+      if (!(error instanceof Errno) || error.code !== E.ENOTEMPTY || !situation.empty) throw error;
+      attempt(false); // only whiteouts are left in it
+    }
+  });
   node.removed = true;
   nameIsGone(parent, name, node);
 }
@@ -78,25 +82,35 @@ function isShared(union: Union, node: FileNode): boolean {
   return !node.inUpper && node.keys.length > 0 && statOf(union, node).nlink > 1;
 }
 
-/** Runs what takes a name of `node` away; if that fails, the file lives by its name again and not by a descriptor. */
+/** Runs what takes a name of `node` away; if that fails, the node lives by its name again and not by a descriptor. */
 export function losing(union: Union, node: Node | undefined, take: () => void): void {
-  const wasPinned = node instanceof FileNode && node.pinned >= 0;
+  const wasPinned = (pinnable(node)?.pinned ?? UNPINNED) !== UNPINNED;
   try {
     take();
   } catch (error) {
-    if (node instanceof FileNode && !wasPinned && node.pinned >= 0) union.handles.unpin(node);
+    const owner = pinnable(node);
+    if (owner !== undefined && !wasPinned && owner.pinned >= 0) union.handles.unpin(owner);
     throw error;
   }
 }
 
-/** The copy of a lower file leaves the index with its last name (ovl_nlink_end). */
+const UNPINNED = -1;
+
+/** What holds the descriptor that a node without a name lives by. */
+const pinnable = (node: Node | undefined): FileNode | LayerDirectory | undefined =>
+  node instanceof DirectoryNode ? node.upper : node;
+
+/** The copy of a lower file leaves the index with its last name (ovl_nlink_end); if not now, at the next mount. */
 export function afterLoss(union: Union, node: FileNode): void {
-  if (union.index === undefined || node.index === undefined) return;
-  const links = statOf(union, node).nlink + node.index.offset;
-  if (links > 0) return;
-  union.handles.pin(node);
-  union.index.remove(node.index);
-  node.index = undefined;
+  const { index } = union;
+  const entry = node.index;
+  if (index === undefined || entry === undefined) return;
+  finish('removing a file from the index', () => {
+    if (statOf(union, node).nlink + entry.offset > 0) return;
+    union.handles.pin(node);
+    index.remove(entry);
+    node.index = undefined;
+  });
 }
 
 /** Makes sure that a file in upper can be reached once `name` is gone: by another name, or by a descriptor. */

@@ -3,7 +3,8 @@
  *
  * Rules: what is renamed is in upper first; the rename itself is one renameat2(2) there, which also leaves the
  * whiteout or swaps with one where lower layers hold the old name. A directory that merges with lower ones leaves
- * these where they are and says so with a redirect. Compare ovl_rename and ovl_set_redirect in fs/overlayfs/dir.c.
+ * these where they are and says so with a redirect. All that the new place needs is there before the rename; nothing
+ * after it can fail. Compare ovl_rename and ovl_set_redirect in fs/overlayfs/dir.c.
  */
 import { RENAME, S } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
@@ -11,6 +12,7 @@ import { renameat2, unlinkat } from '../sys/syscalls.js';
 import { execute, Target } from './apply.js';
 import { copyUpDirectory, copyUpName } from './copy-up.js';
 import { checkNewName } from './create.js';
+import { finish } from './finish.js';
 import { refuseProtected } from './flags.js';
 import { find } from './lookup.js';
 import { DirectoryNode, FileNode, type Node } from './node.js';
@@ -49,8 +51,14 @@ export function rename(
     planRename(source.situation(), targetSituation(union, target, replaced), mode, { redirects });
   const renameWith = (flag: number): void => renameat2(source.dirfd, name, target.dirfd, newName, flag);
   const actions = {
-    'make-parents': () => source['make-parents'](),
-    'make-new-parents': () => target['make-parents'](),
+    'make-parents': () => {
+      source['make-parents']();
+      if (mode === 'exchange') source.receives(replaced);
+    },
+    'make-new-parents': () => {
+      target['make-parents']();
+      target.receives(moved);
+    },
     'copy-up': () => copyUpFileName(union, moved, source),
     'copy-up-target': () => copyUpFileName(union, replaced, target),
     'copy-up-directory': () => copyUpDirectoryNode(union, moved),
@@ -59,11 +67,21 @@ export function rename(
     'set-target-redirect': () => setRedirect(target, replaced, parent === newParent),
     'mark-opaque': () => source['mark-opaque'](),
     'mark-target-opaque': () => target['mark-opaque'](),
-    'clear-target': () => target['clear-target'](),
+    'clear-target': () => {
+      target['clear-target']();
+      isOpaque(union, replaced);
+    },
     move: () => renameWith(0),
-    'move-leaving-whiteout': () => moveLeavingWhiteout(work, source, renameWith),
-    'move-exchanging': () => renameWith(RENAME.EXCHANGE),
+    'move-leaving-whiteout': () => moveLeavingWhiteout(work, source, target, renameWith),
+    'move-exchanging': () => {
+      if (mode !== 'exchange' && work.whiteoutForm === 'xattr') source.holdWhiteoutFiles();
+      renameWith(RENAME.EXCHANGE);
+    },
     'remove-leftover': () => unlinkat(source.dirfd, name),
+    abandon: () => {
+      source.abandon();
+      target.abandon();
+    },
   };
   losing(union, replaced, () => {
     let plan = attempt();
@@ -75,9 +93,15 @@ export function rename(
   });
   if (mode === 'exchange' && replaced !== undefined) swap(source, moved, target, replaced);
   else settle(source, moved, target, replaced);
-  target.markImpure(moved);
-  if (mode === 'exchange') source.markImpure(replaced);
-  else if (replaced instanceof FileNode) afterLoss(union, replaced);
+  if (mode !== 'exchange' && replaced instanceof FileNode) afterLoss(union, replaced);
+}
+
+/** The directory's place has been taken by an opaque copy of it: nothing below it counts any more. */
+function isOpaque(union: Union, node: Node | undefined): void {
+  if (!(node instanceof DirectoryNode)) throw new Errno(E.ENOTDIR);
+  union.changes?.unwatch(node);
+  node.lowers = [];
+  node.redirect = undefined;
 }
 
 function targetSituation(union: Union, target: Target, replaced: Node | undefined) {
@@ -110,18 +134,32 @@ function setRedirect(at: Target, node: Node | undefined, sameParent: boolean): v
 }
 
 /**
- * Where the filesystem lacks RENAME_WHITEOUT, or whiteouts are files, the old name shows the lower entry for a moment;
- * nothing is lost.
+ * Where the filesystem lacks RENAME_WHITEOUT, or whiteouts are files, the old name shows what lay under the new one, or
+ * the lower entry, for a moment; nothing is lost, and what fails is undone.
  */
-function moveLeavingWhiteout(work: Work, source: Target, renameWith: (flag: number) => void): void {
+function moveLeavingWhiteout(
+  work: Work,
+  source: Target,
+  target: Target,
+  renameWith: (flag: number) => void,
+): void {
   const inOneStep = (): boolean => {
     renameWith(RENAME.WHITEOUT);
     return true;
   };
   if (work.whiteoutForm === 'device' && unless([E.EINVAL], inOneStep) === true) return;
   source['stage-whiteout'](); // what can fail does so before anything is moved
-  renameWith(0);
-  source['install-whiteout']();
+  const swaps = target.isHeld();
+  const flag = swaps ? RENAME.EXCHANGE : RENAME.NOREPLACE;
+  renameWith(flag);
+  try {
+    if (swaps) source.exchange();
+    else source['install-whiteout']();
+  } catch (error) {
+    finish('undoing a rename', () => renameat2(target.dirfd, target.name, source.dirfd, source.name, flag));
+    throw error;
+  }
+  if (swaps) source.discard();
 }
 
 /** Brings nodes and listings up to date after `moved` took the target's name. */

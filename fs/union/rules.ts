@@ -9,6 +9,8 @@
  * - Lower layers are never named by a step that changes anything.
  * - Whatever takes more than one syscall to build is built in work and appears under its name by one rename.
  * - At every step the view shows the old state or the new one.
+ * - One step, the commit, makes the operation true. What fails before it leaves the state before; what fails after it
+ *   is reported and left, since it is no error of the operation any more (`execute` in apply.ts).
  *
  * Compare: fs/overlayfs/namei.c ovl_lookup, dir.c ovl_create_over_whiteout / ovl_remove_and_whiteout / ovl_rename,
  * copy_up.c ovl_do_copy_up.
@@ -103,23 +105,60 @@ export const STEPS = {
   'mark-target-opaque': 'set the opaque xattr on the other directory in upper',
   install: 'rename it from work to its name in upper',
   exchange: 'swap it with what upper holds, in one rename (RENAME_EXCHANGE)',
-  discard: 'remove what the swap brought into work',
+  discard: 'remove what was moved into work',
   'keep-parent-times': 'give the parent directory in upper its times back',
   remove: 'remove the entry from upper',
+  retire: 'move the directory, with the whiteouts in it, from upper to work in one rename',
   whiteout: 'create a whiteout in upper',
   'stage-whiteout': 'create a whiteout in work',
-  'clear-target': 'swap the target directory, which holds only whiteouts, with an empty one from work',
+  'clear-target':
+    'swap the target directory, which holds only whiteouts, with an empty and opaque copy of it from work',
   move: 'rename it within upper',
   'move-leaving-whiteout': 'rename it within upper and leave a whiteout, in one rename (RENAME_WHITEOUT)',
   'move-exchanging': 'swap the two names in upper, in one rename (RENAME_EXCHANGE)',
   'remove-leftover': 'remove the whiteout that the swap left under the old name',
 } as const;
 
-export type Refusal = 'ENOENT' | 'EEXIST' | 'ENOTDIR' | 'EISDIR' | 'ENOTEMPTY' | 'EROFS' | 'EXDEV';
-export type Plan = { readonly steps: readonly Step[] } | { readonly refused: Refusal };
+/** Steps that can make an operation true. Each is one system call, or undoes what it did when it fails half-way. */
+export type CommitStep =
+  | 'change'
+  | 'create'
+  | 'install'
+  | 'exchange'
+  | 'remove'
+  | 'retire'
+  | 'whiteout'
+  | 'move'
+  | 'move-leaving-whiteout'
+  | 'move-exchanging';
 
-const steps = (...list: Step[]): Plan => ({ steps: list });
+/** Steps that the view does not depend on: times of a parent, hints, what is left to be cleared away. */
+export type FinishStep = 'keep-parent-times' | 'mark-opaque' | 'discard' | 'remove-leftover';
+
+/** What an operation takes. */
+export interface Course {
+  /** Each may fail, and then the operation has not happened. */
+  readonly prepare: readonly Step[];
+  /** Makes the operation true; undefined where nothing changes. */
+  readonly commit: CommitStep | undefined;
+  /** Whatever fails here, the operation has happened. */
+  readonly finish: readonly FinishStep[];
+}
+
+export type Refusal = 'ENOENT' | 'EEXIST' | 'ENOTDIR' | 'EISDIR' | 'ENOTEMPTY' | 'EROFS' | 'EXDEV';
+export type Plan = Course | { readonly refused: Refusal };
+
+const course = (
+  prepare: readonly Step[],
+  commit: CommitStep | undefined,
+  ...finish: FinishStep[]
+): Course => ({ prepare, commit, finish });
 const refused = (why: Refusal): Plan => ({ refused: why });
+
+/** All steps in their order. */
+export function stepsOf({ prepare, commit, finish }: Course): readonly Step[] {
+  return commit === undefined ? prepare : [...prepare, commit, ...finish];
+}
 
 /** One name as the plans see it. */
 export interface Situation {
@@ -150,26 +189,27 @@ export function shown(name: Situation): View['shows'] {
 /** Whether a name needs a whiteout once upper does not hold it any more. */
 const covers = (name: Situation): boolean => name.below !== 'nothing';
 
-const READ = steps();
-const IN_PLACE = steps('change');
-const INSTALL: readonly Step[] = ['install', 'keep-parent-times'];
+const READ = course([], undefined);
+const IN_PLACE = course([], 'change');
 const ATTRIBUTES: readonly Step[] = ['copy-owner', 'copy-mode', 'copy-xattrs', 'set-origin', 'copy-times'];
-const COPY_UP: Record<Kind | 'directory', Plan> = {
-  file: steps('make-parents', 'stage-copy', 'copy-data', ...ATTRIBUTES, 'sync', ...INSTALL),
-  directory: steps('make-parents', 'stage-copy', ...ATTRIBUTES, ...INSTALL),
-  symlink: steps('make-parents', 'stage-copy', ...ATTRIBUTES, ...INSTALL),
-  special: steps('make-parents', 'stage-copy', ...ATTRIBUTES, ...INSTALL),
+const copying = (...data: Step[]): Course =>
+  course(['make-parents', 'stage-copy', ...data], 'install', 'keep-parent-times');
+const COPY_UP: Record<Kind | 'directory', Course> = {
+  file: copying('copy-data', ...ATTRIBUTES, 'sync'),
+  directory: copying(...ATTRIBUTES),
+  symlink: copying(...ATTRIBUTES),
+  special: copying(...ATTRIBUTES),
 };
 
 /** Copies what a lower layer shows into upper. */
-export function planCopyUp(kind: Kind | 'directory'): Plan {
+export function planCopyUp(kind: Kind | 'directory'): Course {
   return COPY_UP[kind];
 }
 
-const CREATE = steps('make-parents', 'create');
-const CREATE_OVER_WHITEOUT = steps('make-parents', 'stage', 'install');
-const MKDIR_MERGED = steps('make-parents', 'create', 'mark-opaque');
-const MKDIR_OVER_WHITEOUT = steps('make-parents', 'stage', 'mark-staged-opaque', 'exchange', 'discard');
+const CREATE = course(['make-parents'], 'create');
+const CREATE_OVER_WHITEOUT = course(['make-parents', 'stage'], 'install');
+const MKDIR_MERGED = course(['make-parents'], 'create', 'mark-opaque');
+const MKDIR_OVER_WHITEOUT = course(['make-parents', 'stage', 'mark-staged-opaque'], 'exchange', 'discard');
 
 function planCreate(name: Situation, directory: boolean): Plan {
   if (shown(name) !== 'nothing') return refused('EEXIST');
@@ -177,11 +217,12 @@ function planCreate(name: Situation, directory: boolean): Plan {
   return directory && name.parentMerged === true ? MKDIR_MERGED : CREATE;
 }
 
-const REMOVE = steps('remove');
-const WHITEOUT = steps('make-parents', 'whiteout');
-const REPLACE_BY_WHITEOUT = steps('stage-whiteout', 'install');
-const EXCHANGE_WITH_WHITEOUT = steps('stage-whiteout', 'exchange', 'discard');
-const DISPLACE = steps('clear-target', 'remove');
+const REMOVE = course([], 'remove');
+const WHITEOUT = course(['make-parents'], 'whiteout');
+const REPLACE_BY_WHITEOUT = course(['stage-whiteout'], 'install');
+const EXCHANGE_WITH_WHITEOUT = course(['stage-whiteout'], 'exchange', 'discard');
+/** The kernel swaps it with an empty directory first (ovl_clear_empty): its removal is one rename here. */
+const RETIRE = course([], 'retire', 'discard');
 
 function planUnlink(name: Situation): Plan {
   const what = shown(name);
@@ -198,15 +239,14 @@ function planRmdir(name: Situation): Plan {
   if (name.empty === false) return refused('ENOTEMPTY');
   if (name.upper === 'absent') return WHITEOUT;
   if (covers(name)) return EXCHANGE_WITH_WHITEOUT;
-  return name.upperEmpty === false ? DISPLACE : REMOVE;
+  return name.upperEmpty === false ? RETIRE : REMOVE;
 }
 
 function planWrite(name: Situation): Plan {
   const what = shown(name);
   if (what === 'nothing') return refused('ENOENT');
   if (name.upper !== 'absent') return IN_PLACE;
-  const copy = COPY_UP[what];
-  return 'refused' in copy ? copy : steps(...copy.steps, 'change');
+  return course(stepsOf(COPY_UP[what]), 'change');
 }
 
 /**
@@ -280,14 +320,11 @@ const MIRRORED: Partial<Record<Step, Step>> = {
 
 function planExchange(source: Situation, target: Situation): Plan {
   const mirrored = prepareSource(target, source).map((step) => MIRRORED[step] ?? step);
-  return steps(
-    'make-parents',
-    'make-new-parents',
-    ...prepareSource(source, target),
-    ...mirrored,
-    'move-exchanging',
-  );
+  const prepare: readonly Step[] = [...BOTH_PARENTS, ...prepareSource(source, target), ...mirrored];
+  return course(prepare, 'move-exchanging');
 }
+
+const BOTH_PARENTS: readonly Step[] = ['make-parents', 'make-new-parents'];
 
 /** The steps that give `source` the name of `target`. Redirects take privilege: a reader trusts only root's. */
 export function planRename(
@@ -302,13 +339,11 @@ export function planRename(
   const needsRedirect = hasLowers(source) || (mode === 'exchange' && hasLowers(target));
   if (needsRedirect && !redirects) return refused('EXDEV');
   if (mode === 'exchange') return planExchange(source, target);
-  const list: Step[] = ['make-parents', 'make-new-parents', ...prepareSource(source, target)];
-  if (shown(source) === 'directory' && target.upper === 'whiteout') {
-    list.push('move-exchanging');
-    if (!covers(source)) list.push('remove-leftover');
-    return { steps: list };
+  const prepare = [...BOTH_PARENTS, ...prepareSource(source, target)];
+  if (target.upper === 'whiteout') {
+    if (covers(source)) return course(prepare, 'move-exchanging'); // the whiteout changes sides
+    if (shown(source) === 'directory') return course(prepare, 'move-exchanging', 'remove-leftover');
   }
-  if (target.upper === 'directory' && target.upperEmpty === false) list.push('clear-target');
-  list.push(covers(source) ? 'move-leaving-whiteout' : 'move');
-  return { steps: list };
+  if (target.upper === 'directory' && target.upperEmpty === false) prepare.push('clear-target');
+  return course(prepare, covers(source) ? 'move-leaving-whiteout' : 'move');
 }

@@ -5,7 +5,7 @@
  */
 
 import { FUSE_ROOT_ID } from '../protocol/abi.js';
-import type { Caller, NodeId } from '../protocol/filesystem.js';
+import type { Caller, NodeId, Notifier } from '../protocol/filesystem.js';
 import { E, Errno } from '../sys/errno.js';
 import type { Stat, U64 } from '../sys/stat.js';
 import { close, fstat, setfsgid, setfsuid, umask } from '../sys/syscalls.js';
@@ -62,6 +62,8 @@ export class Union {
   changes: Changes | undefined;
   /** Tells the kernel, before the reply, that attributes of the request's node have changed as a side effect. */
   attributesChanged: (node: NodeId) => void = () => {};
+  /** Tells the kernel what it remembers wrongly. */
+  notifier: Notifier | undefined;
   readonly counters = { copiedUpFiles: 0, copiedUpBytes: 0 };
 
   readonly #nodes = new Map<NodeId, Node>();
@@ -140,6 +142,15 @@ export class Union {
     if (node.keys.includes(key)) return;
     node.keys.push(key);
     this.#linked.set(key, node);
+  }
+
+  /** It is not known what a name leads to: it is looked up again, by us and by the kernel. */
+  doubt(parent: DirectoryNode, name: string): void {
+    const child = parent.children.get(name);
+    if (child !== undefined) child.stale = true;
+    if (parent.listing !== undefined) parent.listing.stale = true;
+    this.notifier?.invalidateEntry(parent.id, name, child instanceof DirectoryNode);
+    this.notifier?.invalidateInode(parent.id);
   }
 
   get nodeCount(): number {

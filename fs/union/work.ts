@@ -3,7 +3,8 @@
  *
  * Rules: the layout is the kernel's (`work/work` for temporaries), so that overlayfs mounts the same directories.
  * Whatever lies in `work/work` at mount time is a leftover of an interrupted operation and is removed. Names in it
- * are never reused within a mount. Compare ovl_workdir_create and ovl_lookup_temp in fs/overlayfs.
+ * are never reused within a mount. What cannot be removed at once is tried again later and holds up nothing. Compare
+ * ovl_workdir_create, ovl_lookup_temp and ovl_cleanup in fs/overlayfs.
  */
 import { ACL, AT, O, RENAME } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
@@ -20,6 +21,7 @@ import {
   statat,
   unlinkat,
 } from '../sys/syscalls.js';
+import { finish } from './finish.js';
 import { UsageError } from './stack.js';
 import {
   makeWhiteoutDevice,
@@ -34,6 +36,8 @@ import {
 /** The kernel's name for the staging directory inside workdir. */
 export const STAGING = 'work';
 const OWNER_ALL = 0o700;
+/** How many names are remembered to be removed later; further ones are the next mount's. */
+const MOST_LEFTOVERS = 1024;
 
 export class Work {
   /** The staging directory. */
@@ -41,6 +45,8 @@ export class Work {
   readonly xattrPrefix: OverlayPrefix;
   readonly whiteoutForm: WrittenWhiteout;
   #next = 0;
+  /** Names that could not be removed yet. */
+  readonly #leftovers = new Set<string>();
 
   /** @param workFd the directory given as workdir; it stays the caller's */
   constructor(workFd: number) {
@@ -76,12 +82,10 @@ export class Work {
     return `#${(this.#next++).toString(16)}`;
   }
 
-  /** Creates a whiteout in the staging directory; its name there. */
-  stageWhiteout(): string {
-    const name = this.temporary();
+  /** Creates a whiteout in the staging directory. */
+  makeWhiteout(name: string): void {
     if (this.whiteoutForm === 'device') makeWhiteoutDevice(this.fd, name);
     else makeWhiteoutFile(this.xattrPrefix, this.fd, name);
-    return name;
   }
 
   /** Moves what was staged to its place; what is there already is replaced, or kept with `noreplace`. */
@@ -94,9 +98,21 @@ export class Work {
     renameat2(this.fd, name, dirfd, target, RENAME.EXCHANGE);
   }
 
-  /** Removes a staged entry, whatever it is. */
+  /** Moves what upper holds into the staging directory. */
+  retire(dirfd: number, target: string, name: string): void {
+    renameat2(dirfd, target, this.fd, name);
+  }
+
+  /** Removes a staged entry, whatever it is, and one that could not be removed before. */
   discard(name: string): void {
-    removeTree(this.fd, name);
+    const [earlier] = this.#leftovers;
+    this.#remove(name);
+    if (earlier !== undefined) this.#remove(earlier);
+  }
+
+  #remove(name: string): void {
+    if (finish('cleaning up in work', () => removeTree(this.fd, name))) this.#leftovers.delete(name);
+    else if (this.#leftovers.size < MOST_LEFTOVERS) this.#leftovers.add(name);
   }
 }
 

@@ -15,6 +15,7 @@ import { getxattrat, listxattrat, removexattrat, setxattrat } from '../sys/sysca
 import { given, namesSomebody } from './acl.js';
 import { changeMode } from './change-owner.js';
 import { copyUpDirectory, copyUpFile } from './copy-up.js';
+import { finish } from './finish.js';
 import { statOf } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
 import { type Place, rerecord } from './owners.js';
@@ -113,21 +114,44 @@ export function setxattr(
   makeWritable(union, node);
   if (attribute === CAPABILITY && !(node instanceof DirectoryNode)) node.bare = false;
   const { override } = layerOf(node);
-  if (override !== undefined && attribute === ACL.ACCESS) setAcl(override, locate(union, node), value);
-  else {
-    const { dirfd, name } = locate(union, node);
-    setxattrat(dirfd, name, escapeXattr(attribute, override), value, flags);
-  }
-  if (killSetGid) clearSetGid(union, node);
+  const set = (): void => {
+    if (override !== undefined && attribute === ACL.ACCESS) setAcl(override, locate(union, node), value);
+    else {
+      const { dirfd, name } = locate(union, node);
+      setxattrat(dirfd, name, escapeXattr(attribute, override), value, flags);
+    }
+  };
+  if (killSetGid) withoutSetGid(union, node, set);
+  else set();
 }
 
 /** The recorded mode follows (posix_acl_update_mode). */
 function setAcl(override: OverrideXattr, place: Place, value: Uint8Array): void {
-  rerecord(override, place, ({ mode }) => {
-    const { mode: next, acl } = given(value, mode);
-    writeAcl(override, place, ACL.ACCESS, acl);
-    return { mode: next };
-  });
+  const { dirfd, name } = place;
+  const before = getxattrat(dirfd, name, escapeXattr(ACL.ACCESS, override));
+  orKeepAcl(override, place, before, () =>
+    rerecord(override, place, ({ mode }) => {
+      const { mode: next, acl } = given(value, mode);
+      writeAcl(override, place, ACL.ACCESS, acl);
+      return { mode: next };
+    }),
+  );
+}
+
+/** Changes an ACL and what goes with it: both or neither. @param acl what it is before; copied */
+export function orKeepAcl(
+  override: OverrideXattr,
+  place: Place,
+  acl: Uint8Array | undefined,
+  change: () => void,
+): void {
+  const before = acl && Buffer.from(acl);
+  try {
+    change();
+  } catch (error) {
+    finish('undoing a change of an ACL', () => writeAcl(override, place, ACL.ACCESS, before));
+    throw error;
+  }
 }
 
 /** Keeps an ACL where an attribute keeps the owner, or none. */
@@ -142,9 +166,21 @@ export function writeAcl(
   else unless([E.ENODATA], () => removexattrat(dirfd, name, attribute));
 }
 
-function clearSetGid(union: Union, node: Node): void {
+/** Clears set-group-id before `set` changes something else: both or neither. */
+function withoutSetGid(union: Union, node: Node, set: () => void): void {
   const { mode } = recordedOf(union, node, statOf(union, node));
-  if ((mode & S.ISGID) !== 0) changeMode(union, node, mode & ~S.IFMT & ~S.ISGID);
+  if ((mode & S.ISGID) === 0) {
+    set();
+    return;
+  }
+  const permissions = mode & ~S.IFMT;
+  changeMode(union, node, permissions & ~S.ISGID);
+  try {
+    set();
+  } catch (error) {
+    finish('undoing a change of mode', () => changeMode(union, node, permissions));
+    throw error;
+  }
 }
 
 export function removexattr(union: Union, node: Node, attribute: string): void {

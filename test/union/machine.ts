@@ -5,7 +5,7 @@
  * view. It is as strict as the system calls are: a step that the kernel would refuse throws. `run` stops after every
  * system call, so that a test can look at what a crash at this moment leaves.
  */
-import { planCopyUp, type Step } from '../../fs/union/rules.js';
+import { planCopyUp, type Step, stepsOf } from '../../fs/union/rules.js';
 import { CAPABILITY, descend, flattenUpper, type Inode, inode, must, SET_ID, type Seen } from './model.js';
 
 /** A name in a directory of the view. */
@@ -130,9 +130,7 @@ export class Machine {
   *#copyUp(at: Place, directory: boolean): Generator<Step> {
     const { kind } = must(descend(this.view(), pathOf(at)), 'source of a copy');
     if (directory !== (kind === 'directory')) throw new Error(`a ${kind} is copied up as something else`);
-    const plan = planCopyUp(kind);
-    if ('refused' in plan) throw new Error(plan.refused);
-    yield* this.run(plan.steps, { at });
+    yield* this.run(stepsOf(planCopyUp(kind)), { at });
   }
 
   /** ovl_clear_empty: an empty twin takes the place of a directory that holds only whiteouts. */
@@ -255,6 +253,11 @@ export class Machine {
         return true;
       case 'exchange':
         exchange(this.work, must(task.staged, 'staged name'), from.children, at.name);
+        this.#touch(at);
+        return true;
+      case 'retire':
+        task.staged = `#${this.#made++}`;
+        rename(from.children, at.name, this.work, task.staged);
         this.#touch(at);
         return true;
       case 'move':

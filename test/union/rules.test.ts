@@ -5,8 +5,8 @@
  *
  * Every combination of what three layers can hold under a name is tried; the oracle is the model beside this file.
  * Crashes need two exceptions, which the kernel has too: until "keep-parent-times" the parent directory may have the
- * time of the change, and a directory of whiteouts that is about to go may have been swapped with an empty one, which
- * has another inode number ("clear-target").
+ * time of the change, and a directory of whiteouts that is about to be replaced may have been swapped with an empty
+ * one, which has another inode number ("clear-target").
  */
 import { assert } from 'chai';
 import {
@@ -20,6 +20,7 @@ import {
   type Situation,
   STEPS,
   type Step,
+  stepsOf,
 } from '../../fs/union/rules.js';
 import { Random } from '../random.js';
 import { Machine, type Place, pathOf } from './machine.js';
@@ -73,7 +74,7 @@ function check(
   const [before, after] = [crashed(machine.view()), crashed(expected.view)];
   let reached = before === after;
   const done: Step[] = [];
-  for (const step of machine.run(plan.steps, task)) {
+  for (const step of machine.run(stepsOf(plan), task)) {
     done.push(step);
     const now = crashed(machine.view());
     if (now === after) reached = true;
@@ -85,12 +86,12 @@ function check(
       );
     }
   }
-  assert.isTrue(reached, `${label()}: ${plan.steps.join(', ')} changed nothing`);
+  assert.isTrue(reached, `${label()}: ${stepsOf(plan).join(', ')} changed nothing`);
   if (print(machine.view()) !== print(expected.view)) {
     assert.strictEqual(
       print(machine.view()),
       print(expected.view),
-      `${label()}: after ${plan.steps.join(', ')}`,
+      `${label()}: after ${stepsOf(plan).join(', ')}`,
     );
   }
   if (Object.keys(machine.work).length > 0) assert.fail(`${label()}: something is left in work`);
@@ -233,7 +234,7 @@ describe('union/rules: plan', () => {
       const stack = build([NAME, holding]);
       const planned = plan('mkdir', situationOf(stack, NAME, holding));
       if ('refused' in planned) continue;
-      const steps = new Machine(stack.upper, stack.below).run(planned.steps, {
+      const steps = new Machine(stack.upper, stack.below).run(stepsOf(planned), {
         at: NAME,
         make: () => inode('directory', 'new'),
       });
@@ -341,7 +342,7 @@ describe('union/rules: planRename', () => {
           const usual = planRename(one, other, mode);
           if (!('refused' in planned) || planned.refused !== 'EXDEV') {
             assert.deepEqual(planned, usual, label);
-            const named = 'steps' in planned ? planned.steps : [];
+            const named = 'refused' in planned ? [] : stepsOf(planned);
             assert.isEmpty(
               named.filter((step) => REDIRECTING.includes(step)),
               label,
@@ -371,7 +372,7 @@ describe('union/rules: planRename', () => {
       const moved = descend(machine.view(), pathOf(NAME));
       const planned = planRename(situationOf(stack, NAME, source), target, 'replace');
       if ('refused' in planned || moved?.kind !== 'directory' || moved.from.length > 1) continue;
-      Array.from(machine.run(planned.steps, { at: NAME, to: ELSEWHERE }));
+      Array.from(machine.run(stepsOf(planned), { at: NAME, to: ELSEWHERE }));
       const later = build(
         [NAME, source],
         [ELSEWHERE, { forms: ['absent', 'directory', 'directory'], contents: 'full', parent: 'below' }],
@@ -390,7 +391,7 @@ describe('union/rules: steps', () => {
   it('every step that a plan names is described, and every one described is used', () => {
     const named = new Set<string>();
     const collect = (plan: Plan): void => {
-      if (!('refused' in plan)) for (const step of plan.steps) named.add(step);
+      if (!('refused' in plan)) for (const step of stepsOf(plan)) named.add(step);
     };
     const situations = new Map<string, Situation>();
     for (const holding of everyHolding()) {
