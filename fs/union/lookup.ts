@@ -398,14 +398,16 @@ export function attributeTimeout(union: Union, node: Node): number {
 }
 
 /** Hands a node to the kernel: counts the lookup. */
-export const entryOf = (union: Union, parent: DirectoryNode, node: Node, stat: Stat): Entry =>
-  enter(union, parent, node, recordedOf(union, node, stat));
+export function entryOf(union: Union, parent: DirectoryNode, node: Node, stat: Stat): Entry {
+  const stored = recordedOf(union, node, stat);
+  if (node instanceof FileNode && isUnwatched(union, node)) remember(node, stat);
+  return enter(union, parent, node, stored);
+}
 
-/** The same, given what the node's layer records; asks nothing. */
+/** The same of a node in upper, given what its layer records; asks nothing. */
 export function enter(union: Union, parent: DirectoryNode, node: Node, stored: Stat): Entry {
   const attributes = dressRecorded(union, node, stored);
   node.lookups++;
-  if (node instanceof FileNode && isUnwatched(union, node)) remember(node, stat);
   return {
     nodeid: node.id,
     attributes,
