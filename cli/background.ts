@@ -7,6 +7,8 @@
  */
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
+import { startable } from '../runtime/host/byte-command.js';
+import { hidden } from '../runtime/host/call.js';
 import { packageFile } from '../runtime/package.js';
 
 /** The last line of a server whose mount is usable. */
@@ -21,10 +23,20 @@ export type ServerProgram = 'server.js' | 'portable-server.js';
  * code.
  */
 export async function startServer(args: readonly string[], program: ServerProgram): Promise<void> {
-  const server = [packageFile(`dist/bin/${program}`), String(process.pid), PROGRAM];
-  const child = spawn(process.execPath, [...process.execArgv, ...server, 'mount', ...args], {
-    stdio: ['ignore', 'ignore', 'pipe'],
+  const {
+    command,
+    args: given,
+    env,
+  } = startable({
+    command: process.execPath,
+    args: [
+      '--',
+      packageFile(`dist/bin/${program}`),
+      ...hidden([String(process.pid), PROGRAM, 'mount', ...args]),
+    ],
+    env: process.env as Record<string, string>,
   });
+  const child = spawn(command, given, { env, stdio: ['ignore', 'ignore', 'pipe'] });
   const lines = (await text(child.stderr)).split(/(?<=\n)/);
   child.unref();
   const isReady = lines.at(-1) === `${READY}\n`;

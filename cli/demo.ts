@@ -15,8 +15,8 @@ import { packageFile } from '../runtime/package.js';
 import { print, warn } from './output.js';
 
 const PROGRAMS: Readonly<Record<string, string>> = {
-  unionfs: packageFile('dist/bin/unionfs.js'),
-  tscr: packageFile('dist/bin/tscr.js'),
+  unionfs: packageFile('dist/bin/unionfs'),
+  tscr: packageFile('dist/bin/tscr'),
 };
 
 class Demo {
@@ -37,9 +37,7 @@ class Demo {
   /** Shows a shell command and runs it; `unionfs` and `tscr` are the programs of this checkout. */
   run(command: string, expectFailure = false): void {
     print(`$ ${command}`);
-    const functions = Object.entries(PROGRAMS).map(
-      ([name, path]) => `${name}() { "${process.execPath}" "${path}" "$@"; }`,
-    );
+    const functions = Object.entries(PROGRAMS).map(([name, path]) => `${name}() { "${path}" "$@"; }`);
     const { status } = spawnSync('sh', ['-c', [...functions, command].join('\n')], {
       cwd: this.#directory,
       stdio: 'inherit',

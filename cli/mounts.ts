@@ -25,10 +25,12 @@ import {
 import { AT, O } from '../fs/sys/constants.js';
 import { E, Errno } from '../fs/sys/errno.js';
 import { mountTable } from '../fs/sys/mountinfo.js';
+import { forNode, toText } from '../fs/sys/path-bytes.js';
 import { close, openat } from '../fs/sys/syscalls.js';
 import { FUSE_TYPE } from '../fs/transport/device.js';
 import { readInspection } from '../fs/union/inspect.js';
-import { toBytes } from '../fs/union/stack.js';
+import { absolute, toBytes } from '../fs/union/stack.js';
+import { startable } from '../runtime/host/byte-command.js';
 
 /** What a mount tells about itself (`describe` in fs/serve.ts). Anybody's server may answer. */
 const INSPECTION = struct({
@@ -65,7 +67,7 @@ export interface MountEntry {
 /** All mounts, in the order of mounting. */
 export function mounts(): MountEntry[] {
   return mountTable().map(({ mountpoint, type }) => ({
-    mountpoint: Buffer.from(mountpoint, 'latin1').toString(),
+    mountpoint: toText(mountpoint),
     type,
   }));
 }
@@ -102,7 +104,12 @@ async function answers(mountpoint: string): Promise<boolean> {
 /** A process that waits for a server may not even end by SIGKILL, so it is not waited for. */
 function runInTime(command: string, args: readonly string[]): Promise<'ended' | 'late' | 'missing'> {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { stdio: 'ignore' });
+    const {
+      command: program,
+      args: words,
+      env,
+    } = startable({ command, args, env: process.env as Record<string, string> });
+    const child = spawn(program, words, { stdio: 'ignore', env });
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
       child.unref();
@@ -178,7 +185,7 @@ export async function canonical(path: string): Promise<string> {
   const table = mounts();
   const unions = new Set(table.filter(({ type }) => type === FUSE_TYPE).map(({ mountpoint }) => mountpoint));
   const answering = new Map<string, boolean>();
-  const names = (isAbsolute(path) ? path : `${process.cwd()}/${path}`).split('/');
+  const names = absolute(path).split('/');
   let at = '/';
   for (let links = 0; ; ) {
     const name = names.shift();
@@ -211,7 +218,7 @@ async function requireAnswer(mountpoint: string, known: Map<string, boolean>): P
 /** Undefined for what is no symlink, or cannot be asked. */
 function symlinkTarget(path: string): string | undefined {
   try {
-    return readlinkSync(path);
+    return toText(readlinkSync(forNode(path), 'latin1'));
   } catch {
     return undefined;
   }

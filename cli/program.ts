@@ -67,11 +67,17 @@ function describeUsage(program: Command, argv: readonly string[], error: Command
   return `${where}${(line ?? '').replaceAll("'", '"')}`;
 }
 
-/** Runs a program; `failure` is the exit code of errors. */
-export async function runProgram(program: Command, argv: readonly string[], failure: number): Promise<void> {
+/** Runs a program. @param failure the exit code of errors @param check throws `UsageError` for words it refuses */
+export async function runProgram(
+  program: Command,
+  argv: readonly string[],
+  failure: number,
+  check: (argv: readonly string[]) => void = () => {},
+): Promise<void> {
   inheritSettings(program);
   try {
     settle(warn);
+    check(argv);
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
     process.exitCode = report(program, argv, error, failure);

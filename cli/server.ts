@@ -10,12 +10,13 @@ import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { exitOf } from '../fs/serving-thread.js';
 import type { Attached } from '../fs/supervise.js';
+import { words } from '../runtime/host/call.js';
 import { endInTime, endOnSignals } from './end-on-signals.js';
 
 const FAILURE = 1;
 const STDERR = 2;
 
-const workerData = process.argv.slice(2);
+const workerData = words();
 const thread = new Worker(new URL('./background-mount.js', import.meta.url), { workerData });
 const served = exitOf(thread);
 served.catch(fail);

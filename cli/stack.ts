@@ -1,6 +1,7 @@
 /** Which stack a command means: a live mount's, a recorded one's, or one given by options. */
 import { existsSync } from 'node:fs';
 import { UsageError } from '../fs/index.js';
+import { forNode } from '../fs/sys/path-bytes.js';
 import { defaultWork, directoryAt, recordedStack, type Stack, splitLayers } from '../fs/union/stack.js';
 import { canonical, requireInspection, unionMounts } from './mounts.js';
 
@@ -23,7 +24,7 @@ export function givenStack({ lower, upper }: StackOptions): Stack | undefined {
 export async function stackAt(path: string): Promise<Stack> {
   const where = await canonical(path);
   if (unionMounts().includes(where)) return requireInspection(where);
-  if (!existsSync(where)) throw new UsageError(`"${path}" does not exist`);
+  if (!existsSync(forNode(where))) throw new UsageError(`"${path}" does not exist`);
   const recorded = recordedStack(where) ?? recordedStack(defaultWork(where));
   if (recorded === undefined) {
     throw new UsageError(`"${path}" is neither a unionfs mountpoint nor the upper or work directory of one`);

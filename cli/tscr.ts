@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /**
  * tscr: a container runtime on the union filesystem.
  *
@@ -6,6 +5,7 @@
  */
 import './machine.js';
 import type { Command } from 'commander';
+import { requireText, words } from '../runtime/host/call.js';
 import { enterForLayers } from '../runtime/user/ladder.js';
 import { newProgram, runProgram } from './program.js';
 
@@ -55,7 +55,7 @@ async function main(argv: readonly string[]): Promise<void> {
   const named = Object.keys(COMMANDS).filter((name) => argv.includes(name));
   const only = argv[0] === 'help' || named.length === 0 ? Object.keys(COMMANDS) : named;
   for (const name of only) program.addCommand(await (COMMANDS[name] as () => Promise<Command>)());
-  await runProgram(program, argv, RUNTIME_ERROR);
+  await runProgram(program, argv, RUNTIME_ERROR, requireText);
 }
 
-void main(process.argv.slice(2));
+void main(words());

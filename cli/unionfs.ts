@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /**
  * unionfs: a union filesystem in userspace; by other names, fuse-overlayfs and a helper of mount(8).
  *
@@ -7,6 +6,7 @@
 import type { Command } from 'commander';
 import './machine.js';
 import type { MountOptions } from '../fs/index.js';
+import { words } from '../runtime/host/call.js';
 import { startServer } from './background.js';
 import { warn } from './output.js';
 import { overlayRequest } from './overlay.js';
@@ -21,7 +21,7 @@ const CALLED_AS = '--called-as';
 /** A mount in the background, as the command line has it, is the server's to read. */
 const inBackground = ({ transport }: MountOptions): Promise<void> =>
   startServer(
-    process.argv.slice(process.argv.indexOf('mount') + 1),
+    words().slice(words().indexOf('mount') + 1),
     transport === 'fuse-native' ? 'portable-server.js' : 'server.js',
   );
 
@@ -48,13 +48,14 @@ async function runCommand(argv: readonly string[]): Promise<void> {
 }
 
 /** The path the program was called by, and its arguments; the launcher hands on its own path. */
-function call([, script = '', ...words]: readonly string[]): { program: string; args: readonly string[] } {
-  const [option, program, ...args] = words;
-  return option === CALLED_AS && program !== undefined ? { program, args } : { program: script, args: words };
+function call(): { program: string; args: readonly string[] } {
+  const [option, program, ...args] = words();
+  if (option === CALLED_AS && program !== undefined) return { program, args };
+  return { program: process.argv[1] ?? '', args: words() };
 }
 
 async function main(): Promise<void> {
-  const { program, args } = call(process.argv);
+  const { program, args } = call();
   const request = overlayRequest(program, args, Object.keys(COMMANDS));
   if (request === undefined) return runCommand(args);
   if ('print' in request) {

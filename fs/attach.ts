@@ -8,6 +8,7 @@ import type { MountOptions } from './index.js';
 import { ASK_DOCTOR } from './sys/advice.js';
 import { MS } from './sys/constants.js';
 import { E, Errno } from './sys/errno.js';
+import { forNode } from './sys/path-bytes.js';
 import { close } from './sys/syscalls.js';
 import { attach, attachByHelper, openDevice, type Place } from './transport/device.js';
 import type { Refusal } from './transport/fusermount.js';
@@ -28,7 +29,7 @@ const REFUSED_DEVICE: Readonly<Record<number, readonly [what: string, fix?: stri
 export function openFuse(mountpoint: string): number {
   const user = process.geteuid?.();
   try {
-    if (user !== ROOT) accessSync(mountpoint, constants.W_OK);
+    if (user !== ROOT) accessSync(forNode(mountpoint), constants.W_OK);
   } catch {
     throw new UsageError(`"${mountpoint}" is not writable by uid ${user}; mount on a directory that is`);
   }

@@ -4,11 +4,12 @@
  * Rule: everything is checked before anything is changed; making the work directory is the first change.
  */
 import { accessSync, closeSync, constants, lstatSync, openSync, statfsSync, statSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
 import { LOCK, O } from './sys/constants.js';
 import { E, Errno, errnoName, unless } from './sys/errno.js';
+import { forNode } from './sys/path-bytes.js';
 import { openAppending, openWithoutSymlinks } from './sys/private-file.js';
 import { isDirectory } from './sys/stat.js';
 import {
@@ -25,6 +26,7 @@ import { PrivateMount, upperLayer, type Writable } from './union/layer.js';
 import { INDEX, indexBelongsTo } from './union/link-index.js';
 import { keepingXattr, type Ownership } from './union/ownership.js';
 import {
+  absolute,
   checkStack,
   deadMount,
   defaultWork,
@@ -67,7 +69,7 @@ export function prepare(options: MountOptions): { stack: Stack; mountpoint: stri
   const work = options.work === undefined ? ownWork(upper) : realWork(options.work);
   const stack = { lowers, upper, work };
   checkStack(stack, mountpoint);
-  if (statSync(work, { throwIfNoEntry: false }) !== undefined) checkWorkAt(work);
+  if (statSync(forNode(work), { throwIfNoEntry: false }) !== undefined) checkWorkAt(work);
   return { stack, mountpoint };
 }
 
@@ -75,7 +77,7 @@ export function prepare(options: MountOptions): { stack: Stack; mountpoint: stri
 function mountpointAt(path: string): string {
   const directory = directoryAt(path);
   try {
-    statfsSync(directory);
+    statfsSync(forNode(directory));
   } catch {
     throw new UsageError(deadMount(path));
   }
@@ -84,11 +86,13 @@ function mountpointAt(path: string): string {
 
 /** A lower layer, which must be readable: the server opens it when the mount is there already. */
 const lowerAt = (path: string): string =>
-  layerAt(path, `lower "${path}" cannot be read`, (directory) => closeSync(openSync(directory, 'r')));
+  layerAt(path, `lower "${path}" cannot be read`, (directory) =>
+    closeSync(openSync(forNode(directory), 'r')),
+  );
 
 const upperAt = (path: string): string =>
   layerAt(path, `upper "${path}" cannot be written`, (directory) =>
-    accessSync(directory, constants.W_OK | constants.X_OK),
+    accessSync(forNode(directory), constants.W_OK | constants.X_OK),
   );
 
 /** A directory that this process can use as it must. @param attempt throws if it cannot */
@@ -247,10 +251,10 @@ function ownsIndex(upper: string, work: string, writable: Writable): boolean {
 
 /** A damaged record is nobody's; one of what is gone has moved along with its upper. */
 function ownsRecord(upper: string, work: string): boolean {
-  const own = statSync(upper);
+  const own = statSync(forNode(upper));
   try {
     const recorded = recordedStack(work)?.upper;
-    const other = recorded === undefined ? own : statSync(recorded);
+    const other = recorded === undefined ? own : statSync(forNode(recorded));
     return other.dev === own.dev && other.ino === own.ino;
   } catch {
     return true;
@@ -278,15 +282,15 @@ function checkKeep(workFd: number, upper: string, ownership: Ownership | undefin
 /** The default work directory, which nobody has named: whoever may write beside upper may have put anything there. */
 function ownWork(upper: string): string {
   const path = defaultWork(upper);
-  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return realWork(path);
+  if (lstatSync(forNode(path), { throwIfNoEntry: false })?.isSymbolicLink() !== true) return realWork(path);
   throw new UsageError(`"${path}" is a symbolic link; name the work directory with --workdir`);
 }
 
 /** The real path of a work directory that may not exist yet; its parent must. */
 function realWork(path: string): string {
-  if (statSync(path, { throwIfNoEntry: false }) !== undefined) return directoryAt(path);
-  const absolute = resolve(path);
-  return join(directoryAt(dirname(absolute)), basename(absolute));
+  if (statSync(forNode(path), { throwIfNoEntry: false }) !== undefined) return directoryAt(path);
+  const whole = absolute(path);
+  return join(directoryAt(dirname(whole)), basename(whole));
 }
 
 /** Does something in the directory that holds `work`. */

@@ -10,6 +10,7 @@ import { constants } from 'node:os';
 import { PR } from '../fs/sys/constants.js';
 import { prctl } from '../fs/sys/process.js';
 import { catchSignals } from './container/signals.js';
+import { type Command, startable } from './host/byte-command.js';
 import { textOf } from './text-of.js';
 
 export interface Outcome {
@@ -28,15 +29,15 @@ const REFUSALS: Readonly<Record<string, Outcome>> = {
 /** What a terminal sends to all processes of the foreground. */
 const OF_TERMINALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGWINCH'];
 
-/** Runs a command with this process's standard streams to its end. Options as of spawn(). */
+/** Runs a command with this process's standard streams to its end. Options as of spawn(), beside the environment. */
 export function runForeground(
-  command: string,
-  args: readonly string[],
+  command: Command,
   options: SpawnOptions,
   onStarted: (pid: number) => void = () => {},
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: 'inherit', ...options });
+    const { command: program, args, env } = startable(command);
+    const child = spawn(program, args, { stdio: 'inherit', ...options, env });
     if (child.pid !== undefined) onStarted(child.pid);
     const release = catchSignals((signal) => {
       if (!(OF_TERMINALS.includes(signal) && isForeground())) child.kill(signal);

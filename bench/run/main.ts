@@ -15,7 +15,7 @@ import { run } from '../command.js';
 
 const DEFAULT_RUNS = 10;
 const IMAGE = 'localhost/tiny:1';
-const TSCR = fileURLToPath(new URL('../../bin/tscr.js', import.meta.url));
+const TSCR = fileURLToPath(new URL('../../bin/tscr', import.meta.url));
 /** Podman asks for more than a machine without CAP_SYS_RESOURCE may give. */
 const LIMITS = ['--ulimit', 'nofile=1000:1000', '--ulimit', 'nproc=1000:1000'];
 
@@ -23,7 +23,7 @@ type Peer = () => void;
 
 function prepare(scratch: string): Readonly<Record<string, Peer>> {
   process.env['TSCR_ROOT'] = join(scratch, 'store');
-  const tscr = (...args: readonly string[]): void => void run([process.execPath, TSCR, ...args]);
+  const tscr = (...args: readonly string[]): void => void run([TSCR, ...args]);
   const podman = (...args: readonly string[]): void => {
     const storage = ['--root', join(scratch, 'root'), '--runroot', join(scratch, 'run')];
     run([
@@ -62,7 +62,7 @@ const residentSet = (pid: number): number =>
 
 /** A supervisor with a command that sleeps, once both have come to rest. */
 async function idleSupervisor(): Promise<number> {
-  const child = spawn(process.execPath, [TSCR, 'run', '--rm', IMAGE, 'sleep', String(IDLE_S)], {
+  const child = spawn(TSCR, ['run', '--rm', IMAGE, 'sleep', String(IDLE_S)], {
     stdio: 'ignore',
   });
   await setTimeout((IDLE_S * MS_PER_S) / 2);

@@ -16,6 +16,7 @@ import { directoryAt } from '../../fs/union/stack.js';
 import { Guardian } from '../../runtime/container/guardian.js';
 import { enterMountNamespace } from '../../runtime/container/namespaces.js';
 import { becomeReaper, killChildren, type Outcome, runForeground } from '../../runtime/foreground.js';
+import { callerEnvironment } from '../../runtime/host/call.js';
 import { caller } from '../../runtime/user/caller.js';
 import { enterForMounts } from '../../runtime/user/ladder.js';
 import { collect, warn } from '../output.js';
@@ -59,9 +60,8 @@ async function run([command = '', ...args]: string[], options: Options): Promise
   try {
     const { exitCode, refusal } = await inUnion(mountpoint, options, (onStarted) =>
       runForeground(
-        command,
-        args,
-        { cwd: made ?? process.cwd(), env: { ...process.env, [VARIABLE]: mountpoint } },
+        { command, args, env: { ...callerEnvironment(), [VARIABLE]: mountpoint } },
+        made === undefined ? {} : { cwd: made },
         onStarted,
       ),
     );

@@ -16,7 +16,7 @@ import {
   stepsOf,
   type View,
 } from '../../fs/union/rules.js';
-import { type Stack, toBytes } from '../../fs/union/stack.js';
+import { absolute, type Stack, toBytes } from '../../fs/union/stack.js';
 import type { Union } from '../../fs/union/state.js';
 import { viewOf } from '../../fs/union/view.js';
 import { PRIVILEGED_PREFIX } from '../../fs/union/whiteout.js';
@@ -102,7 +102,7 @@ async function locate(path: string, options: StackOptions): Promise<Located> {
   const given = givenStack(options);
   if (given !== undefined)
     return { stack: given, names: namesOf(resolve('/', path)), redirects: isTrulyRoot() };
-  const union = unionOf(resolve(path));
+  const union = unionOf(absolute(path));
   if (union === undefined) {
     throw new UsageError(`"${path}" is not inside a unionfs mount; name layers with --lower and --upper`);
   }

@@ -1,8 +1,7 @@
-import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { type MountOptions, TRANSPORTS, type Transport, UsageError } from '../../fs/index.js';
 import { MOUNT_FLAGS } from '../../fs/transport/mount-flags.js';
-import { splitLayers } from '../../fs/union/stack.js';
+import { absolute, splitLayers } from '../../fs/union/stack.js';
 import { suggestion } from '../../runtime/nearest.js';
 import { MOUNT_WORDS, VALUED } from '../mount-words.js';
 import { ownershipOf } from '../ownership.js';
@@ -85,10 +84,10 @@ export function mountOptions(mountpoint: string, options: Options): MountOptions
   const layerChanges = layerChangesOf(options.layerChanges);
   const ownership = ownershipOf(given);
   return {
-    mountpoint: resolve(mountpoint),
-    lowers: lower === undefined ? [] : splitLayers(lower).map(absolute),
-    ...(upper !== undefined && { upper: absolute(upper) }),
-    ...(work !== undefined && { work: absolute(work) }),
+    mountpoint: absolute(mountpoint),
+    lowers: lower === undefined ? [] : splitLayers(lower).map(absoluteOrEmpty),
+    ...(upper !== undefined && { upper: absoluteOrEmpty(upper) }),
+    ...(work !== undefined && { work: absoluteOrEmpty(work) }),
     ...(source !== undefined && { source }),
     ...(layerChanges !== undefined && { layerChanges }),
     ...(ownership !== undefined && { ownership }),
@@ -105,7 +104,7 @@ export function mountOptions(mountpoint: string, options: Options): MountOptions
 const unescaped = (path: string | undefined): string | undefined => path?.replace(/\\(.)/gs, '$1');
 
 /** An empty path is an error of its own, not the current directory. */
-const absolute = (path: string): string => (path === '' ? '' : resolve(path));
+const absoluteOrEmpty = (path: string): string => (path === '' ? '' : absolute(path));
 
 function layerChangesOf(text: string | undefined): MountOptions['layerChanges'] {
   if (text === undefined || text === 'watch' || text === 'never') return text;

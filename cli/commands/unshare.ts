@@ -11,6 +11,7 @@ import {
   type Propagation,
   runCommand,
 } from '../../runtime/container/namespaces.js';
+import { callerEnvironment } from '../../runtime/host/call.js';
 import { warn } from '../output.js';
 
 interface Options {
@@ -47,7 +48,7 @@ async function run([command = '', ...args]: string[], options: Options): Promise
   enter(options.propagation);
   for (const directory of directories) mountTmpfs(directory);
   if (root !== undefined) enterRoot(root);
-  process.exitCode = await runCommand(command, args, {});
+  process.exitCode = await runCommand({ command, args, env: callerEnvironment() });
   if (process.exitCode === NOT_FOUND) warn(`unshare: "${command}" was not found`);
 }
 

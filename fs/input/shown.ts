@@ -19,8 +19,13 @@ export const shownLines = (text: string): string => text.replace(UNSHOWN_IN_LINE
 
 function escapeCharacter(character: string): string {
   const code = character.codePointAt(0) ?? 0;
+  if (isRawByte(code)) return escapeByte(code - RAW_BYTE);
   return code < C1 ? escapeByte(code) : `\\u{${code.toString(16)}}`;
 }
+
+/** A byte that is not UTF-8, as text carries it (`fs/sys/path-bytes.ts`). */
+const RAW_BYTE = 0xdc00;
+const isRawByte = (code: number): boolean => code >= RAW_BYTE + C1 && code <= RAW_BYTE + 0xff;
 
 const escapeByte = (byte: number): string => `\\x${byte.toString(16).padStart(2, '0')}`;
 

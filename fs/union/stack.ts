@@ -5,12 +5,13 @@
  * the server would wait for itself. Lower layers may contain upper, as in overlayfs, but upper never a lower layer,
  * which it would change. The record lets `diff` and later tools find the lowers when nothing is mounted.
  */
-import { realpathSync, type Stats, statSync } from 'node:fs';
-import { basename, dirname, join, sep } from 'node:path';
+import { readlinkSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { checkDocument, DocumentError, parseJson } from '../input/document.js';
 import { absolutePath, integer, listOf, type Output, optional, struct } from '../input/schema.js';
 import { AT, O } from '../sys/constants.js';
 import { E, Errno, errnoName, unless } from '../sys/errno.js';
+import { forNode, toBytes, toText } from '../sys/path-bytes.js';
 import { NotOurs, readPrivate, replacePrivate } from '../sys/private-file.js';
 import { UsageError } from '../sys/refusal.js';
 import { close, mountOf, openat } from '../sys/syscalls.js';
@@ -27,8 +28,7 @@ const RECORDED = struct({
 /** Absolute paths, symlinks resolved; the topmost lower first. */
 export type Stack = Output<typeof RECORDED>;
 
-/** Paths are text to Node and bytes, one per character, to `sys`. */
-export const toBytes = (path: string): string => Buffer.from(path).toString('latin1');
+export { toBytes } from '../sys/path-bytes.js';
 
 /** The record of the stack, and the server's log, in the work directory. */
 export const RECORD = 'unionfs.json';
@@ -60,15 +60,24 @@ export function directoryAt(path: string): string {
   const stat = statOrExplain(path);
   if (path === '' || stat === undefined) throw new UsageError(`"${path}" does not exist`);
   if (!stat.isDirectory()) throw new UsageError(`"${path}" is not a directory`);
-  return realpathSync(path);
+  return realPath(path);
 }
+
+/** realpath(3). */
+export const realPath = (path: string): string => toText(realpathSync.native(forNode(path), 'latin1'));
+
+/** The working directory; Node would replace bytes of its name. */
+export const workingDirectory = (): string => toText(readlinkSync('/proc/self/cwd', 'latin1'));
+
+/** A path from the root, without "." and "..". */
+export const absolute = (path: string): string => resolve(workingDirectory(), path);
 
 export const deadMount = (path: string): string =>
   `"${path}" is a mount whose server is gone; run "unionfs umount ${path}"`;
 
 function statOrExplain(path: string): Stats | undefined {
   try {
-    return statSync(path, { throwIfNoEntry: false });
+    return statSync(forNode(path), { throwIfNoEntry: false });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOTCONN') throw new UsageError(deadMount(path));
@@ -102,9 +111,9 @@ export function checkStack(stack: Stack, mountpoint: string): void {
     const outer = [upper, work].find((path) => contains(path, lower));
     if (outer !== undefined) throw new UsageError(`the lower layer "${lower}" lies inside "${outer}"`);
   }
-  const place = statSync(work, { throwIfNoEntry: false }) === undefined ? dirname(work) : work;
+  const place = statSync(forNode(work), { throwIfNoEntry: false }) === undefined ? dirname(work) : work;
   if (mountOf(toBytes(upper)) !== mountOf(toBytes(place))) {
-    const what = statSync(upper).dev === statSync(place).dev ? 'mount' : 'filesystem';
+    const what = statSync(forNode(upper)).dev === statSync(forNode(place)).dev ? 'mount' : 'filesystem';
     throw new UsageError(
       `workdir "${work}" is not on the ${what} of upper "${upper}"; choose one with --workdir`,
     );

@@ -7,6 +7,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { UsageError } from '../../fs/index.js';
+import { rawByteIn, rawByteOffset, toText } from '../../fs/sys/path-bytes.js';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const BYTE_ORDER_MARK = '\ufeff';
@@ -50,7 +51,13 @@ function parse(text: string, caller: EnvironmentRequest['caller']): Change {
   const name = equals < 0 ? text : text.slice(0, equals);
   if (name === '') throw new UsageError(`"${text}" is no variable: give NAME=VALUE or NAME`);
   if (text.includes('\0')) throw new UsageError(`the variable "${name}" holds a NUL`);
-  return { name, value: equals < 0 ? caller[name] : text.slice(equals + 1) };
+  const value = equals < 0 ? caller[name] : text.slice(equals + 1);
+  const offset = rawByteOffset(value ?? '');
+  if (offset !== undefined)
+    throw new UsageError(
+      `the value of "${name}" is not UTF-8: byte ${rawByteIn(value ?? '')} at offset ${offset}; a container's variables are kept as JSON`,
+    );
+  return { name, value };
 }
 
 function linesOfFile(path: string): string[] {
@@ -66,9 +73,20 @@ function linesOfFile(path: string): string[] {
   return lines;
 }
 
+/** Throws `UsageError` where it is not UTF-8: nothing is replaced. */
 function contentOf(path: string): string {
+  const text = toText(readOrExplain(path));
+  const offset = rawByteOffset(text);
+  if (offset === undefined) return text;
+  const line = text.slice(0, text.search(/[\udc80-\udcff]/u)).split('\n').length;
+  throw new UsageError(
+    `env-file "${path}", line ${line}, is not UTF-8: byte ${rawByteIn(text)} at offset ${offset} of the file`,
+  );
+}
+
+function readOrExplain(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(path, 'latin1');
   } catch (error) {
     throw new UsageError(`env-file "${path}" cannot be read: ${(error as NodeJS.ErrnoException).code}`);
   }

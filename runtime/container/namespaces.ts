@@ -6,10 +6,11 @@
  * process that has unshared stays inside: programs that must go on outside do this in a child process.
  * Compare unshare(1), mount_namespaces(7).
  */
-import { type SpawnOptions, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { CLONE, MS } from '../../fs/sys/constants.js';
 import { chroot, mount, unshare } from '../../fs/sys/syscalls.js';
+import { type Command, startable } from '../host/byte-command.js';
 
 /** How mounts made on one side of the namespace appear on the other (mount_namespaces(7)). */
 export const PROPAGATION = {
@@ -49,8 +50,9 @@ const NOT_EXECUTABLE = 126;
 const NOT_FOUND = 127;
 
 /** Runs a command in this process's namespaces and gives its exit code as a shell would. */
-export function runCommand(command: string, args: readonly string[], options: SpawnOptions): Promise<number> {
-  const child = spawn(command, args, { stdio: 'inherit', ...options });
+export function runCommand(command: Command): Promise<number> {
+  const { command: program, args, env } = startable(command);
+  const child = spawn(program, args, { stdio: 'inherit', env });
   return new Promise((resolve, reject) => {
     child.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') resolve(NOT_FOUND);

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { UsageError } from '../../fs/index.js';
 import { quoted } from '../../fs/input/shown.js';
 import { directoryAt } from '../../fs/union/stack.js';
+import { callerEnvironment } from '../host/call.js';
 import type { ExecutionConfig, StoredImage } from '../image/oci.js';
 import { requireWritable } from '../image/place.js';
 import { otherPlatform } from '../image/platform.js';
@@ -225,7 +226,7 @@ function processOf(
     files: options.envFiles,
     changes: options.env,
     hostname,
-    caller: process.env,
+    caller: callerEnvironment(),
   });
   return { args, env, user: withOwnHome(user, mounts), cwd: workdirOf(config, options) };
 }

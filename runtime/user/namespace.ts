@@ -18,6 +18,7 @@ import { HostError } from '../../fs/index.js';
 import { Errno } from '../../fs/sys/errno.js';
 import { Execution, keepBelow, keepOnExec, pipe, resetSignals } from '../../fs/sys/process.js';
 import { toBytes } from '../../fs/union/stack.js';
+import { NAMESPACE_ORDER } from '../host/call.js';
 import { findProgram } from '../host/programs.js';
 import { type Caller, caller, type Mapping, setCaller } from './caller.js';
 import { formatMaps, type IdMaps, type IdRange, singleMaps } from './id-maps.js';
@@ -37,7 +38,6 @@ interface Order {
   readonly carried: readonly number[];
 }
 
-const VARIABLE = 'UNIONFS_USER_NAMESPACE';
 const SHELL = '/bin/sh';
 /** $1 newgidmap, $2 newuidmap, $3 process, $4 $5 their maps. A line means that the process is inside. */
 const MAPPER = '( read -r line <&3 && "$1" "$3" $4 && "$2" "$3" $5 ) &';
@@ -55,7 +55,7 @@ export function enterUserNamespace(maps: IdMaps, mappers?: Mappers, carried: rea
   const order: Order = { who: caller(), maps, carried, ...(mapper && { mapper }) };
   const [, ...words] = rawWords('cmdline');
   const program = [unshare, ...UNSHARE, '--', process.execPath].map(toBytes);
-  const variables = [...rawWords('environ'), toBytes(`${VARIABLE}=${JSON.stringify(order)}`)];
+  const variables = [...rawWords('environ'), toBytes(`${NAMESPACE_ORDER}=${JSON.stringify(order)}`)];
   const execution = new Execution([...program, ...words], variables);
   keepBelow(FIRST_OWN_FD);
   for (const fd of [...carried, ...Object.values(mapper ?? {})]) keepOnExec(fd);
@@ -91,9 +91,9 @@ function startMapper(maps: IdMaps, { newuidmap, newgidmap }: Mappers): Order['ma
  * @param warn told what is not as it was planned
  */
 export function settle(warn: (message: string) => void): void {
-  const text = process.env[VARIABLE];
+  const text = process.env[NAMESPACE_ORDER];
   if (text === undefined) return;
-  delete process.env[VARIABLE];
+  delete process.env[NAMESPACE_ORDER];
   const { who, maps, mapper, carried } = JSON.parse(text) as Order;
   const refusal = mapper === undefined ? mapByItself(maps) : mapBy(mapper);
   if (refusal !== undefined) {

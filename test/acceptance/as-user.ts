@@ -75,7 +75,7 @@ export function asUser(
 ): string {
   const programs = `
     set -euo pipefail
-    export HOME=${cwd} UNIONFS='node /mnt/project/dist/bin/unionfs.js' TSCR='node /mnt/project/dist/bin/tscr.js'
+    export HOME=${cwd} UNIONFS='/mnt/project/dist/bin/unionfs' TSCR='/mnt/project/dist/bin/tscr'
     cd ${cwd}
   `;
   const command = ['bash', '-c', programs + script];

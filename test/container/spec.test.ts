@@ -9,7 +9,7 @@ import { checkSpec } from '../../runtime/container/check-spec.js';
 import { defaultSpec } from '../../runtime/container/default-spec.js';
 import { outcome, shell, useBundles } from './bundles.js';
 
-const CLI = fileURLToPath(new URL('../../bin/tscr.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../../bin/tscr', import.meta.url));
 
 type Json = Record<string, unknown>;
 
@@ -91,7 +91,7 @@ describe('container: config.json', () => {
   it('`tscr spec` writes one that ours, runc and crun run; never over an old one', () => {
     const bundle = bundles.bundle();
     outcome('rm', [bundle.at('config.json')]);
-    const spec = (): object => outcome(process.execPath, [CLI, 'spec', '--bundle', bundle.directory]);
+    const spec = (): object => outcome(CLI, ['spec', '--bundle', bundle.directory]);
     assert.deepEqual(spec(), { status: 0, stdout: '', stderr: '' });
     const written = readFileSync(bundle.at('config.json'), 'utf8');
     assert.deepEqual(JSON.parse(written), defaultSpec());

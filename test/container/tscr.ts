@@ -9,7 +9,9 @@ import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
 import type { Outcome } from '../mount/place.js';
 
-const CLI = fileURLToPath(new URL('../../bin/tscr.js', import.meta.url));
+/** The root of this package. */
+export const PACKAGE = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
+const CLI = `${PACKAGE}/dist/bin/tscr`;
 const TIMEOUT_MS = 60_000;
 const OUTPUT_MAX = 64 * 1024 * 1024;
 
@@ -37,7 +39,7 @@ export class Tscr {
     args: readonly string[],
     { input = '', timeoutMs = TIMEOUT_MS }: { input?: string; timeoutMs?: number } = {},
   ): Outcome {
-    const { status, stdout, stderr, error } = spawnSync(process.execPath, [CLI, ...args], {
+    const { status, stdout, stderr, error } = spawnSync(CLI, args, {
       env: this.#environment,
       input,
       encoding: 'utf8',
@@ -57,7 +59,7 @@ export class Tscr {
   }
 
   start(args: readonly string[]): Running {
-    const child = spawn(process.execPath, [CLI, ...args], {
+    const child = spawn(CLI, args, {
       env: this.#environment,
       stdio: ['ignore', 'pipe', 'inherit'],
     });

@@ -22,7 +22,7 @@ import { assert } from 'chai';
 import type { Report } from '../../runtime/doctor/examine.js';
 
 const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url));
-const PROGRAM = fileURLToPath(new URL('../../bin/tscr.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../bin/tscr', import.meta.url));
 const TIMEOUT_MS = 60_000;
 const USER = 4242;
 
@@ -42,7 +42,7 @@ done
 mount --bind "$REPOSITORY" program
 user() {
   (cd / && env -i PATH="$PATH" HOME="$OLDPWD/home" TSCR_ROOT="$OLDPWD/home/$STORE" \\
-    setpriv --reuid ${USER} --regid ${USER} --clear-groups "$NODE" "$OLDPWD/program/$PROGRAM" "$@")
+    setpriv --reuid ${USER} --regid ${USER} --clear-groups "$OLDPWD/program/$PROGRAM" "$@")
 }
 run() { # shows the ids that a container has
   user image from-host --tag cat cat > /dev/null
@@ -51,7 +51,7 @@ run() { # shows the ids that a container has
 STORE=before
 user doctor --json > before.json
 run > before.ids
-"$NODE" -e '
+-e '
   const { findings } = JSON.parse(require("fs").readFileSync("before.json", "utf8"));
   const fixes = findings.filter(({ status, fix }) => status === "missing" && fix.asRoot);
   console.log(fixes.map(({ fix }) => fix.command).join("\\n"));
@@ -72,7 +72,7 @@ interface Asked {
 function asRoot(args: readonly string[], store: string, variables: NodeJS.ProcessEnv = {}): Asked {
   const env = { ...process.env, TSCR_ROOT: store, ...variables };
   const options = { env, encoding: 'utf8', timeout: TIMEOUT_MS } as const;
-  return spawnSync(process.execPath, [PROGRAM, 'doctor', ...args], options);
+  return spawnSync(PROGRAM, ['doctor', ...args], options);
 }
 
 const missingIn = ({ findings }: Report): string[] =>

@@ -222,7 +222,7 @@ describe('image commands', function () {
     const user = (args: readonly string[]): string =>
       shop.run('unshare', [
         ...['-m', 'sh', '-euc', script, 'sh', ...places, ...identity, ...environment],
-        ...[process.execPath, program, ...args],
+        ...[program, ...args],
       ]);
     assert.equal(user(['load', '-q', '-i', shop.path('all.tar')]), 'Loaded image: tools:latest\n');
     assert.equal(

@@ -43,7 +43,7 @@ describe('the image store: what is durable when', function () {
     const strace = ['-f', '-y', '-qq', '-s', '0', '-e', 'signal=none', '-e', `trace=${CALLS}`, '-o', log];
     const environment = ['env', `TSCR_ROOT=${shop.path(store)}`];
     // "-s 0" would cut names short as well; paths are never cut
-    shop.run('strace', [...strace, ...environment, process.execPath, shop.program, ...args]);
+    shop.run('strace', [...strace, ...environment, shop.program, ...args]);
     return eventsOf(readFileSync(log, 'utf8'));
   }
 

@@ -13,7 +13,7 @@ import { run } from '../acceptance/run.js';
 
 /** The repository, from dist/test/image/. */
 const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url));
-const PROGRAM = fileURLToPath(new URL('../../bin/tscr.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../bin/tscr', import.meta.url));
 const TIMEOUT_MS = 60_000;
 const MAX_OUTPUT = 64 * 1024 * 1024;
 
@@ -63,7 +63,7 @@ export class Workshop {
   /** Runs tscr on a store to its end. */
   tscr(args: readonly string[], { store = 'store', input = '/dev/null' } = {}): Outcome {
     const stdin = openSync(input === '/dev/null' ? input : this.path(input), 'r');
-    const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, ...args], {
+    const { status, stdout, stderr } = spawnSync(PROGRAM, args, {
       cwd: this.directory,
       env: this.#environment(store),
       stdio: [stdin, 'pipe', 'pipe'],
@@ -84,7 +84,7 @@ export class Workshop {
 
   /** Starts tscr and lets it run. */
   start(args: readonly string[], store = 'store'): { child: ChildProcess; ended: Promise<Outcome> } {
-    const child = spawn(process.execPath, [PROGRAM, ...args], {
+    const child = spawn(PROGRAM, args, {
       cwd: this.directory,
       env: this.#environment(store),
       stdio: ['ignore', 'pipe', 'pipe'],

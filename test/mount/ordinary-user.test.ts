@@ -115,7 +115,7 @@ describe(SUITE, () => {
     mknod -m 666 /mnt/fuse c 10 229; mount --bind /mnt/fuse /dev/fuse; mount --bind passwd /etc/passwd
     echo user_allow_other > fuse.conf; mount --bind fuse.conf /etc/fuse.conf
     as() { setpriv --reuid $1 --regid $2 --groups $3 env LC_ALL=C HOME=/ sh -c "$4" 2>&1 || :; }
-    cd "$2"; chmod 755 .; ours="node /mnt/project/dist/bin/unionfs.js mount -o allow_other --lower a --upper u --workdir w m"
+    cd "$2"; chmod 755 .; ours="/mnt/project/dist/bin/unionfs mount -o allow_other --lower a --upper u --workdir w m"
     theirs="fuse-overlayfs -o allow_other,lowerdir=a,upperdir=u,workdir=w m"
     as ${USER} ${USER} 7,8 "mkdir -p a/d u w m; chmod 777 a a/d; echo a > a/x; chmod 666 a/x; touch a/gone; \${!3}"
     as ${USER} ${USER} 7,8 "chmod 777 m; mkdir m/shared; chmod 2777 m/shared"; chgrp 9 u/shared; chmod 2777 u/shared

@@ -128,11 +128,11 @@ export class Account {
   }
 
   tscr(args: readonly string[], host: Host = {}): Outcome {
-    return this.run(['node', '/mnt/project/dist/bin/tscr.js', ...args], host);
+    return this.run(['/mnt/project/dist/bin/tscr', ...args], host);
   }
 
   unionfs(args: readonly string[], host: Host = {}): Outcome {
-    return this.run(['node', '/mnt/project/dist/bin/unionfs.js', ...args], host);
+    return this.run(['/mnt/project/dist/bin/unionfs', ...args], host);
   }
 
   /** What `tscr` writes; it must succeed without a word on standard error. */

@@ -91,7 +91,7 @@ describe(SUITE, function () {
   it('an upper without extended attributes is refused, and nothing is left in it', () => {
     const prepared = 'mkdir /mnt/fs; mount -t ramfs none /mnt/fs; mkdir -m 777 /mnt/fs/d /mnt/fs/d/upper';
     const script =
-      'node /mnt/project/dist/bin/unionfs.js exec --lower lower --upper /mnt/fs/d/upper -- true; ls -A /mnt/fs/d';
+      '/mnt/project/dist/bin/unionfs exec --lower lower --upper /mnt/fs/d/upper -- true; ls -A /mnt/fs/d';
     const { stdout, stderr } = user.run(['sh', '-c', script], { prepared });
     assert.equal(stdout, 'upper\n');
     assert.match(

@@ -218,7 +218,7 @@ describe(SUITE, function () {
   });
 
   describe('stores', () => {
-    const TSCR = 'node /mnt/project/dist/bin/tscr.js';
+    const TSCR = '/mnt/project/dist/bin/tscr';
     const SCRIPT = `${TSCR} image from-host ${PROGRAMS} -t host:1 >/dev/null; exec ${TSCR} run --rm`;
     const STORES: readonly [string, string, string, RegExp][] = [
       [
@@ -414,8 +414,8 @@ describe(SUITE, function () {
         cwd: '/',
         prepared: 'mkdir -m 777 /mnt/store',
       };
-      const script = `node /mnt/project/dist/bin/tscr.js image from-host ${PROGRAMS} -t host:1 >/dev/null
-        node /mnt/project/dist/bin/tscr.js run --rm host:1 id -u`;
+      const script = `/mnt/project/dist/bin/tscr image from-host ${PROGRAMS} -t host:1 >/dev/null
+        /mnt/project/dist/bin/tscr run --rm host:1 id -u`;
       const { status, stdout, stderr } = account('single').run(['sh', '-euc', script], host);
       assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '0\n', stderr: '' });
     });

@@ -1,0 +1,73 @@
+/**
+ * How this program was called: its words and its environment, as bytes and past Node.
+ *
+ * Rules: Node looks for options of its own anywhere on its command line, also behind the program ("--env-file",
+ * "--experimental-config-file"), and obeys variables (NODE_OPTIONS). So the launcher (cli/launcher.sh) hides the words
+ * behind a mark, and sets variables aside that Node interprets; here both come back. Node's own argv and env have lost
+ * bytes that are not UTF-8; /proc has them (`fs/sys/path-bytes.ts`).
+ */
+import { readFileSync } from 'node:fs';
+import { UsageError } from '../../fs/index.js';
+import { rawByteIn, rawByteOffset, wordsOf } from '../../fs/sys/path-bytes.js';
+import { workingDirectory } from '../../fs/union/stack.js';
+
+/** Alone: the words that follow are hidden. Before a word: it is no option to Node. */
+export const MARK = '=';
+/** Before the name of a variable that was set aside. */
+const ASIDE = 'UNIONFS_ASIDE_';
+
+const raw = (file: 'cmdline' | 'environ'): string[] => wordsOf(readFileSync(`/proc/self/${file}`, 'latin1'));
+
+let known: readonly string[] | undefined;
+
+/** What follows the program on its command line. */
+export function words(): readonly string[] {
+  known ??= unhidden(raw('cmdline').slice(2 - process.argv.length));
+  return known;
+}
+
+/** A started program has two words of Node's before its own. */
+function unhidden(given: readonly string[]): readonly string[] {
+  if (process.argv.length < 3) return [];
+  const [first, ...rest] = given;
+  return first === MARK ? rest.map((word) => word.slice(MARK.length)) : given;
+}
+
+/** Words as the launcher gives them to a program that Node runs. */
+export const hidden = (given: readonly string[]): string[] => [MARK, ...given.map((word) => MARK + word)];
+
+/** Variables that name directories. */
+const DIRECTORIES = ['TSCR_ROOT', 'TSCR_RUN', 'XDG_DATA_HOME', 'XDG_RUNTIME_DIR', 'HOME', 'TMPDIR', 'PATH'];
+
+/** Refuses what cannot be kept in a container's records, which are JSON. Throws `UsageError`. */
+export function requireText(given: readonly string[]): void {
+  for (const [at, word] of given.entries()) requireUtf8(`argument ${at + 1},`, word);
+  requireUtf8('the working directory,', workingDirectory());
+  const variables = callerEnvironment();
+  for (const name of DIRECTORIES) requireUtf8(`the value of ${name},`, variables[name] ?? '');
+}
+
+function requireUtf8(what: string, text: string): void {
+  const offset = rawByteOffset(text);
+  if (offset !== undefined)
+    throw new UsageError(`${what} "${text}", is not UTF-8: byte ${rawByteIn(text)} at offset ${offset}`);
+}
+
+/** The caller's environment, without what is between programs of ours. */
+export function callerEnvironment(): Record<string, string> {
+  const variables: Record<string, string> = {};
+  for (const line of raw('environ')) {
+    const equals = line.indexOf('=');
+    const name = line.slice(0, equals);
+    if (equals > 0 && name !== NAMESPACE_ORDER) variables[name] = line.slice(equals + 1);
+  }
+  for (const [name, value] of Object.entries(variables)) {
+    if (!name.startsWith(ASIDE)) continue;
+    delete variables[name];
+    variables[name.slice(ASIDE.length)] = value;
+  }
+  return variables;
+}
+
+/** The variable that tells a program how it goes on in a new user namespace (`runtime/user/namespace.ts`). */
+export const NAMESPACE_ORDER = 'UNIONFS_USER_NAMESPACE';
