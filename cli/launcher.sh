@@ -14,6 +14,7 @@ set_aside() {
     name=${name%%=*}
     case $name in
       *[!A-Za-z0-9_]*) ;;
+      NODE_CHANNEL_*) unset "$name" ;; # of the caller's own descriptors, for him alone
       NODE_* | UV_* | OPENSSL_* | SSL_CERT_*)
         eval "[ \"\${$name+set}\" ] || continue; UNIONFS_ASIDE_$name=\$$name"
         export "UNIONFS_ASIDE_$name"

@@ -29,7 +29,7 @@ describe(SUITE, () => {
   /** The programs that Node is started with by a command line, which must succeed. */
   function started(program: string, args: readonly string[]): string[] {
     place.make({ log: '' });
-    const env = withNode('echo "$1" >>"$log"; exec "$real" "$@"');
+    const env = withNode('echo "$2" >>"$log"; exec "$real" "$@"');
     place.run('env', [`PATH=${env['PATH']}`, program, ...args]);
     return readFileSync(place.path('log'), 'latin1')
       .trimEnd()
@@ -147,7 +147,7 @@ describe(SUITE, () => {
     assert.deepEqual(await once(child, 'exit'), [0, null]);
     await disconnected;
     const environment = readFileSync(`/proc/${serverOf(union.mountpoint)}/environ`, 'latin1');
-    assert.notMatch(environment, /NODE_EXTRA_CA_CERTS|NODE_CHANNEL_FD/);
+    assert.notMatch(environment, /(^|\0)NODE_EXTRA_CA_CERTS|NODE_CHANNEL_FD/);
     union.umount();
   });
 

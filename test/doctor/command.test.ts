@@ -51,7 +51,7 @@ run() { # shows the ids that a container has
 STORE=before
 user doctor --json > before.json
 run > before.ids
--e '
+"$NODE" -e '
   const { findings } = JSON.parse(require("fs").readFileSync("before.json", "utf8"));
   const fixes = findings.filter(({ status, fix }) => status === "missing" && fix.asRoot);
   console.log(fixes.map(({ fix }) => fix.command).join("\\n"));
