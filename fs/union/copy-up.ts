@@ -231,8 +231,8 @@ function copyUpOrphan(union: Union, node: FileNode, source: Source): void {
     throw error;
   }
   union.handles.drop(node);
-  node.pinned = fd;
   node.home = { directory: upper.root, name: '' };
+  union.handles.keep(node, fd);
 }
 
 /** Where a copy goes. */

@@ -227,7 +227,7 @@ export function unnamed(
     throw error;
   }
   const node = union.newFile(stat, { directory, name: '' });
-  node.pinned = fd;
+  union.handles.keep(node, fd);
   node.bare = true;
   return enter(union, parent, node, stored);
 }
@@ -274,5 +274,4 @@ function settleName(
   if (upper === undefined) throw new Error('linked without a parent in upper');
   node.home = { directory: upper, name };
   union.handles.adopt(node, node.pinned, canWrite);
-  node.pinned = -1;
 }

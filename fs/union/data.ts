@@ -96,6 +96,6 @@ export function copyFileRange(
 /** What fsync(2) is to be called on. Nothing of a lower layer is dirty. */
 export function unflushed(union: Union, node: Node): number | undefined {
   if (union.settings.volatile) return undefined;
-  if (node instanceof DirectoryNode) return node.upper && union.handles.directory(node.upper);
+  if (node instanceof DirectoryNode) return node.upper && union.handles.top(node);
   return node.inUpper && node.isRegular ? union.handles.reader(node) : undefined;
 }

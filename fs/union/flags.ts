@@ -32,7 +32,7 @@ export function flagsIoctl(union: Union, node: Node, command: number, argument: 
   const isSet = SET.has(command);
   if (!isSet && !GET.has(command)) throw new Errno(E.ENOTTY);
   if (isSet) makeOwn(union, node);
-  const fd = node instanceof DirectoryNode ? union.handles.directory(node.top) : readerOf(union, node);
+  const fd = node instanceof DirectoryNode ? union.handles.top(node) : readerOf(union, node);
   const refused = unless([E.EBADF, E.EOPNOTSUPP], () => {
     ioctl(fd, command, argument);
     return false;

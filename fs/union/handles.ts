@@ -4,16 +4,28 @@
  * Rules: opens cost no message, so a descriptor belongs to a node or layer directory, not to an open file. Any
  * descriptor may be closed behind one's back by opening another, but never one of the last few used: an operation
  * may hold those it just asked for. What lost its last name cannot be reopened, so its descriptor is pinned
- * outside the cache until the kernel forgets the node.
+ * outside the cache until the kernel forgets the node. Which of them are in use is not known, and there may be any number:
+ * beyond a bound a file keeps a name in the work directory instead, and of a directory only its attributes are kept. So
+ * no user can take the descriptors of the others; what they cost is disk, as on every filesystem.
  */
 import { LRUCache } from 'lru-cache';
-import { O, S } from '../sys/constants.js';
+import { AT, O, S } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
-import { close, fchmodat, fstat, keepAccessTime, openat, statat } from '../sys/syscalls.js';
+import {
+  close,
+  fchmodat,
+  fstat,
+  isWritable,
+  keepAccessTime,
+  linkat,
+  openat,
+  statat,
+} from '../sys/syscalls.js';
 import { finish } from './finish.js';
-import { type LayerDirectory, openData, openDirectory, openRegular } from './layer.js';
-import type { FileNode } from './node.js';
+import { type Layer, LayerDirectory, openData, openDirectory, openRegular } from './layer.js';
+import type { DirectoryNode, FileNode } from './node.js';
 import { isMetacopy } from './whiteout.js';
+import { STAGING, type Work } from './work.js';
 
 interface Handle {
   readonly fd: number;
@@ -53,12 +65,32 @@ function refuseOther(node: FileNode, fd: number): void {
   throw new Errno(E.ESTALE, 'open');
 }
 
+/** No descriptor is to be had: of this process, or of the machine. */
+const USED_UP: readonly number[] = [E.EMFILE, E.ENFILE];
+/** How many of the cached descriptors go then: all but those that an operation may hold. */
+const HELD_AT_ONCE = 8;
 export class Handles {
   readonly #open: LRUCache<object, Handle>;
+  readonly #pinLimit: number;
+  #pins = 0;
+  /** Where files have their names that have none in the union; undefined where nothing is ever removed. */
+  readonly #orphanage: { readonly directory: LayerDirectory; readonly work: Work } | undefined;
 
-  /** @param limit most descriptors to keep open */
-  constructor(limit: number) {
+  /** @param limit most descriptors to keep open; half as many are pinned */
+  constructor(limit: number, upper?: Layer, work?: Work) {
     this.#open = new LRUCache({ max: limit, dispose: ({ fd }) => close(fd) });
+    this.#pinLimit = Math.floor(limit / 2);
+    if (upper === undefined || work === undefined) return;
+    this.#orphanage = { directory: new LayerDirectory(upper, undefined, STAGING), work };
+    this.#orphanage.directory.pinned = work.fd;
+  }
+
+  /** Opens something; cached descriptors make room for it if they must. */
+  #opening(open: () => number): number {
+    const fd = unless(USED_UP, open);
+    if (fd !== undefined) return fd;
+    while (this.#open.size > HELD_AT_ONCE) this.#open.pop();
+    return open();
   }
 
   /** A descriptor of a layer directory, for *at calls. */
@@ -67,9 +99,16 @@ export class Handles {
     const cached = this.#open.get(directory);
     if (cached !== undefined) return cached.fd;
     if (directory.parent === undefined) throw new Errno(E.ESTALE);
-    const fd = openDirectory(directory, this.directory(directory.parent), directory.name);
+    const parent = this.directory(directory.parent);
+    const fd = this.#opening(() => openDirectory(directory, parent, directory.name));
     this.#open.set(directory, { fd, writable: false });
     return fd;
+  }
+
+  /** A descriptor of the directory that a node's attributes are in. */
+  top(node: DirectoryNode): number {
+    if (node.removed && node.upper?.last !== undefined) throw new Errno(E.ESTALE);
+    return this.directory(node.top);
   }
 
   /** A descriptor for reading a regular file's data. */
@@ -89,7 +128,7 @@ export class Handles {
     const { directory, name } = node.home;
     const dirfd = this.directory(directory);
     const open = (flags: number): number =>
-      openOwn(directory, dirfd, name, () => openData(directory, dirfd, name, flags));
+      this.#opening(() => openOwn(directory, dirfd, name, () => openData(directory, dirfd, name, flags)));
     const fd = writable ? this.#openWritable(node, open) : open(O.RDONLY);
     if (node.seen !== undefined && !node.inUpper) refuseOther(node, fd);
     this.#open.set(node, { fd, writable });
@@ -108,8 +147,9 @@ export class Handles {
     return node.pinned >= 0 ? node.pinned : this.#open.get(node)?.fd;
   }
 
-  /** Hands over a descriptor of a new file in upper. */
+  /** Hands over a descriptor of a file in upper that has a name. */
   adopt(node: FileNode, fd: number, writable: boolean): void {
+    if (node.pinned === fd) this.#unpinned(node);
     if (node.home.directory.layer.quiet.files)
       finish('keeping access times', () => unless([E.EPERM], () => keepAccessTime(fd)));
     this.#open.set(node, { fd, writable });
@@ -117,32 +157,83 @@ export class Handles {
 
   /** Keeps a file usable after its last name in upper goes: read-write if it is a regular file. */
   pin(node: FileNode): void {
-    if (node.pinned >= 0) return;
+    if (node.pinned >= 0 || this.isOrphan(node)) return;
     const { directory, name } = node.home;
     const dirfd = this.directory(directory);
+    if (this.#pins >= this.#pinLimit && this.#shelter(node, dirfd, name)) return;
     if (!node.isRegular || (!node.bare && isMetacopy(dirfd, name))) {
-      node.pinned = openat(dirfd, name, O.PATH | O.NOFOLLOW);
+      this.#pinned(node, () => openat(dirfd, name, O.PATH | O.NOFOLLOW));
       return;
     }
     this.drop(node);
+    const open = (flags: number): number => openRegular(directory, dirfd, name, flags);
     try {
-      node.pinned = openOwn(directory, dirfd, name, () => openRegular(directory, dirfd, name, O.RDWR));
+      this.#pinned(node, () => openOwn(directory, dirfd, name, () => open(O.RDWR)));
     } catch {
-      node.pinned = openRegular(directory, dirfd, name, O.RDONLY);
+      this.#pinned(node, () => open(O.RDONLY));
     }
+  }
+
+  /** Takes a descriptor of a file in upper that has no name. */
+  keep(node: FileNode, fd: number): void {
+    if (this.#pins >= this.#pinLimit && this.#shelter(node, fd, '')) this.adopt(node, fd, isWritable(fd));
+    else this.#pinned(node, () => fd);
   }
 
   /** Keeps a directory's attributes readable after it is removed. */
   pinDirectory(directory: LayerDirectory): void {
     if (directory.pinned >= 0 || directory.parent === undefined) return;
+    if (this.#pins >= this.#pinLimit) {
+      directory.last = fstat(this.directory(directory));
+      return;
+    }
     this.drop(directory);
-    directory.pinned = openDirectory(directory, this.directory(directory.parent), directory.name);
+    const parent = this.directory(directory.parent);
+    this.#pinned(directory, () => openDirectory(directory, parent, directory.name));
+    directory.last = undefined;
   }
 
   /** Closes a pinned descriptor. */
   unpin(owner: FileNode | LayerDirectory): void {
     close(owner.pinned);
+    this.#unpinned(owner);
+  }
+
+  #pinned(owner: FileNode | LayerDirectory, open: () => number): void {
+    owner.pinned = this.#opening(open);
+    this.#pins++;
+  }
+
+  #unpinned(owner: FileNode | LayerDirectory): void {
     owner.pinned = -1;
+    this.#pins--;
+  }
+
+  /** Whether a file has a name in the work directory, beside those that the union shows. */
+  isOrphan({ home }: FileNode): boolean {
+    return home.directory === this.#orphanage?.directory;
+  }
+
+  /** Gives a file a name in the work directory, where it is from now on; false if that is not possible, as on a full disk. */
+  #shelter(node: FileNode, dirfd: number, name: string): boolean {
+    if (this.#orphanage === undefined) return false;
+    const { directory, work } = this.#orphanage;
+    const own = work.temporary();
+    try {
+      linkat(dirfd, name, work.fd, own, name === '' ? AT.EMPTY_PATH : 0);
+    } catch (error) {
+      if (error instanceof Errno) return false;
+      throw error;
+    }
+    node.home = { directory, name: own };
+    return true;
+  }
+
+  /** Nobody uses a file any more: its descriptor is closed, its name in the work directory goes. */
+  end(node: FileNode): void {
+    if (node.pinned >= 0) this.unpin(node);
+    this.drop(node);
+    if (this.isOrphan(node)) this.#orphanage?.work.discard(node.home.name);
   }
 
   /** Closes what is open for a node or directory. */

@@ -10,7 +10,7 @@ import { AT, FUSE_SUPER_MAGIC, MOUNT_ATTR, MS, O } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
 import { changeMount, cloneTree } from '../sys/mount-api.js';
 import { openWithoutSymlinks } from '../sys/private-file.js';
-import { isRegular } from '../sys/stat.js';
+import { isRegular, type Stat } from '../sys/stat.js';
 import {
   close,
   duplicate,
@@ -87,6 +87,8 @@ export class LayerDirectory {
   name: string;
   /** A descriptor that must not be closed: the root's, or that of a directory that was removed while in use. */
   pinned = -1;
+  /** Its attributes when it was removed, if there was no descriptor left to pin. */
+  last: Stat | undefined;
   /** Upper's: whether it holds copies of lower entries; undefined until asked. */
   impure: boolean | undefined;
   /** Whether opening with O_NOATIME was refused; then it is not tried again for this directory's files. */

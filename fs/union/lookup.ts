@@ -356,7 +356,10 @@ function isListedAbsent(union: Union, parent: DirectoryNode, name: string): bool
 
 /** The attributes of a node where they are stored. */
 export function statOf(union: Union, node: Node): Stat {
-  if (node instanceof DirectoryNode) return fstat(union.handles.directory(node.top));
+  if (node instanceof DirectoryNode) {
+    const last = node.removed ? node.upper?.last : undefined;
+    return last === undefined ? fstat(union.handles.top(node)) : { ...last };
+  }
   const fd = union.handles.ifOpen(node);
   if (fd !== undefined) return fstat(fd);
   const stat = statat(union.handles.directory(node.home.directory), node.home.name);
@@ -377,6 +380,8 @@ function dressRecorded(union: Union, node: Node, stored: Stat): Stat {
     if (node.removed) stat.nlink = 0;
     // Subdirectories of several layers are not counted; 1 says so, as on overlayfs and btrfs.
     else if (node.layers.length > 1) stat.nlink = 1;
+  } else if (union.handles.isOrphan(node)) {
+    if (stat.nlink > 0) stat.nlink -= 1;
   } else if (node.index !== undefined) {
     stat.nlink += node.index.offset;
   } else if (!node.inUpper && node.links.length === 0 && stat.nlink > 0) {

@@ -7,7 +7,7 @@ import type { Union } from './state.js';
 
 /** An empty name means the descriptor itself. */
 export function locate(union: Union, node: Node): Place {
-  if (node instanceof DirectoryNode) return { dirfd: union.handles.directory(node.top), name: '' };
+  if (node instanceof DirectoryNode) return { dirfd: union.handles.top(node), name: '' };
   const fd = union.handles.ifOpen(node);
   if (fd !== undefined) return { dirfd: fd, name: '' };
   return { dirfd: union.handles.directory(node.home.directory), name: node.home.name };

@@ -81,7 +81,7 @@ export class Union {
     this.upper = layers.find((layer) => layer.isUpper);
     if (work?.whiteoutForm === 'xattr') this.upper?.holdWhiteoutFiles(work.xattrPrefix);
     this.keepsTypes = layers.some(({ override }) => override !== undefined);
-    this.handles = new Handles(settings.descriptors);
+    this.handles = new Handles(settings.descriptors, this.upper, work);
     this.originsAreUnique = originsAreUnique(layers);
     this.inodes = new InodeNumbers(layers.map((layer) => layer.dev));
     const lowers = layers.filter((layer) => !layer.isUpper).map((layer) => layer.root);
@@ -174,8 +174,7 @@ export class Union {
       this.#nodes.delete(node.id);
       this.#detach(node.parent, node.name, node);
     } else {
-      if (node.pinned >= 0) this.handles.unpin(node);
-      this.handles.drop(node);
+      this.handles.end(node);
       for (const key of node.keys) if (this.#linked.get(key) === node) this.#linked.delete(key);
       this.#nodes.delete(node.id);
       for (const { parent, name } of node.links) this.#detach(parent, name, node);
@@ -197,7 +196,7 @@ export class Union {
   /** Closes every descriptor of a layer. */
   close(): void {
     for (const node of this.#nodes.values()) {
-      if (node instanceof FileNode && node.pinned >= 0) this.handles.unpin(node);
+      if (node instanceof FileNode) this.handles.end(node);
       if (node instanceof DirectoryNode) for (const directory of node.layers) this.#closeDirectory(directory);
     }
     this.handles.closeAll();

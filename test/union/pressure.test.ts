@@ -190,4 +190,118 @@ describe(SUITE, () => {
       });
     });
   }
+
+  describe('any number of things without names, which may all be in use', () => {
+    const COUNT = 30;
+    /** Beside the cached ones, as many are pinned as a half of these. */
+    const MOST = DESCRIPTORS + DESCRIPTORS / 2;
+    const descriptors = (): number => readdirSync('/proc/self/fd').length;
+    const each = <T>(make: (index: number) => T): T[] =>
+      Array.from({ length: COUNT }, (_, index) => make(index));
+
+    const NAMELESS: Record<string, (fs: UnionFilesystem, index: number) => NodeId> = {
+      'files of upper': (fs, index) => {
+        const { nodeid } = fs.create(CALLER, ROOT, `f${index}`, FILE);
+        fs.write(CALLER, nodeid, 0, Buffer.from(`${index}`), false);
+        fs.unlink(ROOT, `f${index}`);
+        return nodeid;
+      },
+      'files that others take the place of': (fs, index) => {
+        const { nodeid } = fs.create(CALLER, ROOT, `f${index}`, FILE);
+        fs.write(CALLER, nodeid, 0, Buffer.from(`${index}`), false);
+        fs.create(CALLER, ROOT, 'new', FILE);
+        fs.rename(ROOT, 'new', ROOT, `f${index}`, 0);
+        return nodeid;
+      },
+      'files that may not be read': (fs, index) => {
+        const { nodeid } = fs.create(CALLER, ROOT, `f${index}`, FILE);
+        fs.write(CALLER, nodeid, 0, Buffer.from(`${index}`), false);
+        fs.setattr(CALLER, nodeid, { ...UNCHANGED, mode: 0 });
+        fs.unlink(ROOT, `f${index}`);
+        return nodeid;
+      },
+      'files of a lower layer, changed afterwards': (fs, index) => {
+        const parent = must(fs, ROOT, `other${index}`).nodeid;
+        const { nodeid } = must(fs, parent, 'file');
+        fs.unlink(parent, 'file');
+        return nodeid;
+      },
+      'files that never had one (O_TMPFILE)': (fs, index) => {
+        const { nodeid } = fs.tmpfile(CALLER, ROOT, S.IFREG | 0o600, 0);
+        fs.write(CALLER, nodeid, 0, Buffer.from(`${index}`), false);
+        return nodeid;
+      },
+    };
+    for (const [what, make] of Object.entries(NAMELESS)) {
+      it(`${what} take no more descriptors, are read and written, have no links, and leave nothing`, () => {
+        withUnion({}, (fs, disk) => {
+          const before = descriptors();
+          const nodes = each((index) => make(fs, index));
+          assert.isAtMost(descriptors() - before, MOST);
+          nodes.forEach((node, index) => {
+            fs.write(CALLER, node, `${index}`.length, Buffer.from(' on'), false);
+          });
+          assert.isAtMost(descriptors() - before, MOST);
+          crowdOutDirectories(fs);
+          nodes.forEach((node, index) => {
+            assert.equal(content(fs, node), `${index} on`);
+            assert.equal(fs.getattr(node).attributes.nlink, 0);
+            fs.setattr(CALLER, node, { ...UNCHANGED, mode: 0o604 });
+            assert.equal(fs.getattr(node).attributes.mode, S.IFREG | 0o604);
+          });
+          for (const node of nodes.slice(1)) fs.forget(node, 1000);
+          disk.close();
+          assert.deepEqual(disk.leftovers(), [], 'after the others were forgotten, and the mount ended');
+        });
+      });
+    }
+
+    it('unnamed files get their names as before, and may lose them again', () => {
+      withUnion({}, (fs, disk) => {
+        const nodes = each(() => fs.tmpfile(CALLER, ROOT, S.IFREG | 0o600, 0).nodeid);
+        nodes.forEach((node, index) => {
+          fs.link(node, ROOT, `t${index}`);
+          assert.equal(fs.getattr(node).attributes.nlink, 1, `${index}`);
+          fs.link(node, ROOT, `u${index}`);
+          assert.equal(fs.getattr(node).attributes.nlink, 2, `${index}`);
+        });
+        nodes.forEach((node, index) => {
+          fs.unlink(ROOT, `t${index}`);
+          assert.equal(fs.getattr(node).attributes.nlink, 1, `${index}`);
+          fs.unlink(ROOT, `u${index}`);
+          assert.equal(fs.getattr(node).attributes.nlink, 0, `${index}`);
+          fs.forget(node, 1000);
+        });
+        assert.deepEqual(disk.leftovers(), []);
+      });
+    });
+
+    it('directories keep their attributes; those that have no descriptor are not mistaken for new ones of their names', () => {
+      withUnion({}, (fs) => {
+        const before = descriptors();
+        const nodes = each((index) => {
+          const { nodeid } = fs.create(CALLER, ROOT, `d${index}`, DIRECTORY);
+          fs.rmdir(ROOT, `d${index}`);
+          return nodeid;
+        });
+        assert.isAtMost(descriptors() - before, MOST);
+        const fresh = each((index) => fs.create(CALLER, ROOT, `d${index}`, DIRECTORY).nodeid);
+        for (const node of nodes) {
+          const { mode, nlink } = fs.getattr(node).attributes;
+          assert.deepEqual([mode, nlink], [S.IFDIR | 0o750, 0]);
+          assert.deepEqual(names(fs, node), []);
+          try {
+            fs.setattr(CALLER, node, { ...UNCHANGED, mode: 0o700 });
+          } catch (error) {
+            assert.match(String(error), /ESTALE/);
+          }
+        }
+        for (const node of fresh) assert.equal(fs.getattr(node).attributes.mode, S.IFDIR | 0o750);
+      });
+    });
+
+    function crowdOutDirectories(fs: UnionFilesystem): void {
+      for (let index = 0; index < OTHERS; index++) names(fs, must(fs, ROOT, `other${index}`).nodeid);
+    }
+  });
 });
