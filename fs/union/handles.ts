@@ -233,7 +233,8 @@ export class Handles {
   end(node: FileNode): void {
     if (node.pinned >= 0) this.unpin(node);
     this.drop(node);
-    if (this.isOrphan(node)) this.#orphanage?.work.discard(node.home.name);
+    if (!this.isOrphan(node)) return;
+    finish('removing a file that is not used any more', () => this.#orphanage?.work.discard(node.home.name));
   }
 
   /** Closes what is open for a node or directory. */
