@@ -108,7 +108,7 @@ export class Target implements Actions {
   }
 
   create(): void {
-    if (!this.#keepsOwners && !this.#inSteps) {
+    if (!this.#inSteps) {
       this.#make?.(this.dirfd, this.name);
       return;
     }
@@ -161,14 +161,14 @@ export class Target implements Actions {
   }
 
   'stage-whiteout'(): void {
-    if (this.#work.whiteoutForm === 'xattr') this.holdWhiteoutFiles();
+    this.holdWhiteout();
     this.#staged = this.#work.temporary();
     this.#work.makeWhiteout(this.#staged);
   }
 
   /** Where whiteouts are files, the kernel reads them in marked directories only. */
-  holdWhiteoutFiles(): void {
-    markHoldsWhiteoutFiles(this.#work.xattrPrefix, this.dirfd);
+  holdWhiteout(): void {
+    if (this.#work.whiteoutForm === 'xattr') markHoldsWhiteoutFiles(this.#work.xattrPrefix, this.dirfd);
   }
 
   'mark-staged-opaque'(): void {

@@ -13,7 +13,7 @@ import { E, Errno } from '../sys/errno.js';
 import { isSymlink, type Stat } from '../sys/stat.js';
 import { ftruncate, utimensat } from '../sys/syscalls.js';
 import { changeMode, changeOwner, loseCapability } from './change-owner.js';
-import { copyUpDirectory, copyUpFile } from './copy-up.js';
+import { copyUpCut, copyUpDirectory, copyUpFile } from './copy-up.js';
 import { answered, finish } from './finish.js';
 import { attributeTimeout, dress, statOf } from './lookup.js';
 import { DirectoryNode, FileNode, type Node } from './node.js';
@@ -31,15 +31,29 @@ export function getattr(union: Union, node: Node): Attributes {
 
 /** FUSE_SETATTR. */
 export function setattr(union: Union, caller: Caller, node: Node, changes: AttributeChanges): Attributes {
-  if (node instanceof DirectoryNode) copyUpDirectory(union, node);
-  else copyUpFile(union, node, changes.size);
-  if (changes.killSetId && !changesOwner(changes)) dropSetId(union, caller, node);
-  if (changes.size === undefined) changeAttributes(union, node, changes);
-  else resize(union, node, changes.size, changes);
+  if (cutsCopy(union, caller, node, changes)) finish('setting times', () => setTimes(union, node, changes));
+  else change(union, caller, node, changes);
   return answered(
     () => getattr(union, node),
     () => union.attributesChanged(node.id),
   );
+}
+
+/** Truncates a file of a lower layer by copying up what stays of it; whether that was asked for. */
+function cutsCopy(union: Union, caller: Caller, node: Node, changes: AttributeChanges): boolean {
+  const { size, mode } = changes;
+  if (size === undefined || mode !== undefined || changesOwner(changes)) return false;
+  if (node instanceof DirectoryNode || node.inUpper) return false;
+  const stat = dress(union, node, statOf(union, node));
+  return copyUpCut(union, node, size, changes.killSetId ? withoutSetId(caller, stat) : stat.mode & ~S.IFMT);
+}
+
+function change(union: Union, caller: Caller, node: Node, changes: AttributeChanges): void {
+  if (node instanceof DirectoryNode) copyUpDirectory(union, node);
+  else copyUpFile(union, node);
+  if (changes.killSetId && !changesOwner(changes)) dropSetId(union, caller, node);
+  if (changes.size === undefined) changeAttributes(union, node, changes);
+  else resize(union, node, changes.size, changes);
 }
 
 const changesOwner = ({ uid, gid }: AttributeChanges): boolean => uid !== undefined || gid !== undefined;
@@ -83,17 +97,23 @@ function setTimes(union: Union, node: Node, { atime, mtime }: AttributeChanges):
   utimensat(dirfd, name, atime ?? 'keep', mtime ?? 'keep');
 }
 
-/**
- * Clears set-user-id, and set-group-id unless the group may not execute the file and the caller, who has no CAP_FSETID,
- * belongs to it (setattr_should_drop_suidgid). Tells whether anything was cleared.
- */
+/** Clears set-id bits when somebody without CAP_FSETID changes a file. Tells whether anything was cleared. */
 export function dropSetId(union: Union, caller: Caller, node: Node): boolean {
-  const { mode, gid } = dress(union, node, statOf(union, node));
-  let kept = mode & ~S.IFMT & ~S.ISUID;
-  if ((mode & S.ISGID) !== 0 && ((mode & S.IXGRP) !== 0 || !belongsTo(caller, gid))) kept &= ~S.ISGID;
-  if (kept === (mode & ~S.IFMT)) return false;
+  const stat = dress(union, node, statOf(union, node));
+  const kept = withoutSetId(caller, stat);
+  if (kept === (stat.mode & ~S.IFMT)) return false;
   changeMode(union, node, kept);
   return true;
+}
+
+/**
+ * Permissions without set-user-id, and without set-group-id unless the group may not execute the file and the caller
+ * belongs to it (setattr_should_drop_suidgid).
+ */
+function withoutSetId(caller: Caller, { mode, gid }: Stat): number {
+  const kept = mode & ~S.IFMT & ~S.ISUID;
+  const losesGroup = (mode & S.ISGID) !== 0 && ((mode & S.IXGRP) !== 0 || !belongsTo(caller, gid));
+  return losesGroup ? kept & ~S.ISGID : kept;
 }
 
 /** Requests carry one group only. The further ones are looked up, which is rare; of a caller out of sight, none count. */

@@ -46,6 +46,8 @@ export interface Source {
   readonly stat: Stat;
   /** How much of a regular file's data is needed: all, or what a truncation leaves. */
   readonly keep: number;
+  /** The copy is what a truncation makes of it: modified now, without a capability. */
+  readonly isCut?: boolean;
 }
 
 export function kindOf(stat: Stat): 'file' | 'directory' | 'symlink' | 'special' {
@@ -121,13 +123,16 @@ export function copyMode(
   fchmodat(dirfd, name, isOwn ? mode & ~S.IFMT : diskMode(stat.mode));
 }
 
-export function copyTimes({ stat }: Source, dirfd: number, name: string): void {
-  setTimes(stat, dirfd, name);
+export function copyTimes({ stat, isCut }: Source, dirfd: number, name: string): void {
+  if (isCut === true) utimensat(dirfd, name, stat.atime, 'now');
+  else setTimes(stat, dirfd, name);
 }
 
 export function setTimes(stat: Stat, dirfd: number, name: string): void {
   utimensat(dirfd, name, stat.atime, stat.mtime);
 }
+
+const CAPABILITY = 'security.capability';
 
 /**
  * Which refusals upper's filesystem may answer a copied xattr with: what grants or withholds rights must arrive
@@ -135,7 +140,7 @@ export function setTimes(stat: Stat, dirfd: number, name: string): void {
  */
 function refusalsAllowed(attribute: string, keep: OverrideXattr | undefined): number[] {
   if (keep === COPY_OVERRIDE && isAcl(attribute)) return [E.EINVAL]; // it names ids that do not exist
-  if (attribute === 'security.capability' || isAcl(attribute)) return [];
+  if (attribute === CAPABILITY || isAcl(attribute)) return [];
   return attribute.startsWith('security.') ? [E.EOPNOTSUPP, E.EPERM, E.EACCES] : [E.EOPNOTSUPP];
 }
 
@@ -144,7 +149,7 @@ function refusalsAllowed(attribute: string, keep: OverrideXattr | undefined): nu
  * @param rename what an attribute is called in the copy, given the name that users see
  */
 export function copyXattrs(
-  { directory, dirfd, name }: Source,
+  { directory, dirfd, name, isCut }: Source,
   toFd: number,
   to: string,
   rename: (attribute: string) => string,
@@ -155,6 +160,7 @@ export function copyXattrs(
     const copied = seen === undefined ? undefined : rename(seen);
     const value = copied === undefined ? undefined : getxattrat(dirfd, name, attribute);
     if (copied === undefined || value === undefined) continue;
+    if (isCut === true && seen === CAPABILITY) continue;
     unless(refusalsAllowed(attribute, keep), () => setxattrat(toFd, to, copied, value));
   }
 }

@@ -53,31 +53,49 @@ export function copyUpDirectory(union: Union, node: DirectoryNode): LayerDirecto
   return node.upper;
 }
 
-/**
- * Makes a non-directory exist in upper.
- * @param keep bytes of data that are needed, when the file is about to be truncated to that length
- */
-export function copyUpFile(union: Union, node: FileNode, keep = Number.POSITIVE_INFINITY): void {
+/** Makes a non-directory exist in upper. */
+export function copyUpFile(union: Union, node: FileNode): void {
   if (node.inUpper) return;
-  const source = sourceOf(union, node, keep);
-  if (source.directory.layer.hasInodeFlags && isProtected(source.stat)) throw new Errno(E.EPERM);
+  const source = sourceOf(union, node);
+  refuseFlags(source);
   copyUpSource(union, node, source);
 }
 
 /** The same for a file whose flags forbid changing it, so that they can be taken away. */
 export function copyUpProtected(union: Union, node: FileNode): void {
-  if (!node.inUpper) copyUpSource(union, node, sourceOf(union, node, Number.POSITIVE_INFINITY));
+  if (!node.inUpper) copyUpSource(union, node, sourceOf(union, node));
 }
 
-function sourceOf(union: Union, node: FileNode, keep: number): Source {
+/**
+ * Makes a regular file of a lower layer exist in upper as truncate(2) leaves it: no more data is copied than stays, and
+ * the name that shows the copy makes the truncation true as well (ovl_copy_up_flags with O_TRUNC is not so strict).
+ * @param permissions what its mode becomes
+ * @returns whether it was so; not if nothing is cut off
+ */
+export function copyUpCut(union: Union, node: FileNode, size: number, permissions: number): boolean {
+  const source = sourceOf(union, node);
+  const { stat } = source;
+  if (!isRegular(stat.mode) || size >= stat.size) return false;
+  refuseFlags(source);
+  const mode = (stat.mode & S.IFMT) | permissions;
+  copyUpSource(union, node, { ...source, stat: { ...stat, mode }, keep: size, isCut: true });
+  return true;
+}
+
+function refuseFlags({ directory, stat }: Source): void {
+  if (directory.layer.hasInodeFlags && isProtected(stat)) throw new Errno(E.EPERM);
+}
+
+function sourceOf(union: Union, node: FileNode): Source {
   union.writable();
   const [link] = node.links;
   if (link !== undefined) copyUpDirectory(union, link.parent); // before any descriptor is taken
   const { directory, name } = node.home;
   const dirfd = union.handles.directory(directory);
-  const stat = statat(dirfd, name);
-  if (stat === undefined) throw new Errno(E.ESTALE);
-  return { directory, name, dirfd, stat: recorded(directory.layer.override, { dirfd, name }, stat), keep };
+  const inode = statat(dirfd, name);
+  if (inode === undefined) throw new Errno(E.ESTALE);
+  const stat = recorded(directory.layer.override, { dirfd, name }, inode);
+  return { directory, name, dirfd, stat, keep: Number.POSITIVE_INFINITY };
 }
 
 function copyUpSource(union: Union, node: FileNode, source: Source): void {
@@ -171,7 +189,7 @@ function copyUpIndexed(union: Union, node: FileNode, source: Source, index: Link
   settle(union, node, { directory: index.directory, name }, copy);
   const lowerLinks = source.stat.nlink;
   node.index = { name, lowerLinks, offset: lowerLinks - 1 };
-  linkIndexed(union, index, node, link.parent, link.name); // if this fails, the lower name leads to the index
+  finish('giving a copy its name', () => linkIndexed(union, index, node, link.parent, link.name)); // the lower one leads there
 }
 
 /** Gives an indexed file one of its names in upper. */

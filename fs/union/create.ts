@@ -26,7 +26,7 @@ import {
 } from '../sys/syscalls.js';
 import { DirectoryTarget, execute, Target } from './apply.js';
 import { copyUpDirectory, copyUpFile } from './copy-up.js';
-import { answered } from './finish.js';
+import { answered, finish } from './finish.js';
 import { LayerDirectory } from './layer.js';
 import { Listing } from './listing.js';
 import { enter, statOf } from './lookup.js';
@@ -116,13 +116,16 @@ export function create(
       fd = makeInode(union, caller, parent, inode, { dirfd, name: at });
       if (group !== undefined) giveGroup({ dirfd, name: at }, group);
     };
-    const inSteps = group !== undefined;
+    const inSteps = group !== undefined || union.upper?.override !== undefined;
     const isDirectory = inode.kind === 'directory';
     const target = new (isDirectory ? DirectoryTarget : Target)(union, parent, name, make, inSteps);
-    place(target, isDirectory ? 'mkdir' : 'create');
+    const isAlone = place(target, isDirectory ? 'mkdir' : 'create');
     made = answered(
       () => attributesOf(union, parent, name, fd),
-      () => union.doubt(parent, name),
+      () => {
+        if (isAlone) finish('undoing a creation', () => target.remove());
+        union.doubt(parent, name);
+      },
     );
   } catch (error) {
     if (fd >= 0) close(fd);
@@ -167,16 +170,18 @@ function giveGroup({ dirfd, name }: Place, group: number): void {
 /** What chown(2) takes away. */
 const SET_ID = S.ISUID | S.ISGID;
 
-/** Runs the plan that makes the target's inode. */
-function place(target: Target, operation: 'create' | 'mkdir'): void {
+/** Runs the plan that makes the target's inode; whether it has taken nothing's place. */
+function place(target: Target, operation: 'create' | 'mkdir'): boolean {
   const { parent } = target;
   // The kernel has just looked the name up: it is free, and mostly upper holds nothing there, not even a whiteout.
   try {
     const free: Situation = { upper: 'absent', below: 'nothing', parentMerged: parent.lowers.length > 0 };
     execute(plan(operation, free), target);
+    return true;
   } catch (error) {
     if (!(error instanceof Errno) || error.code !== E.EEXIST) throw error;
     execute(plan(operation, target.situation()), target);
+    return false;
   }
 }
 

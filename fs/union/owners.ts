@@ -22,6 +22,7 @@ import {
   setxattrat,
   statat,
 } from '../sys/syscalls.js';
+import { finish } from './finish.js';
 import type { Layer } from './layer.js';
 import {
   CONTAINERS_OVERRIDE,
@@ -172,13 +173,13 @@ export function linkTarget({ dirfd, name }: Place): string {
 
 // --- writing
 
-/** Records what is to be shown for an inode, whose own mode, which nobody sees, comes first. A symlink stays as it is. */
+/** Records what is to be shown for an inode; its own mode follows. A symlink stays as it is. */
 export function record(attribute: OverrideXattr, { dirfd, name }: Place, override: Override): void {
-  fchmodat(dirfd, name, diskMode(override.mode));
   setxattrat(dirfd, name, attribute, formatOverride(override));
+  fchmodat(dirfd, name, diskMode(override.mode));
 }
 
-/** Changes what is recorded. */
+/** Changes what is recorded, and the inode's own mode: both or neither. */
 export function rerecord(
   attribute: OverrideXattr,
   place: Place,
@@ -188,7 +189,15 @@ export function rerecord(
   if (stat === undefined) throw new Errno(E.ESTALE);
   if (!canCarry(stat.mode)) return;
   const now = recorded(attribute, place, stat);
-  record(attribute, place, { ...now, ...change(now) });
+  const next = { ...now, ...change(now) };
+  try {
+    record(attribute, place, next);
+  } catch (error) {
+    finish('undoing a change of owner or mode', () =>
+      setxattrat(place.dirfd, place.name, attribute, formatOverride(now)),
+    );
+    throw error;
+  }
 }
 
 /**

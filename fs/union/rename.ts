@@ -72,9 +72,10 @@ export function rename(
       isOpaque(union, replaced);
     },
     move: () => renameWith(0),
-    'move-leaving-whiteout': () => moveLeavingWhiteout(work, source, target, renameWith),
+    'move-leaving-whiteout': () =>
+      moveLeavingWhiteout(work, source, target, replaced !== undefined, renameWith),
     'move-exchanging': () => {
-      if (mode !== 'exchange' && work.whiteoutForm === 'xattr') source.holdWhiteoutFiles();
+      if (mode !== 'exchange') source.holdWhiteout();
       renameWith(RENAME.EXCHANGE);
     },
     'remove-leftover': () => unlinkat(source.dirfd, name),
@@ -133,14 +134,12 @@ function setRedirect(at: Target, node: Node | undefined, sameParent: boolean): v
   at.setRedirect(node, sameParent);
 }
 
-/**
- * Where the filesystem lacks RENAME_WHITEOUT, or whiteouts are files, the old name shows what lay under the new one, or
- * the lower entry, for a moment; nothing is lost, and what fails is undone.
- */
+/** Where the filesystem lacks RENAME_WHITEOUT, or whiteouts are files, it takes more than one rename. What fails is undone. */
 function moveLeavingWhiteout(
   work: Work,
   source: Target,
   target: Target,
+  replaces: boolean,
   renameWith: (flag: number) => void,
 ): void {
   const inOneStep = (): boolean => {
@@ -148,6 +147,25 @@ function moveLeavingWhiteout(
     return true;
   };
   if (work.whiteoutForm === 'device' && unless([E.EINVAL], inOneStep) === true) return;
+  if (replaces) replaceAndWhiteout(source, target, renameWith);
+  else swapWithWhiteout(source, target, renameWith);
+}
+
+/** Nothing is shown under the new name, nor with a whiteout there, which then changes places with what moves. */
+function swapWithWhiteout(source: Target, target: Target, renameWith: (flag: number) => void): void {
+  target['stage-whiteout']();
+  target['install-whiteout']();
+  try {
+    source.holdWhiteout();
+    renameWith(RENAME.EXCHANGE);
+  } catch (error) {
+    finish('undoing a rename', () => target.remove());
+    throw error;
+  }
+}
+
+/** The old name shows what lay under the new one, or the lower entry, for a moment; nothing is lost. */
+function replaceAndWhiteout(source: Target, target: Target, renameWith: (flag: number) => void): void {
   source['stage-whiteout'](); // what can fail does so before anything is moved
   const swaps = target.isHeld();
   const flag = swaps ? RENAME.EXCHANGE : RENAME.NOREPLACE;

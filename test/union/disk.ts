@@ -20,14 +20,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Caller, Entry, NodeId } from '../../fs/protocol/filesystem.js';
 import { AT, S } from '../../fs/sys/constants.js';
+import { E } from '../../fs/sys/errno.js';
 import type { U64 } from '../../fs/sys/stat.js';
 import { mknodat, setxattrat } from '../../fs/sys/syscalls.js';
 import { UnionFilesystem } from '../../fs/union/filesystem.js';
-import { openLowers, openWritable, upperLayer } from '../../fs/union/layer.js';
+import { type Layer, openLowers, openWritable, upperLayer } from '../../fs/union/layer.js';
 import { LinkIndex } from '../../fs/union/link-index.js';
+import { findOverrides, keepOverrides } from '../../fs/union/owners.js';
 import { Union, type UnionSettings } from '../../fs/union/state.js';
 import { Work } from '../../fs/union/work.js';
 import { IS_HOST_ROOT, MARK } from '../privilege.js';
+import { refusing } from './faults.js';
 import type { Inode, Seen } from './model.js';
 
 /**
@@ -87,8 +90,15 @@ export class Disk {
   #union: Union | undefined;
   #filesystem: UnionFilesystem | undefined;
 
-  constructor(layerChanges: UnionSettings['layerChanges'], others: Partial<UnionSettings> = {}) {
+  readonly #whiteoutsAreFiles: boolean;
+
+  /** @param others settings that are not a test's usual ones; `whiteoutsAreFiles` stands for a filesystem that refuses devices */
+  constructor(
+    layerChanges: UnionSettings['layerChanges'],
+    { whiteoutsAreFiles = false, ...others }: Partial<UnionSettings> & { whiteoutsAreFiles?: boolean } = {},
+  ) {
     this.#settings = { volatile: true, descriptors: 512, layerChanges, ...others };
+    this.#whiteoutsAreFiles = whiteoutsAreFiles;
   }
 
   /** The path of something in "upper", "lower1" ... or "work". */
@@ -111,18 +121,41 @@ export class Disk {
   open(): UnionFilesystem {
     this.close();
     this.openings++;
+    this.#union = this.#build();
+    this.#filesystem = new UnionFilesystem(this.#union, () => undefined);
+    return this.#filesystem;
+  }
+
+  /** What another mount would have, while the union that was opened last stays as it is. */
+  peek<T>(look: (fs: UnionFilesystem) => T): T {
+    const union = this.#build();
+    try {
+      return look(new UnionFilesystem(union, () => undefined));
+    } finally {
+      union.close();
+    }
+  }
+
+  #build(): Union {
     const workPath = join(this.#root, 'work');
     mkdirSync(workPath, { recursive: true });
     const upper = join(this.#root, 'upper');
     const { upperFd, workFd, told } = openWritable(upper, workPath);
     const layers = [upperLayer(upper, { upperFd, workFd, told }), ...openLowers(this.#lowers, 1)];
     closeSync(upperFd);
-    const work = new Work(workFd);
-    this.#union = new Union(layers, work, this.#settings);
-    this.#union.index = LinkIndex.open(workFd, layers, work);
+    findOverrides(layers, this.#settings.ownership !== undefined);
+    keepOverrides(layers[0] as Layer, layers.slice(1), this.#settings.ownership?.keep);
+    const probe = (): Work => new Work(workFd);
+    const work = this.#whiteoutsAreFiles ? refusing('mknodat', E.EPERM, probe) : probe();
+    const union = new Union(layers, work, this.#settings);
+    union.index = LinkIndex.open(workFd, layers, work);
     closeSync(workFd);
-    this.#filesystem = new UnionFilesystem(this.#union, () => undefined);
-    return this.#filesystem;
+    return union;
+  }
+
+  /** The layers' directories, the top one first. */
+  get layers(): readonly string[] {
+    return [join(this.#root, 'upper'), ...this.#lowers];
   }
 
   /** The union as it was opened last. */
