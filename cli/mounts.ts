@@ -33,7 +33,7 @@ import { absolute, toBytes } from '../fs/union/stack.js';
 import { startable } from '../runtime/host/byte-command.js';
 
 /** What a mount tells about itself (`describe` in fs/serve.ts). Anybody's server may answer. */
-const INSPECTION = struct({
+export const INSPECTION = struct({
   lowers: listOf(absolutePath),
   upper: optional(absolutePath),
   work: optional(absolutePath),

@@ -72,6 +72,9 @@ export const orZero = <S extends v.GenericSchema>(schema: S, zero: v.InferOutput
   v.optional(schema, zero as never) as unknown as Schema<v.InferOutput<S>>;
 export const either = <const S extends readonly v.GenericSchema[]>(options: S, expected: string) =>
   v.union(options, expected);
+/** By what comes: a complaint is about the one that was meant. */
+export const listOrOne = <T>(list: Schema<T>, one: Schema<T>): Schema<T> =>
+  v.lazy((value) => (Array.isArray(value) ? list : one));
 export const { pipe, transform } = v;
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -39,8 +39,22 @@ function call(name: keyof typeof SYS, a: number, b = 0, c = 0, d = 0, e = 0): nu
 
 const openHow = allocate(24);
 
+/** How often a way with ".." is tried while others, anywhere, mount or rename directories (openat2(2), EAGAIN). */
+const WAY_ATTEMPTS = 1000;
+
 /** openat2(2) with O_CLOEXEC: the whole way to `path` obeys `resolve` (RESOLVE). */
 export function openat2(dirfd: number, path: string, flags: number, resolve: number): number {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return openat2Once(dirfd, path, flags, resolve);
+    } catch (error) {
+      const isRace = error instanceof Errno && error.code === E.EAGAIN;
+      if (!isRace || attempt === WAY_ATTEMPTS) throw error;
+    }
+  }
+}
+
+function openat2Once(dirfd: number, path: string, flags: number, resolve: number): number {
   openHow.bytes.writeBigUInt64LE(BigInt(flags | O.CLOEXEC), 0);
   openHow.bytes.writeBigUInt64LE(0n, 8);
   openHow.bytes.writeBigUInt64LE(BigInt(resolve), 16);

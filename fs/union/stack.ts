@@ -19,7 +19,7 @@ import { close, mountOf, openat } from '../sys/syscalls.js';
 export { HostError, UsageError } from '../sys/refusal.js';
 
 const VERSIONED = struct({ version: integer });
-const RECORDED = struct({
+export const RECORDED = struct({
   lowers: listOf(absolutePath),
   upper: optional(absolutePath),
   work: optional(absolutePath),

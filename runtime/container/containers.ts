@@ -27,7 +27,7 @@ const KILLED = 137;
 const SHORT_ID = 12;
 
 /** How a container ended. */
-const EXIT_RECORD = struct({
+export const EXIT_RECORD = struct({
   exitCode: count,
   /** RFC 3339. */
   finished: text,

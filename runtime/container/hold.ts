@@ -17,7 +17,7 @@ const PRIVATE = 0o600;
 const LOCK_SUFFIX = '.lock';
 
 /** Who holds a container. */
-const HOLDER = struct({
+export const HOLDER = struct({
   /** The store it is in. */
   root: absolutePath,
   id: containerId,

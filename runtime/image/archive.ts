@@ -27,7 +27,7 @@ import {
 } from './manifest.js';
 import { type Descriptor, type Digest, type Manifest, MEDIA_TYPE } from './oci.js';
 import { forThisPlatform, otherPlatform } from './platform.js';
-import { formatReference, hexOf, parseReference, parseTag } from './reference.js';
+import { familiar, formatReference, hexOf, parseReference, parseTag } from './reference.js';
 import type { Store } from './store.js';
 import { Check } from './verify.js';
 import type { Blob, WriteOptions, Writer } from './writer.js';
@@ -134,7 +134,7 @@ class Loader {
       const names = image.RepoTags.map((name) => formatReference(parseTag(name)));
       const config = await this.#files.blob(image.Config);
       const manifest = this.#writer.manifestOf(config.digest) ?? (await this.#manifest(image, config));
-      await this.#add(manifest, names, names[0] ?? config.digest);
+      await this.#add(manifest, names, config.digest);
       loaded.push({ id: config.digest, names });
     }
     return loaded;
@@ -219,7 +219,9 @@ class Loader {
 
   async #add(manifest: Buffer, names: readonly string[], what: string): Promise<void> {
     const difference = otherPlatform(await this.#writer.addImage(manifest, names));
-    if (difference !== undefined) this.#warn(`${quoted(what)} ${difference}`);
+    const [name] = names;
+    if (difference !== undefined)
+      this.#warn(`${quoted(name === undefined ? what : familiar(name))} ${difference}`);
   }
 
   async #document({ digest, size }: Descriptor): Promise<Buffer> {

@@ -8,10 +8,10 @@
 import {
   count,
   custom,
-  either,
   flag,
   integer,
   listOf,
+  listOrOne,
   mapOf,
   type Output,
   optional,
@@ -82,15 +82,12 @@ export const OCI_LAYOUT = struct({ imageLayoutVersion: text });
 
 const words = listOf(word, '');
 /** A string is a list of one word (strslice.StrSlice in moby). */
-const command = either(
-  [
-    words,
-    pipe(
-      word,
-      transform((one) => [one]),
-    ),
-  ],
-  'a list of strings without NUL, or a string',
+const command = listOrOne(
+  words,
+  pipe(
+    word,
+    transform((one) => [one]),
+  ),
 );
 const set = mapOf(
   custom<object>((value) => typeof value === 'object', 'an object'),

@@ -163,18 +163,11 @@ const flagsOf = (notification: Notification, { flags }: FileForm): number =>
 const follows = ({ followsLinks }: FileForm, flags: number): boolean =>
   followsLinks && (flags & AT.SYMLINK_NOFOLLOW) === 0;
 
-/** How often a way with ".." is tried while others rename directories (openat2(2), EAGAIN). */
-const TRIES = 8;
-
 /** An absolute path below a thread's root, on one mount. */
 function below(tid: number, path: string, how: number): number {
   const root = openat(AT.FDCWD, `/proc/${tid}/root`, O.PATH | O.DIRECTORY);
   try {
-    for (let tries = 0; tries < TRIES; tries++) {
-      const fd = unless([E.EAGAIN], () => openat2(root, path, how, RESOLVE.NO_XDEV | RESOLVE.IN_ROOT));
-      if (fd !== undefined) return fd;
-    }
-    throw new Errno(E.EAGAIN);
+    return openat2(root, path, how, RESOLVE.NO_XDEV | RESOLVE.IN_ROOT);
   } finally {
     close(root);
   }
