@@ -23,7 +23,7 @@ import {
 } from '../sys/syscalls.js';
 import { finish } from './finish.js';
 import { type Layer, LayerDirectory, openData, openDirectory, openRegular } from './layer.js';
-import type { DirectoryNode, FileNode } from './node.js';
+import type { DirectoryNode, FileNode, Home } from './node.js';
 import { isMetacopy } from './whiteout.js';
 import { STAGING, type Work } from './work.js';
 
@@ -227,6 +227,13 @@ export class Handles {
     }
     node.home = { directory, name: own };
     return true;
+  }
+
+  /** The file has kept its name: it lives by that again. */
+  unshelter(node: FileNode, home: Home): void {
+    const { name } = node.home;
+    node.home = home;
+    finish('removing a name that is not used', () => this.#orphanage?.work.discard(name));
   }
 
   /** Nobody uses a file any more: its descriptor is closed, its name in the work directory goes. */

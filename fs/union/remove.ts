@@ -23,7 +23,7 @@ export function unlink(union: Union, parent: DirectoryNode, name: string): void 
   const target = new Target(union, parent, name);
   const node = parent.children.get(name) ?? find(union, parent, name)?.node;
   refuseProtected(union, node);
-  losing(union, node, () => {
+  losing(union, node, target, () => {
     if (node instanceof FileNode) beforeLoss(union, node, target);
     execute(plan('unlink', target.situation()), target);
   });
@@ -39,7 +39,7 @@ export function rmdir(union: Union, parent: DirectoryNode, name: string): void {
   const target = new DirectoryTarget(union, parent, name);
   const situation = { ...target.situation(), empty: isEmpty(union, node) };
   const attempt = (upperEmpty: boolean): void => execute(plan('rmdir', { ...situation, upperEmpty }), target);
-  losing(union, node, () => {
+  losing(union, node, target, () => {
     if (node.upper !== undefined && situation.empty) union.handles.pinDirectory(node.upper);
     try {
       attempt(true);
@@ -82,14 +82,18 @@ function isShared(union: Union, node: FileNode): boolean {
   return !node.inUpper && node.keys.length > 0 && statOf(union, node).nlink > 1;
 }
 
-/** Runs what takes a name of `node` away; if that fails, the node lives by its name again and not by a descriptor. */
-export function losing(union: Union, node: Node | undefined, take: () => void): void {
+/** Runs what takes a name of `node` away; if that fails, the node lives by its name again and by nothing else. */
+export function losing(union: Union, node: Node | undefined, { parent, name }: Link, take: () => void): void {
+  const { handles } = union;
   const wasPinned = (pinnable(node)?.pinned ?? UNPINNED) !== UNPINNED;
+  const wasOrphan = node instanceof FileNode && handles.isOrphan(node);
   try {
     take();
   } catch (error) {
     const owner = pinnable(node);
-    if (owner !== undefined && !wasPinned && owner.pinned >= 0) union.handles.unpin(owner);
+    if (owner !== undefined && !wasPinned && owner.pinned >= 0) handles.unpin(owner);
+    const isOrphan = node instanceof FileNode && !wasOrphan && handles.isOrphan(node);
+    if (isOrphan && parent.upper !== undefined) handles.unshelter(node, { directory: parent.upper, name });
     throw error;
   }
 }

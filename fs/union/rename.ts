@@ -84,7 +84,7 @@ export function rename(
       target.abandon();
     },
   };
-  losing(union, replaced, () => {
+  losing(union, replaced, target, () => {
     let plan = attempt();
     if (!('refused' in plan) && mode === 'replace' && replaced !== undefined) {
       prepareLoss(union, target, replaced);

@@ -12,6 +12,8 @@
  */
 import { mkdirSync } from 'node:fs';
 import { assert } from 'chai';
+import type { NodeId } from '../../fs/protocol/filesystem.js';
+import { S } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import { mount, umount2 } from '../../fs/sys/syscalls.js';
 import type { UnionFilesystem } from '../../fs/union/filesystem.js';
@@ -19,12 +21,13 @@ import { missingForFiles, requireConditions } from '../acceptance/conditions.js'
 import { IS_HOST_ROOT } from '../privilege.js';
 import { Random } from '../random.js';
 import { everyScenario, type Scenario, writeScenario } from './acts.js';
-import { Disk } from './disk.js';
+import { CALLER, Disk } from './disk.js';
 import { callsOf, dying, failing } from './faults.js';
 import { draw, type Operation, writeWorld } from './history.js';
 import { differences, type Lines, MISSING, shownAt, shownBy } from './snapshot.js';
 
 const SUITE = 'union/commit-point';
+const ROOT = 1 as NodeId;
 const { UNIONFS_PROVE, UNIONFS_SEED } = process.env;
 const IS_PROOF = UNIONFS_PROVE !== undefined;
 const SEED = Number(UNIONFS_SEED ?? 12);
@@ -61,6 +64,7 @@ const KINDS_OF_UPPER = {
   plain: {},
   'with owners in attributes': { ownership: { keep: 'user' } },
   'with files as whiteouts': { whiteoutsAreFiles: true },
+  'with no descriptor to spare': { descriptors: 16 },
 } as const;
 type KindOfUpper = keyof typeof KINDS_OF_UPPER;
 
@@ -73,10 +77,21 @@ function withDisk<T>(
   const umask = process.umask(0);
   try {
     write(disk);
-    return use(disk, disk.open());
+    const fs = disk.open();
+    if (kind === 'with no descriptor to spare') useUp(fs);
+    return use(disk, fs);
   } finally {
     disk.remove();
     process.umask(umask);
+  }
+}
+
+/** Files that have lost their names and are still in use: of what loses its name now, no descriptor is kept. */
+function useUp(fs: UnionFilesystem): void {
+  for (let index = 0; index < KINDS_OF_UPPER['with no descriptor to spare'].descriptors; index++) {
+    const name = `used${index}`;
+    fs.create(CALLER, ROOT, name, { kind: 'node', mode: S.IFREG | 0o600, major: 0, minor: 0, umask: 0 });
+    fs.unlink(ROOT, name);
   }
 }
 
