@@ -6,7 +6,15 @@
  * a server logs nothing but bugs.
  */
 import { execFile, spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  truncateSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
@@ -225,6 +233,14 @@ export class Place {
     run('rm', ['-rf', '--one-file-system', directory]);
     this.#directory = undefined;
     assert.equal(logged, '', 'what servers logged');
+  }
+
+  /** What the server of a union has logged, which is taken for expected. */
+  takeLog({ work }: Pick<Union, 'work'>): string {
+    const log = join(work, 'unionfs.log');
+    const text = readIfAny(log);
+    if (text !== '') truncateSync(log);
+    return text;
   }
 
   #logged(): string {

@@ -195,6 +195,7 @@ function injectError({ run, call }: Point, { code, lasting }: Fault): void {
     const lowers = lowersOf(disk);
     if (call % 2 === 0) shownBy(fs); // what is known, and what is not
     const act = scenario.act(fs);
+    const inWork = disk.leftovers();
     const only = lasting === 'this call from then on' ? calls[call] : undefined;
     const failed = outcome(() =>
       failing(call, code, act, lasting === 'once' ? 1 : Number.POSITIVE_INFINITY, only),
@@ -206,6 +207,8 @@ function injectError({ run, call }: Point, { code, lasting }: Fault): void {
     const isAfter = failed === undefined || (isLost && differences(shown, after, isParent).length === 0);
     const wanted = isAfter ? after : isLost && scenario.inSteps ? shown : before;
     assertSame(said, shown, wanted, true);
+    if (failed !== undefined && lasting === 'once')
+      assert.deepEqual(disk.leftovers(), inWork, `${said}, in work`);
     assertSame(`${said}, to the next mount`, disk.peek(shownBy), wanted, true);
     if (!isAfter) {
       const again = outcome(scenario.act(fs));
