@@ -9,6 +9,7 @@ import { Command, CommanderError } from 'commander';
 import { UsageError } from '../fs/index.js';
 import { adviceFor } from '../fs/sys/advice.js';
 import { Errno } from '../fs/sys/errno.js';
+import { requireDescriptors } from '../runtime/host/limits.js';
 import { suggestion } from '../runtime/nearest.js';
 import { settle } from '../runtime/user/namespace.js';
 import { warn } from './output.js';
@@ -76,6 +77,7 @@ export async function runProgram(
 ): Promise<void> {
   inheritSettings(program);
   try {
+    requireDescriptors();
     settle(warn);
     check(argv);
     await program.parseAsync(argv, { from: 'user' });

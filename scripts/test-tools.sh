@@ -13,6 +13,7 @@ need setcap libcap2-bin
 need setpriv util-linux
 need newuidmap uidmap
 need fusermount3 fuse3
+need bwrap bubblewrap
 need runc runc
 need crun crun
 ldconfig -p | grep -q 'libseccomp\.so\.2' || missing="$missing libseccomp2"

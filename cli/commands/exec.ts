@@ -7,7 +7,6 @@
  * does. Compare unshare(1), bwrap(1).
  */
 import { mkdtempSync, rmdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { mount, type Ownership } from '../../fs/index.js';
@@ -17,6 +16,7 @@ import { Guardian } from '../../runtime/container/guardian.js';
 import { enterMountNamespace } from '../../runtime/container/namespaces.js';
 import { becomeReaper, killChildren, type Outcome, runForeground } from '../../runtime/foreground.js';
 import { callerEnvironment } from '../../runtime/host/call.js';
+import { temporaryDirectory } from '../../runtime/host/temporary.js';
 import { caller } from '../../runtime/user/caller.js';
 import { enterForMounts } from '../../runtime/user/ladder.js';
 import { collect, warn } from '../output.js';
@@ -55,7 +55,8 @@ async function run([command = '', ...args]: string[], options: Options): Promise
   if (options.at !== undefined) directoryAt(options.at);
   enterForMounts();
   enterMountNamespace('slave');
-  const made = options.at === undefined ? mkdtempSync(join(directoryAt(tmpdir()), 'unionfs-')) : undefined;
+  const made =
+    options.at === undefined ? mkdtempSync(join(directoryAt(temporaryDirectory()), 'unionfs-')) : undefined;
   const mountpoint = made ?? directoryAt(options.at ?? '');
   try {
     const { exitCode, refusal } = await inUnion(mountpoint, options, (onStarted) =>

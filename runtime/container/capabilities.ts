@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 /** The names of capabilities(7), in the order of their numbers. */
 export const CAPABILITIES = [
   'CAP_CHOWN',
@@ -54,4 +56,13 @@ export function capabilityMask(names: readonly string[] = []): bigint {
     const number = numbers.get(name);
     return number === undefined ? mask : mask | (1n << BigInt(number));
   }, 0n);
+}
+
+/** What capset(2) may give: the permitted set of this process, as far as its bounding set goes. */
+export function boundingCapabilities(): ReadonlySet<string> {
+  const status = readFileSync('/proc/self/status', 'latin1');
+  const mask = (name: string): bigint =>
+    BigInt(`0x${new RegExp(`^${name}:\\s*([0-9a-f]+)`, 'm').exec(status)?.[1] ?? '0'}`);
+  const allowed = mask('CapPrm') & mask('CapBnd');
+  return new Set(CAPABILITIES.filter((_, number) => ((allowed >> BigInt(number)) & 1n) === 1n));
 }

@@ -18,7 +18,6 @@ import { close, unshare } from '../../fs/sys/syscalls.js';
 import { HostError } from '../../fs/union/stack.js';
 import { findProgram } from '../host/programs.js';
 import { packageFile } from '../package.js';
-import { caller } from '../user/caller.js';
 import { CHANNEL, type Job, type Report } from './init/job.js';
 
 /** init/main.ts and what it imports, as one file. */
@@ -85,7 +84,7 @@ export class InitProcess {
 export function startInit(input: Input): InitProcess {
   const node = sealedNode();
   try {
-    return caller().namespace === undefined
+    return canReturn()
       ? spawnInNewPidNamespace(`/proc/self/fd/${node}`, input)
       : spawnBehindShell(node, input);
   } catch (error) {
@@ -107,6 +106,20 @@ function sealedNode(): number {
     if (error.code === E.EPERM) throw new HostError(`uid ${process.getuid?.()} may not mount`);
     if (error.code === E.ENOSYS) throw new HostError('containers need Linux 5.12 or later');
     throw error;
+  }
+}
+
+/** Whether this process could come back to its pid namespace, which may be another user namespace's. */
+function canReturn(): boolean {
+  const own = openSync('/proc/self/ns/pid', 'r');
+  try {
+    setns(own, CLONE.NEWPID);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Errno) || error.code !== E.EPERM) throw error;
+    return false;
+  } finally {
+    closeSync(own);
   }
 }
 

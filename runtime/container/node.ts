@@ -5,9 +5,10 @@
  * here is known below /run, or $XDG_RUNTIME_DIR for a user, which no other node sees and no reboot keeps.
  */
 import { chmodSync, lstatSync, mkdirSync, readFileSync, statSync } from 'node:fs';
-import { hostname, tmpdir } from 'node:os';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { HostError } from '../../fs/index.js';
+import { temporaryDirectory } from '../host/temporary.js';
 import { caller } from '../user/caller.js';
 import type { NodeId } from './record.js';
 
@@ -49,7 +50,7 @@ function defaultDirectory(uid: number): string {
   const { XDG_RUNTIME_DIR: session } = process.env;
   const isUsable =
     session !== undefined && statSync(session, { throwIfNoEntry: false })?.uid === process.getuid?.();
-  return isUsable ? join(session, 'tscr') : join(tmpdir(), `tscr-${uid}`);
+  return isUsable ? join(session, 'tscr') : join(temporaryDirectory(), `tscr-${uid}`);
 }
 
 function make(directory: string): void {

@@ -8,7 +8,8 @@
  * Rules: mounts are made in the caller's own mount namespace (`namespaces.ts`), so that they end with it, however it
  * ends. The image's layers never change: they are not watched.
  */
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import {
   HostError,
@@ -27,8 +28,10 @@ import { viewOf } from '../../fs/union/view.js';
 import { keepsMarks } from '../../fs/union/whiteout.js';
 import { whyCopy } from '../doctor/refusals.js';
 import { realHost } from '../host/real-host.js';
+import { removePath } from '../image/workspace.js';
 import { caller } from '../user/caller.js';
 import { fuseRefusal } from '../user/facts.js';
+import { isInitialUserNamespace } from '../user/id-maps.js';
 import { chooseStorage } from '../user/way.js';
 import { markCopied } from './changes.js';
 import { idTranslation } from './id-translation.js';
@@ -71,7 +74,8 @@ function withoutTranslation(driver: Driver, request: RootRequest): RootRequest {
 }
 
 /**
- * The driver that was asked for, or the best that can work here; a copy is worth a warning.
+ * The driver that was asked for, or the best that can work here; a copy is worth a warning. To be asked in the mount
+ * namespace that the root will lie in, since overlayfs is tried there.
  * @param store where containers' files lie
  */
 export function chooseDriver(
@@ -84,8 +88,11 @@ export function chooseDriver(
   const { driver, because } = chooseStorage({
     fuseRefusal: fuseRefusal(host),
     marks: storeKeepsMarks(store),
+    get overlay() {
+      return keepsAllOwners() && overlayWorks(store);
+    },
   });
-  if (because !== undefined)
+  if (driver === 'copy' && because !== undefined)
     warn(`${whyCopy(because, host, store)}, so the root is a full copy of the image`);
   return driver;
 }
@@ -139,7 +146,7 @@ function openOverlay({ init, lowers, upper, work, merged, autoRemove }: RootRequ
   const lower = directories.map((fd) => `/proc/self/fd/${fd}`).join(':');
   const escaped = (path: string): string => toBytes(path).replace(/[\\,:]/g, '\\$&');
   const options = [`lowerdir=${lower}`, `upperdir=${escaped(upper)}`, `workdir=${escaped(work)}`];
-  const privileged = caller().namespace === undefined;
+  const privileged = isInitialUserNamespace();
   const features = [
     ...(privileged ? ['index=on', 'redirect_dir=on'] : ['userxattr']),
     ...(autoRemove ? ['volatile'] : []),
@@ -153,6 +160,28 @@ function openOverlay({ init, lowers, upper, work, merged, autoRemove }: RootRequ
     for (const fd of directories) close(fd);
   }
   return { path: merged, release: async () => umount2(toBytes(merged)) };
+}
+
+/** Neither virtual owners nor ids that are shown as others take anything but the union or a copy. */
+const keepsAllOwners = (): boolean => caller().namespace !== 'single' && idTranslation() === undefined;
+
+/** Whether the kernel takes a directory beside the containers as upper; a mount there and back tells. */
+function overlayWorks(store: string): boolean {
+  if (!existsSync(store)) return false;
+  const trial = mkdtempSync(join(store, '.overlay-trial-'));
+  const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map((name) => join(trial, name));
+  try {
+    for (const path of [lower, upper, work, merged]) mkdirSync(path as string);
+    const names = { lowers: [], init: lower as string, upper: upper as string, work: work as string };
+    openOverlay({ ...names, id: '', merged: merged as string, autoRemove: false });
+    umount2(toBytes(merged as string));
+    return true;
+  } catch (error) {
+    if (error instanceof HostError) return false;
+    throw error;
+  } finally {
+    removePath(trial);
+  }
 }
 
 function overlayRefused(code: number): HostError {

@@ -8,8 +8,9 @@ import { readFileSync } from 'node:fs';
 import { HostError } from '../../fs/index.js';
 import { ASK_DOCTOR } from '../../fs/sys/advice.js';
 import { caller } from '../user/caller.js';
-import { currentMaps, type IdMaps, isMapped } from '../user/id-maps.js';
+import { currentMaps, type IdMaps, isInitialUserNamespace, isMapped } from '../user/id-maps.js';
 import type { UserNamespace } from '../user/way.js';
+import { boundingCapabilities } from './capabilities.js';
 import type { OwnUser } from './own-user.js';
 import type { MountSpec, RuntimeSpec } from './runtime-spec.js';
 import type { ContainerUser } from './users.js';
@@ -22,9 +23,24 @@ const HOST_SYS: MountSpec = {
   options: ['rbind', 'rprivate', 'nosuid', 'noexec', 'nodev', 'ro'],
 };
 
-/** A specification as it is, or as a user namespace of this program's own making allows it. */
+/** A specification as it is, or as this process's bounding set and user namespace allow it, whoever made that. */
 export function forOwnNamespace(spec: RuntimeSpec): RuntimeSpec {
-  if (caller().namespace === undefined) return spec;
+  const bounded = withinBounds(spec);
+  return isInitialUserNamespace() ? bounded : withoutPrivilege(bounded);
+}
+
+/** capset(2) refuses what the bounding set has not; engines around us leave little in it. */
+function withinBounds(spec: RuntimeSpec): RuntimeSpec {
+  const bounds = boundingCapabilities();
+  const { capabilities = {} } = spec.process;
+  const kept = Object.entries(capabilities).map(([set, names]) => [
+    set,
+    names?.filter((name: string) => bounds.has(name)),
+  ]);
+  return { ...spec, process: { ...spec.process, capabilities: Object.fromEntries(kept) } };
+}
+
+function withoutPrivilege(spec: RuntimeSpec): RuntimeSpec {
   const maps = currentMaps();
   const ownNetwork = spec.linux.namespaces.some(({ type }) => type === 'network');
   const mounts = (spec.mounts ?? []).map((mount) => {
@@ -50,7 +66,7 @@ export function defaultUser(image: string | undefined, userns: UserNamespace): s
 
 /** The user with the groups that exist here. Throws `HostError` for a user that does not. */
 export function mappedUser(user: ContainerUser): ContainerUser {
-  if (caller().namespace === undefined) return user;
+  if (isInitialUserNamespace()) return user;
   const { uids, gids } = currentMaps();
   const { uid, gid, groups } = user;
   if (isMapped(uids, uid) && isMapped(gids, gid))

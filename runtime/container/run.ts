@@ -80,9 +80,9 @@ export async function runImage(store: Store, reference: string, options: RunOpti
   enterForContainers(options.userns, options.onWarning);
   const mounts = mountsOf(options);
   if (existsSync(store.root)) requireWritable(store.root);
-  const driver = chooseDriver(options.driver, store.root, options.onWarning);
   clearLeftovers(store.root);
   enterMountNamespace('slave');
+  const driver = chooseDriver(options.driver, store.root, options.onWarning);
   const id = randomBytes(ID_BYTES).toString('hex');
   const hold = Hold.take(store.root, id);
   if (hold === undefined) throw new Error('a fresh id is taken');

@@ -36,13 +36,22 @@ export function probeEnvironment(host: Host): EnvironmentFacts {
   };
 }
 
-export function judgeEnvironment(facts: EnvironmentFacts, identity: Identity): Finding[] {
-  return [judgeHome(facts, identity), judgeRuntime(facts, identity)];
+/** @param place where another store may be (`store.ts`) */
+export function judgeEnvironment(
+  facts: EnvironmentFacts,
+  identity: Identity,
+  place: string | undefined,
+): Finding[] {
+  return [judgeHome(facts, identity, place), judgeRuntime(facts, identity)];
 }
 
-function judgeHome({ home, homeDirectory }: EnvironmentFacts, { uid }: Identity): Finding {
+function judgeHome(
+  { home, homeDirectory }: EnvironmentFacts,
+  { uid }: Identity,
+  place: string | undefined,
+): Finding {
   const id = 'environment.home';
-  const fix = storeElsewhere(uid);
+  const fix = storeElsewhere(uid, place);
   if (home === undefined) return warning(id, 'HOME is not set', fix);
   if (homeDirectory?.kind !== 'directory') return warning(id, `HOME "${home}" is no directory`, fix);
   if (!homeDirectory.writable) return warning(id, `HOME "${home}" is not writable`, fix);

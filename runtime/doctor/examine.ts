@@ -3,12 +3,13 @@
  *
  *     Host -> probe (facts, one file per concern) -> judge (findings) and modesOf (modes)
  *
- * Rule: all questions are asked first; what is said afterwards is a pure function of the answers.
+ * Rule: all questions are asked first, a container is tried last; what is said afterwards is a pure function of the
+ * answers.
  */
 
 import type { Host } from '../host/host.js';
 import { rungFacts } from '../user/facts.js';
-import type { RungFacts } from '../user/way.js';
+import type { Rung, RungFacts } from '../user/way.js';
 import { type CgroupFacts, judgeCgroups, probeCgroups } from './cgroups.js';
 import { type EnvironmentFacts, judgeEnvironment, probeEnvironment } from './environment.js';
 import type { Finding } from './finding.js';
@@ -21,6 +22,7 @@ import { type Mode, modesOf, REFUSED } from './modes.js';
 import { judgeOverlay, type OverlayFacts, probeOverlay } from './overlay.js';
 import { judgeSeccomp, probeSeccomp, type SeccompFacts } from './seccomp.js';
 import { judgeStore, probeStore, type StoreFacts } from './store.js';
+import { judgeTrial, probeTrial, type TrialFacts } from './trial.js';
 import { judgeUserNamespaces, probeUserNamespaces, type UserNamespaceFacts } from './user-namespaces.js';
 
 export interface Facts {
@@ -36,6 +38,8 @@ export interface Facts {
   readonly cgroups: CgroupFacts;
   readonly store: StoreFacts;
   readonly environment: EnvironmentFacts;
+  /** Undefined where other facts refuse a container already. */
+  readonly trial: TrialFacts | undefined;
 }
 
 /** The doctor's whole word; the keys are stable. */
@@ -49,7 +53,7 @@ export interface Report {
 /** @param storePath the store's root, absolute; undefined for a user who has no place for one */
 export function probe(host: Host, storePath: string | undefined): Facts {
   const identity = probeIdentity(host);
-  return {
+  const facts = {
     identity,
     rung: rungFacts(host),
     kernel: probeKernel(host),
@@ -62,7 +66,11 @@ export function probe(host: Host, storePath: string | undefined): Facts {
     cgroups: probeCgroups(host),
     store: probeStore(host, storePath),
     environment: probeEnvironment(host),
+    trial: undefined,
   };
+  const [run] = modesOf(facts);
+  if (run === undefined || run.mode === REFUSED) return facts;
+  return { ...facts, trial: probeTrial(host, facts.store.nearest, run.mode as Rung) };
 }
 
 export function judge(facts: Facts): Report {
@@ -78,7 +86,8 @@ export function judge(facts: Facts): Report {
     ...judgeSeccomp(facts.seccomp),
     ...judgeCgroups(facts.cgroups, identity),
     ...judgeStore(facts.store, identity),
-    ...judgeEnvironment(facts.environment, identity),
+    ...judgeEnvironment(facts.environment, identity, facts.store.elsewhere),
+    ...(facts.trial === undefined ? [] : judgeTrial(facts.trial)),
   ];
   const modes = modesOf(facts);
   return { ready: modes[0]?.mode !== REFUSED, modes, findings };

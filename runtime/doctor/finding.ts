@@ -1,7 +1,8 @@
 /**
  * One thing the doctor looked at: what is, whether that is enough, and the command that mends it.
  *
- * Rules: `ok` and `warning` keep nobody from anything; `missing` takes a mode away. Whatever is missing names its fix.
+ * Rules: `ok` and `warning` keep nobody from anything; `missing` takes a mode away. What is missing names its fix, if
+ * there is one.
  */
 
 export type Status = 'ok' | 'warning' | 'missing';
@@ -32,11 +33,11 @@ export const warning = (id: string, detail: string, fix?: Fix): Finding => ({
   detail,
   ...(fix !== undefined && { fix }),
 });
-export const missing = (id: string, detail: string, fix: Fix): Finding => ({
+export const missing = (id: string, detail: string, fix?: Fix): Finding => ({
   id,
   status: 'missing',
   detail,
-  fix,
+  ...(fix !== undefined && { fix }),
 });
 
 /** Who has to do what, in an error's line. */

@@ -83,11 +83,7 @@ function refusedMount(identity: Identity): Finding {
   const id = 'fuse.features';
   const detail = `FUSE cannot be mounted${identity.admin ? '' : ' in a user namespace'}`;
   if (identity.container !== undefined) {
-    return missing(
-      id,
-      `${detail}: the container around us refuses it`,
-      asRoot(restartWith(identity, UNCONFINED)),
-    );
+    return missing(id, `${detail}: the container around us refuses it`, restartWith(identity, UNCONFINED));
   }
   return missing(id, `${detail}: a security module refuses it`, asRoot(SEE_REFUSALS));
 }
@@ -112,15 +108,16 @@ export function judgeDevice(facts: DeviceFacts, identity: Identity): Finding {
   }
   if (device.readable && device.writable) {
     // its permissions allow it: a device control group, or a security module
-    const fix = identity.container === undefined ? SEE_REFUSALS : restartWith(identity, `--device ${DEVICE}`);
-    return missing(id, `${DEVICE} may not be opened here: ${refusal}`, asRoot(fix));
+    const fix =
+      identity.container === undefined ? asRoot(SEE_REFUSALS) : restartWith(identity, `--device ${DEVICE}`);
+    return missing(id, `${DEVICE} may not be opened here: ${refusal}`, fix);
   }
   const detail = `${DEVICE} is not readable and writable by uid ${identity.uid}`;
   return missing(id, detail, asRoot(`chmod 666 ${DEVICE}`));
 }
 
-function bringDevice(inKernel: boolean, identity: Identity): Fix {
-  if (identity.container !== undefined) return asRoot(restartWith(identity, `--device ${DEVICE}`));
+function bringDevice(inKernel: boolean, identity: Identity): Fix | undefined {
+  if (identity.container !== undefined) return restartWith(identity, `--device ${DEVICE}`);
   return asRoot(inKernel ? `mknod -m 666 ${DEVICE} c 10 229` : 'modprobe fuse');
 }
 

@@ -5,7 +5,7 @@
  */
 import { capabilityNumber } from '../container/capabilities.js';
 import type { Host } from '../host/host.js';
-import { asRoot, type Finding, missing, ok, warning } from './finding.js';
+import { asRoot, type Finding, type Fix, missing, ok, warning } from './finding.js';
 
 export interface Identity {
   readonly uid: number;
@@ -39,12 +39,18 @@ export function probeIdentity(host: Host): Identity {
 function containerOf(host: Host): string | undefined {
   if (host.stat('/.dockerenv') !== undefined) return 'docker';
   if (host.stat('/run/.containerenv') !== undefined) return 'podman';
+  if (
+    /^\d+ \d+ \S+ \S+ \/ .* - (fuse\.unionfs|overlay) tscr[: ]/m.test(host.read('/proc/self/mountinfo') ?? '')
+  )
+    return 'tscr';
   return host.environment['container'] ?? host.read('/run/systemd/container')?.trim();
 }
 
-/** How the engine around us is told to allow something. */
-export const restartWith = ({ container }: Identity, options: string): string =>
-  `${container === 'podman' ? 'podman' : 'docker'} run ${options} ...`;
+/** How the engine around us is told to allow something; undefined for one that has no such options. */
+export const restartWith = ({ container }: Identity, options: string): Fix | undefined =>
+  container === 'tscr'
+    ? undefined
+    : asRoot(`${container === 'podman' ? 'podman' : 'docker'} run ${options} ...`);
 
 /** What lets namespaces and mounts through an engine's defaults. */
 export const UNCONFINED = '--security-opt seccomp=unconfined --security-opt apparmor=unconfined';
@@ -62,11 +68,7 @@ export function judgeIdentity(identity: Identity): Finding[] {
   const who = `uid ${uid}${where === '' ? '' : `, ${where}`}`;
   const findings = [
     uid === 0 && !admin
-      ? missing(
-          'identity.admin',
-          `${who}: root without CAP_SYS_ADMIN`,
-          asRoot(restartWith(identity, ALLOW_MOUNTS)),
-        )
+      ? missing('identity.admin', `${who}: root without CAP_SYS_ADMIN`, restartWith(identity, ALLOW_MOUNTS))
       : ok('identity.admin', admin ? `${who}: may mount` : `${who}: an ordinary user`),
   ];
   if (noNewPrivileges && !admin) {

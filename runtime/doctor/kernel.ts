@@ -9,6 +9,8 @@ export interface KernelFacts {
   readonly release: string;
   readonly architecture: string;
   readonly nodeVersion: string;
+  /** /proc shows the pid namespace that this process is in. */
+  readonly ownProc: boolean;
   /** The command that installs the distribution's newest kernel. */
   readonly install: string;
 }
@@ -22,9 +24,19 @@ export function probeKernel(host: Host): KernelFacts {
     release,
     architecture: host.architecture,
     nodeVersion: host.nodeVersion,
+    ownProc: showsOwnProcesses(host),
     install: installCommand(host, 'kernel'),
   };
 }
+
+/** As after `unshare --pid` without --mount-proc, it may show another: /proc/PID is somebody else then. */
+export const showsOwnProcesses = (host: Host): boolean =>
+  host.read('/proc/self/stat')?.startsWith(`${host.pid} `) ?? false;
+
+export const judgeProc = (ownProc: boolean): Finding =>
+  ownProc
+    ? ok('kernel.proc', '/proc shows the processes of this pid namespace')
+    : missing('kernel.proc', '/proc is not of this pid namespace', asRoot('mount -t proc proc /proc'));
 
 export function kernelSuffices({ release }: KernelFacts): boolean {
   const [major = 0, minor = 0] = release.split('.').map((part) => Number.parseInt(part, 10));
@@ -41,6 +53,7 @@ export function judgeKernel(facts: KernelFacts): Finding[] {
           `Linux ${release} is older than ${OLDEST.join('.')}`,
           asRoot(`${install} && reboot`),
         ),
+    judgeProc(facts.ownProc),
     ok('kernel.architecture', `${architecture}, Node ${nodeVersion}`),
   ];
 }

@@ -46,13 +46,21 @@ const RUNGS = {
   ranges: 'in a user namespace with ranges of ids',
   'one-id': 'in a user namespace with one id, other owners are virtual',
 } as const;
-const STORAGE = { unionfs: 'the union', copy: 'a copy of the layers' } as const;
+const STORAGE = {
+  unionfs: 'the union',
+  overlay: "the kernel's overlayfs",
+  copy: 'a copy of the layers',
+} as const;
 
 function modeOfRun(facts: Facts): Mode {
   const command = 'tscr run';
   const { kernel, seccomp, store, identity, fuse } = facts;
   const rung = chooseRung(facts.rung);
-  const { driver: storage } = chooseStorage({ fuseRefusal: fuse.refusal, marks: keepsMarks(store) });
+  const { driver: storage } = chooseStorage({
+    fuseRefusal: fuse.refusal,
+    marks: keepsMarks(store),
+    overlay: rung !== 'one-id' && facts.overlay.works,
+  });
   const because = [
     ...(kernelSuffices(kernel) ? [] : ['kernel.release']),
     ...(seccomp.inKernel ? [] : ['seccomp.kernel']),
@@ -60,6 +68,8 @@ function modeOfRun(facts: Facts): Mode {
     ...storeRefuses(store.trial),
     ...(rung === undefined ? ['userns.create'] : []),
     ...(isPowerless(identity) ? ['identity.admin'] : []),
+    ...(kernel.ownProc ? [] : ['kernel.proc']),
+    ...(facts.trial?.outcomes['auto'] === undefined ? [] : ['run.trial']),
   ];
   if (because.length === 0 && storage === 'unionfs' && !fuseMounts(fuse)) because.push('fuse.features');
   if (rung === undefined || because.length > 0) return refused(command, because);

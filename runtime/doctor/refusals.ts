@@ -11,12 +11,20 @@ import { type Finding, inWords } from './finding.js';
 import { judgeDevice, probeDevice } from './fuse.js';
 import { judgeRange, probeIdRanges } from './id-ranges.js';
 import { probeIdentity } from './identity.js';
+import { judgeProc, showsOwnProcesses } from './kernel.js';
 import { probeUserNamespaces, whyNot } from './user-namespaces.js';
 
 /** No user namespace can be made. */
 export function noUserNamespaces(host: Host): HostError {
   const { detail, fix } = whyNot(probeUserNamespaces(host), probeIdentity(host));
   return new HostError(`uid ${host.uid} may not make user namespaces: ${detail}`, fix && inWords(fix));
+}
+
+/** Throws `HostError` where /proc/PID would be somebody else: nothing can be started or found by it. */
+export function requireOwnProc(host: Host): void {
+  if (showsOwnProcesses(host)) return;
+  const { detail, fix } = judgeProc(false);
+  throw new HostError(detail, fix && inWords(fix));
 }
 
 /** Subordinate ids are kept where they cannot be asked for. */

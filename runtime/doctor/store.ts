@@ -21,12 +21,15 @@ export interface StoreFacts {
   readonly readOnly: boolean;
   /** Undefined where nothing can be written. */
   readonly trial: DirectoryTrial | undefined;
+  /** A directory for another store that was tried and has what this one lacks; undefined if there is none. */
+  readonly elsewhere: string | undefined;
 }
 
 export function probeStore(host: Host, path: string | undefined): StoreFacts {
   let nearest = path ?? '/';
   while (host.stat(nearest) === undefined && nearest !== '/') nearest = dirname(nearest);
   const mount = mountOf(mountTable(host), nearest);
+  const trial = path === undefined ? undefined : host.tryDirectory(nearest);
   return {
     path,
     nearest,
@@ -34,7 +37,8 @@ export function probeStore(host: Host, path: string | undefined): StoreFacts {
     mountpoint: mount?.mountpoint ?? '/',
     noexec: mount?.options.includes('noexec') ?? false,
     readOnly: mount?.options.includes('ro') ?? false,
-    trial: path === undefined ? undefined : host.tryDirectory(nearest),
+    trial,
+    elsewhere: elsewhere(host, trial, mount?.mountpoint),
   };
 }
 
@@ -48,9 +52,30 @@ const NETWORK_TYPES =
 const LITTLE_SPACE = 2 ** 30;
 const GIB = 2 ** 30;
 
-/** A store on the machine's own disk, which survives a reboot (file-hierarchy(7)). */
-export const storeElsewhere = (uid: number): Fix =>
-  asUser(`mkdir -p -m 700 /var/tmp/tscr-${uid} && export TSCR_ROOT=/var/tmp/tscr-${uid}`);
+/** The machine's own disk first, which survives a reboot (file-hierarchy(7)). */
+const PLACES = ['/var/tmp', '/tmp', '/dev/shm'];
+
+/** A directory on another mount that has what the store's lacks. It is tried, so that the advice helps. */
+function elsewhere(
+  host: Host,
+  lacking: DirectoryTrial | undefined,
+  mountpoint: string | undefined,
+): string | undefined {
+  const table = mountTable(host);
+  return PLACES.find((place) => {
+    const mount = mountOf(table, place);
+    if (lacking !== undefined && mount?.mountpoint === mountpoint) return false;
+    if (mount !== undefined && NETWORK_TYPES.test(mount.type)) return false;
+    const trial = host.tryDirectory(place);
+    return trial !== undefined && (trial.userXattrs || trial.trustedXattrs) && trial.symlinks;
+  });
+}
+
+/** How to use a store elsewhere; undefined if no place is better. */
+export const storeElsewhere = (uid: number, place: string | undefined): Fix | undefined =>
+  place === undefined
+    ? undefined
+    : asUser(`mkdir -p -m 700 ${place}/tscr-${uid} && export TSCR_ROOT=${place}/tscr-${uid}`);
 
 export function judgeStore(facts: StoreFacts, identity: Identity): Finding[] {
   const { trial } = facts;
@@ -58,9 +83,9 @@ export function judgeStore(facts: StoreFacts, identity: Identity): Finding[] {
   return [
     ok('store.writable', `${facts.path} on ${facts.type}`),
     judgeNetwork(facts, identity),
-    judgeXattrs(facts.type, trial, identity),
+    judgeXattrs(facts, trial, identity),
     judgeCopies(trial),
-    judgeSymlinks(facts.type, trial, identity),
+    judgeSymlinks(facts, trial, identity),
     facts.noexec
       ? warning(
           'store.exec',
@@ -72,35 +97,38 @@ export function judgeStore(facts: StoreFacts, identity: Identity): Finding[] {
   ];
 }
 
-function judgeUnwritable({ path, nearest, mountpoint, readOnly }: StoreFacts, { uid }: Identity): Finding {
+function judgeUnwritable(
+  { path, nearest, mountpoint, readOnly, elsewhere: place }: StoreFacts,
+  { uid }: Identity,
+): Finding {
   const id = 'store.writable';
   if (path === undefined) {
-    return missing(id, `uid ${uid} has no home directory for its store`, storeElsewhere(uid));
+    return missing(id, `uid ${uid} has no home directory for its store`, storeElsewhere(uid, place));
   }
   if (readOnly) {
     return missing(id, `${path} is on a read-only mount`, asRoot(`mount -o remount,rw ${mountpoint}`));
   }
-  return missing(id, `uid ${uid} cannot write below ${nearest}`, storeElsewhere(uid));
+  return missing(id, `uid ${uid} cannot write below ${nearest}`, storeElsewhere(uid, place));
 }
 
-function judgeNetwork({ type }: StoreFacts, { uid }: Identity): Finding {
+function judgeNetwork({ type, elsewhere: place }: StoreFacts, { uid }: Identity): Finding {
   const id = 'store.local';
   if (!NETWORK_TYPES.test(type)) return ok(id, 'on this machine');
   return warning(
     id,
     `${type} is a network filesystem: slow, and owners may not be kept`,
-    storeElsewhere(uid),
+    storeElsewhere(uid, place),
   );
 }
 
 /** Root writes trusted xattrs; others user ones, and virtual owners with them. */
 function judgeXattrs(
-  type: string,
+  { type, elsewhere: place }: StoreFacts,
   { userXattrs, trustedXattrs }: DirectoryTrial,
   { uid, initialUserNamespace }: Identity,
 ): Finding {
   const id = 'store.xattrs';
-  const fix = storeElsewhere(uid);
+  const fix = storeElsewhere(uid, place);
   const trusted = uid === 0 && initialUserNamespace;
   if (!userXattrs && !trustedXattrs) {
     const lost = trusted ? '' : 'owners are not kept, and ';
@@ -117,10 +145,14 @@ function judgeCopies({ tmpfile, reflink }: DirectoryTrial): Finding {
   return ok('store.copies', `${copies}; ${tmpfile ? '' : 'no '}O_TMPFILE`);
 }
 
-function judgeSymlinks(type: string, { symlinks }: DirectoryTrial, { uid }: Identity): Finding {
+function judgeSymlinks(
+  { type, elsewhere: place }: StoreFacts,
+  { symlinks }: DirectoryTrial,
+  { uid }: Identity,
+): Finding {
   const id = 'store.symlinks';
   if (symlinks) return ok(id, 'symbolic links are kept');
-  return missing(id, `${type} has no symbolic links: images cannot be unpacked`, storeElsewhere(uid));
+  return missing(id, `${type} has no symbolic links: images cannot be unpacked`, storeElsewhere(uid, place));
 }
 
 function judgeSpace({ free }: DirectoryTrial): Finding {

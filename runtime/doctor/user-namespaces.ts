@@ -77,7 +77,7 @@ export function whyNot(facts: UserNamespaceFacts, identity: Identity): Finding {
     return missing(ID, 'AppArmor takes their capabilities away', asRoot(fix));
   }
   if (identity.container !== undefined) {
-    return missing(ID, 'the container around us refuses them', asRoot(restartWith(identity, UNCONFINED)));
+    return missing(ID, 'the container around us refuses them', restartWith(identity, UNCONFINED));
   }
   return missing(ID, 'a security module refuses them', asRoot(SEE_REFUSALS));
 }

@@ -39,6 +39,7 @@ export interface DirectoryTrial {
 }
 
 export interface Host {
+  readonly pid: number;
   readonly uid: number;
   readonly gid: number;
   /** The login name; undefined for a uid without a passwd entry. */
@@ -56,7 +57,7 @@ export interface Host {
   /** The name of the error with which open(2) refuses a device for reading and writing; undefined if it is opened. */
   openRefusal(path: string): string | undefined;
   /** Runs a program to its end with no input; undefined if there is none of this name. */
-  run(program: string, args: readonly string[]): Outcome | undefined;
+  run(program: string, args: readonly string[], patienceMs?: number): Outcome | undefined;
   /** Undefined where nothing can be written. */
   tryDirectory(path: string): DirectoryTrial | undefined;
   /** Whether libseccomp.so.2 can be loaded. */

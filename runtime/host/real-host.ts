@@ -15,7 +15,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { AT, O } from '../../fs/sys/constants.js';
 import { Errno, errnoName } from '../../fs/sys/errno.js';
 import { ACTION, SeccompFilter } from '../../fs/sys/seccomp.js';
@@ -43,6 +43,7 @@ function answer<T>(ask: () => T): T | undefined {
 export function realHost(): Host {
   const uid = process.geteuid?.() ?? 0;
   return {
+    pid: process.pid,
     uid,
     gid: process.getegid?.() ?? 0,
     userName: answer(() => userInfo().username),
@@ -113,10 +114,10 @@ function openRefusal(path: string): string | undefined {
   }
 }
 
-function run(name: string, args: readonly string[]): Outcome | undefined {
-  const program = findProgram(name);
+function run(name: string, args: readonly string[], patienceMs = PATIENCE_MS): Outcome | undefined {
+  const program = isAbsolute(name) ? name : findProgram(name);
   if (program === undefined) return undefined;
-  const options = { timeout: PATIENCE_MS, killSignal: 'SIGKILL', encoding: 'buffer' } as const;
+  const options = { timeout: patienceMs, killSignal: 'SIGKILL', encoding: 'buffer' } as const;
   const { status, stdout, stderr } = spawnSync(program, args, options);
   // without a process there are no streams, whatever the types say
   return {

@@ -17,6 +17,7 @@ export function rungFacts(host: Host): RungFacts {
   const ids = lazily(() => subordinateIds(host));
   return {
     uid: host.uid,
+    alone: isAlone(host),
     get userNamespaces() {
       return userNamespaces();
     },
@@ -28,6 +29,9 @@ export function rungFacts(host: Host): RungFacts {
     newgidmap: findHelper(host, 'newgidmap'),
   };
 }
+
+/** One line of /proc/self/uid_map with one id. */
+const isAlone = (host: Host): boolean => /^\s*\d+\s+\d+\s+1\s*$/.test(host.read('/proc/self/uid_map') ?? '');
 
 /** Asks once, when the answer is first wanted. */
 function lazily<T>(ask: () => T): () => T {

@@ -5,7 +5,7 @@
  * inside. Without such ids everything belongs to the caller, and needs no namespace. What touches no layer needs none.
  */
 import { UsageError } from '../../fs/index.js';
-import { noUserNamespaces, sourceCannotBeAsked } from '../doctor/refusals.js';
+import { noUserNamespaces, requireOwnProc, sourceCannotBeAsked } from '../doctor/refusals.js';
 import { realHost } from '../host/real-host.js';
 import { type Caller, caller } from './caller.js';
 import { rungFacts } from './facts.js';
@@ -37,6 +37,7 @@ export function enterForContainers(wanted: UserNamespace, warn: (message: string
   if (wanted === 'host' && !isRoot)
     throw new UsageError(`uid ${who.uid} may not run containers in the host's user namespace; run as root`);
   const host = realHost();
+  requireOwnProc(host);
   const facts = rungFacts(host);
   const rung = chooseRung(facts, wanted);
   if (rung === undefined) throw noUserNamespaces(host);

@@ -6,7 +6,8 @@
  *     one-id           a user namespace with the caller's id alone; other owners are virtual
  *     undefined        no user namespace can be made
  *
- * and beside it the storage: our union, else a copy of the layers, without /dev/fuse or marks in the store.
+ * and beside it the storage: our union; without /dev/fuse the kernel's overlayfs, where it can be mounted and keeps all
+ * owners; else a copy of the layers.
  *
  * Rule: pure. Who goes a way (`ladder.ts`, `container/root-filesystem.ts`) and who foretells it (`doctor/modes.ts`)
  * decide here; both collect the facts with the functions of `facts.ts`.
@@ -22,6 +23,8 @@ export type Rung = 'root' | 'ranges' | 'one-id';
 
 export interface RungFacts {
   readonly uid: number;
+  /** The caller's is the only id of its own user namespace, so that root there is no root to files of others. */
+  readonly alone: boolean;
   /** A user namespace that can mount can be made. */
   readonly userNamespaces: boolean;
   /** Set-user-id programs have no effect. */
@@ -33,9 +36,9 @@ export interface RungFacts {
 
 /** Undefined: no container can run. @param wanted "host" is for root only, which the caller has checked */
 export function chooseRung(facts: RungFacts, wanted: UserNamespace = 'auto'): Rung | undefined {
-  if (wanted === 'host' || (wanted === 'auto' && facts.uid === 0)) return 'root';
+  if (wanted === 'host' || (wanted === 'auto' && facts.uid === 0 && !facts.alone)) return 'root';
   if (!facts.userNamespaces) return undefined;
-  return wanted !== 'single' && canMapRanges(facts) ? 'ranges' : 'one-id';
+  return wanted !== 'single' && !facts.alone && canMapRanges(facts) ? 'ranges' : 'one-id';
 }
 
 function canMapRanges({ noNewPrivileges, ids, newuidmap, newgidmap }: RungFacts): boolean {
@@ -48,15 +51,18 @@ export interface StorageFacts {
   readonly fuseRefusal: string | undefined;
   /** The store's filesystem keeps what marks deletions. */
   readonly marks: boolean;
+  /** The kernel's overlayfs can be mounted on the store, and does what this container needs. */
+  readonly overlay: boolean;
 }
 
 export interface Storage {
-  readonly driver: 'unionfs' | 'copy';
+  readonly driver: 'unionfs' | 'overlay' | 'copy';
   /** The key of the finding that takes the union away (`doctor/finding.ts`). */
   readonly because?: 'fuse.device' | 'store.xattrs';
 }
 
-export function chooseStorage({ fuseRefusal, marks }: StorageFacts): Storage {
-  if (fuseRefusal !== undefined) return { driver: 'copy', because: 'fuse.device' };
-  return marks ? { driver: 'unionfs' } : { driver: 'copy', because: 'store.xattrs' };
+export function chooseStorage(facts: StorageFacts): Storage {
+  if (facts.fuseRefusal === undefined)
+    return facts.marks ? { driver: 'unionfs' } : { driver: 'copy', because: 'store.xattrs' };
+  return { driver: facts.marks && facts.overlay ? 'overlay' : 'copy', because: 'fuse.device' };
 }

@@ -81,7 +81,7 @@ const LACKS: readonly Lack[] = [
     id: 'fuse.device',
     status: 'missing',
     fix: 'modprobe fuse',
-    ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
+    ways: { run: 'ranges, overlay', mount: 'refused', exec: 'refused' },
   },
   {
     what: 'no /dev/fuse, although the kernel has FUSE',
@@ -89,7 +89,7 @@ const LACKS: readonly Lack[] = [
     id: 'fuse.device',
     status: 'missing',
     fix: 'mknod -m 666 /dev/fuse c 10 229',
-    ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
+    ways: { run: 'ranges, overlay', mount: 'refused', exec: 'refused' },
   },
   {
     what: 'no /dev/fuse in a container of docker',
@@ -97,7 +97,7 @@ const LACKS: readonly Lack[] = [
     id: 'fuse.device',
     status: 'missing',
     fix: 'docker run --device /dev/fuse ...',
-    ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
+    ways: { run: 'ranges, overlay', mount: 'refused', exec: 'refused' },
   },
   {
     what: 'a file instead of /dev/fuse',
@@ -105,7 +105,7 @@ const LACKS: readonly Lack[] = [
     id: 'fuse.device',
     status: 'missing',
     fix: 'rm /dev/fuse && mknod -m 666 /dev/fuse c 10 229',
-    ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
+    ways: { run: 'ranges, overlay', mount: 'refused', exec: 'refused' },
   },
   {
     what: 'the null device instead of /dev/fuse',
@@ -113,7 +113,7 @@ const LACKS: readonly Lack[] = [
     id: 'fuse.device',
     status: 'missing',
     fix: 'rm /dev/fuse && mknod -m 666 /dev/fuse c 10 229',
-    ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
+    ways: { run: 'ranges, overlay', mount: 'refused', exec: 'refused' },
   },
   {
     what: 'a /dev/fuse that is not ours to open',
@@ -121,7 +121,7 @@ const LACKS: readonly Lack[] = [
     id: 'fuse.device',
     status: 'missing',
     fix: 'chmod 666 /dev/fuse',
-    ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
+    ways: { run: 'ranges, overlay', mount: 'refused', exec: 'refused' },
   },
   {
     what: 'a /dev/fuse without a driver',
@@ -129,7 +129,7 @@ const LACKS: readonly Lack[] = [
     id: 'fuse.device',
     status: 'missing',
     fix: 'modprobe fuse',
-    ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
+    ways: { run: 'ranges, overlay', mount: 'refused', exec: 'refused' },
   },
   {
     what: 'a /dev/fuse that the devices of a container leave out',
@@ -137,7 +137,44 @@ const LACKS: readonly Lack[] = [
     id: 'fuse.device',
     status: 'missing',
     fix: 'podman run --device /dev/fuse ...',
+    ways: { run: 'ranges, overlay', mount: 'refused', exec: 'refused' },
+  },
+  {
+    what: 'no /dev/fuse, and no overlayfs either',
+    changes: { files: { '/dev/fuse': undefined }, overlay: false },
+    id: 'fuse.device',
+    status: 'missing',
+    fix: 'mknod -m 666 /dev/fuse c 10 229',
     ways: { run: 'ranges, copy', mount: 'refused', exec: 'refused' },
+  },
+  {
+    what: 'no /dev/fuse in a container of tscr, which has no option for it',
+    changes: {
+      files: { '/dev/fuse': undefined },
+      texts: {
+        '/proc/self/mountinfo': `30 1 0:50 / / rw - fuse.unionfs tscr:0123 rw\n${MOUNTS}${CGROUP_V2}`,
+      },
+    },
+    id: 'fuse.device',
+    status: 'missing',
+    fix: undefined,
+    ways: { run: 'ranges, overlay', mount: 'refused', exec: 'refused' },
+  },
+  {
+    what: 'a /proc of another pid namespace',
+    changes: { texts: { '/proc/self/stat': '17 (node) R 1 17\n' } },
+    id: 'kernel.proc',
+    status: 'missing',
+    fix: 'mount -t proc proc /proc',
+    ways: { run: 'refused' },
+  },
+  {
+    what: 'something that only a container meets',
+    changes: { refusedContainer: 'run: cannot mount "/proc": fsmount: EPERM; run "tscr doctor"' },
+    id: 'run.trial',
+    status: 'missing',
+    fix: undefined,
+    ways: { run: 'refused' },
   },
   {
     what: 'features of FUSE that came later',
@@ -403,6 +440,14 @@ const LACKS: readonly Lack[] = [
     own: true,
   },
   {
+    what: 'no xattrs anywhere, so that no other store is better',
+    changes: { trial: { userXattrs: false }, trialElsewhere: { userXattrs: false } },
+    id: 'store.xattrs',
+    status: 'warning',
+    fix: undefined,
+    ways: { run: 'ranges, copy' },
+  },
+  {
     what: 'no xattrs in the store',
     changes: { trial: { userXattrs: false } },
     id: 'store.xattrs',
@@ -516,6 +561,7 @@ describe('doctor: a user with everything', () => {
       [
         'identity.admin',
         'kernel.release',
+        'kernel.proc',
         'kernel.architecture',
         'fuse.device',
         'fuse.features',
@@ -539,6 +585,8 @@ describe('doctor: a user with everything', () => {
         'store.space',
         'environment.home',
         'environment.runtime',
+        'run.trial',
+        'run.trial-single',
       ],
     );
   });
@@ -623,9 +671,11 @@ describe('doctor: root', () => {
     assert.equal(findingOf(examined(ROOT), 'store.xattrs').status, 'warning');
   });
 
-  it('runs on a copy of the layers without /dev/fuse', () => {
-    const report = examined({ ...ROOT, files: { '/dev/fuse': undefined } });
-    assert.equal(waysOf(report)['run'], 'root, copy');
+  it("runs on the kernel's overlayfs without /dev/fuse, and on a copy without that", () => {
+    const without = { ...ROOT, files: { '/dev/fuse': undefined } };
+    assert.equal(waysOf(examined({ ...without, overlay: false }))['run'], 'root, copy');
+    const report = examined(without);
+    assert.equal(waysOf(report)['run'], 'root, overlay');
     assert.isTrue(report.ready);
   });
 

@@ -6,6 +6,7 @@ import type { DirectoryTrial, Host, HostFile, Outcome } from '../../runtime/host
 import { INIT_6_18 } from '../protocol/init-bytes.js';
 
 export const UID = 1000;
+const PID = 4711;
 export const STORE = '/home/ann/.local/share/tscr';
 
 const file = (mode: number, more: Partial<HostFile> = {}): HostFile => ({
@@ -63,6 +64,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   '/etc/fuse.conf': '# comment\nuser_allow_other\n',
   '/proc/filesystems': 'nodev\tproc\n\text4\nnodev\toverlay\n\tfuse\n',
   '/proc/self/status': statusOf('0000000000000000'),
+  '/proc/self/stat': '4711 (node) R 1 4711\n',
   '/proc/self/uid_map': '         0          0 4294967295\n',
   '/proc/self/mountinfo': MOUNTS + CGROUP_V2,
   '/proc/self/cgroup': '0::/user.slice/session.scope\n',
@@ -100,8 +102,12 @@ export interface Changes {
   readonly init?: Buffer | undefined;
   readonly overlay?: boolean;
   readonly libseccomp?: boolean;
+  /** What a container that is tried complains of; undefined lets it run. */
+  readonly refusedContainer?: string;
   /** Undefined: the store's directory is not writable. */
   readonly trial?: Partial<DirectoryTrial> | undefined;
+  /** Of all other directories. */
+  readonly trialElsewhere?: Partial<DirectoryTrial>;
 }
 
 export function simulatedHost(changes: Changes = {}): Host {
@@ -109,6 +115,7 @@ export function simulatedHost(changes: Changes = {}): Host {
   const texts = { ...TEXTS, ...changes.texts };
   const files = { ...FILES, ...changes.files };
   return {
+    pid: PID,
     uid,
     gid: uid,
     userName: 'userName' in changes ? changes.userName : uid === 0 ? 'root' : 'ann',
@@ -124,8 +131,10 @@ export function simulatedHost(changes: Changes = {}): Host {
     stat: (path) => files[path],
     openRefusal: (path) => changes.openRefusals?.[path] ?? refusalOf(files[path]),
     run: (program, args) => answer(changes, files, program, args),
-    tryDirectory: () =>
-      'trial' in changes && changes.trial === undefined ? undefined : { ...TRIAL, ...changes.trial },
+    tryDirectory: (path) => {
+      if (!path.startsWith('/home')) return { ...TRIAL, ...changes.trialElsewhere };
+      return 'trial' in changes && changes.trial === undefined ? undefined : { ...TRIAL, ...changes.trial };
+    },
     hasLibseccomp: () => changes.libseccomp ?? true,
   };
 }
@@ -146,6 +155,11 @@ function answer(
 ): Outcome | undefined {
   const said = changes.getsubids?.[args[0] === '-g' ? 1 : 0];
   if (program === 'getsubids' && said !== undefined) return { ...SUCCESS, stdout: Buffer.from(said) };
+  if (program === '/bin/sh') {
+    return changes.refusedContainer === undefined
+      ? SUCCESS
+      : { ...FAILURE, stderr: `${changes.refusedContainer}\n` };
+  }
   if (program !== 'unshare' || files['/usr/bin/unshare'] === undefined) return undefined;
   if (args.includes('--user') && changes.userNamespaces === false) return FAILURE;
   const script = args.find((word) => word.includes('mount -n')) ?? '';

@@ -84,7 +84,10 @@ describe('the ladder', () => {
   for (const [what, changes, marks, storage] of STORAGES) {
     it(`the root, with ${what}`, () => {
       const facts = { fuseRefusal: fuseRefusal(simulatedHost(changes)), marks };
-      assert.deepEqual(chooseStorage(facts), storage);
+      assert.deepEqual(chooseStorage({ ...facts, overlay: false }), storage);
+      const instead =
+        storage.because === 'fuse.device' && marks ? { ...storage, driver: 'overlay' } : storage;
+      assert.deepEqual(chooseStorage({ ...facts, overlay: true }), instead, "with the kernel's overlayfs");
     });
   }
 });

@@ -66,8 +66,19 @@ function mountFilesystem(root: number, mount: MountSpec, options: MountOptions):
   const links = KERNEL_FILESYSTEMS.includes(type) ? 'none' : 'inside';
   const mode = type === 'tmpfs' ? modeAt(root, placeOf(mount)) : undefined; // before it is made
   const target = makeDirectory(root, placeOf(mount), links);
-  const made = newMount(type, filesystemOptions(mount, options, mode), attributesOf(mount, options));
+  const made = explaining(type, () =>
+    newMount(type, filesystemOptions(mount, options, mode), attributesOf(mount, options)),
+  );
   place(made, target, options);
+}
+
+/** A sandbox that covers parts of /proc keeps others from seeing them in a new one (mount_too_revealing). */
+function explaining<T>(type: string, mount: () => T): T {
+  const made = type === 'proc' ? unless([E.EPERM], mount) : mount();
+  if (made !== undefined) return made;
+  throw new Failure(
+    'the sandbox around us covers parts of /proc, so the kernel refuses a new one; show all of it (docker run --security-opt systempaths=unconfined, podman run --security-opt unmask=ALL)',
+  );
 }
 
 function attributesOf(mount: MountSpec, { set }: MountOptions): number {
