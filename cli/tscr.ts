@@ -40,7 +40,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 /** Those that make, read or remove files with the owners that an image gives them; commit goes there by itself. */
 const WORK_ON_LAYERS = new Set([
   ...['load', 'import', 'from-host', 'export', 'diff', 'bundle'],
-  ...['rm', 'rmi', 'prune', 'df', 'ps'],
+  ...['rm', 'rmi', 'prune', 'df', 'ps', 'check'],
 ]);
 
 async function main(argv: readonly string[]): Promise<void> {

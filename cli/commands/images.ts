@@ -4,6 +4,7 @@ import type { StoredImage } from '../../runtime/image/oci.js';
 import { familiar, familiarRepository, parseReference } from '../../runtime/image/reference.js';
 import type { Store } from '../../runtime/image/store.js';
 import { type LayerNode, layerTree, type Shares, sharesOf } from '../../runtime/image/usage.js';
+import { tellDamagedImages } from '../damage.js';
 import { ago, humanSize } from '../human.js';
 import { print, printJson, table } from '../output.js';
 import { storeOf } from '../storage.js';
@@ -48,6 +49,7 @@ export function imagesCommand(): Command {
 function run(name: string | undefined, options: Options, command: Command): void {
   const store = storeOf(command);
   const all = store.list();
+  tellDamagedImages('images', store);
   const images = all.filter((image) => name === undefined || image.names.some((full) => matches(full, name)));
   if (options.tree === true) {
     if (options.json === true) printJson(treeJson(layerTree(store, images)));

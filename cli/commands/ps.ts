@@ -8,6 +8,7 @@ import {
   statusOf,
 } from '../../runtime/container/containers.js';
 import type { ContainerRecord } from '../../runtime/container/record.js';
+import { tellDamagedContainers } from '../damage.js';
 import { ago } from '../human.js';
 import { print, printJson, table } from '../output.js';
 import { storeOf } from '../storage.js';
@@ -33,8 +34,10 @@ export function psCommand(): Command {
 }
 
 function run(options: Options, command: Command): void {
-  const { root } = storeOf(command);
+  const store = storeOf(command);
+  const { root } = store;
   clearLeftovers(root);
+  tellDamagedContainers('ps', store);
   const all = listRecords(root).map((record) => ({ record, status: statusOf(root, record) }));
   const shown = all.filter(({ status }) => options.all === true || status.is === 'running');
   const idOf = ({ id }: ContainerRecord): string => (options.trunc ? shortId(id) : id);

@@ -2,7 +2,14 @@
 import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
 import { shown } from '../../fs/input/shown.js';
-import { clearLeftovers, findRecord, removeContainer, statusOf } from '../../runtime/container/containers.js';
+import {
+  clearLeftovers,
+  findDamaged,
+  findRecord,
+  removeContainer,
+  shortId,
+  statusOf,
+} from '../../runtime/container/containers.js';
 import { Hold } from '../../runtime/container/hold.js';
 import { killContainer } from '../../runtime/container/kill.js';
 import { print } from '../output.js';
@@ -23,8 +30,12 @@ export function rmCommand(): Command {
 async function run(names: readonly string[], options: Options, command: Command): Promise<void> {
   const { root } = storeOf(command);
   clearLeftovers(root);
-  const records = names.map((name) => findRecord(root, name)); // all or none
-  for (const record of records) {
+  const found = names.map((name) => findDamaged(root, name) ?? findRecord(root, name)); // all or none
+  for (const record of found) {
+    if ('problem' in record) {
+      removeHeld(root, record.id, shortId(record.id));
+      continue;
+    }
     const status = statusOf(root, record);
     if (status.is === 'elsewhere') {
       throw new UsageError(`container "${record.name}" is on another node; remove it there`);
@@ -38,13 +49,17 @@ async function run(names: readonly string[], options: Options, command: Command)
         continue;
       }
     }
-    const hold = Hold.take(root, record.id);
-    if (hold === undefined) throw new UsageError(`container "${record.name}" is in use`);
-    try {
-      removeContainer(root, record.id);
-    } finally {
-      hold.release();
-    }
-    print(shown(record.name));
+    removeHeld(root, record.id, record.name);
   }
+}
+
+function removeHeld(root: string, id: string, name: string): void {
+  const hold = Hold.take(root, id);
+  if (hold === undefined) throw new UsageError(`container "${name}" is in use`);
+  try {
+    removeContainer(root, id);
+  } finally {
+    hold.release();
+  }
+  print(shown(name));
 }

@@ -3,8 +3,10 @@ import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
 import { pruneContainers } from '../../runtime/container/prune.js';
+import { checkStore } from '../../runtime/image/check.js';
 import { pruneImages } from '../../runtime/image/removal.js';
 import { containerUse, imageUse } from '../../runtime/image/usage.js';
+import { tellDamagedContainers, tellDamagedImages } from '../damage.js';
 import { humanSize } from '../human.js';
 import { print, printJson, table } from '../output.js';
 import { storeOf } from '../storage.js';
@@ -12,12 +14,22 @@ import { infoCommand } from './info.js';
 import { tellRemoval } from './rmi.js';
 
 const PERCENT = 100;
+/** Exit code of a check that found what it did not mend. */
+const DAMAGED = 1;
 
 export function systemCommand(): Command {
   return new Command('system')
     .description('work on the store as a whole')
     .addCommand(infoCommand())
     .addCommand(new Command('df').description('show what takes space').option('--json', 'as JSON').action(df))
+    .addCommand(
+      new Command('check')
+        .description(
+          'compare all that the store holds with its digests, and unpacked layers with their archives',
+        )
+        .option('--repair', 'mend what can be mended from the rest of the store')
+        .action(check),
+    )
     .addCommand(
       new Command('prune')
         .description('remove ended containers, and images that have no name and no user')
@@ -27,8 +39,21 @@ export function systemCommand(): Command {
     );
 }
 
+async function check({ repair }: { repair?: true }, command: Command): Promise<void> {
+  const { findings, counts } = await checkStore(storeOf(command), repair === true);
+  for (const { what, problem, repaired, advice } of findings)
+    print(`${what}: ${problem}; ${repaired ?? advice}`);
+  const left = findings.filter(({ repaired }) => repaired === undefined).length;
+  const { images, layers, containers } = counts;
+  const checked = `checked ${images} images, ${layers} layers and ${containers} containers`;
+  print(left === 0 ? `The store is sound: ${checked}` : `${left} damaged: ${checked}`);
+  if (left > 0) process.exitCode = DAMAGED;
+}
+
 function df({ json }: { json?: true }, command: Command): void {
   const store = storeOf(command);
+  tellDamagedImages('df', store);
+  tellDamagedContainers('df', store);
   const rows = [
     { type: 'Images', ...imageUse(store) },
     { type: 'Containers', ...containerUse(store) },
@@ -50,6 +75,8 @@ function df({ json }: { json?: true }, command: Command): void {
 async function prune({ all, force }: { all?: true; force?: true }, command: Command): Promise<void> {
   const store = storeOf(command);
   if (force !== true) await confirm(all === true);
+  tellDamagedImages('prune', store);
+  tellDamagedContainers('prune', store);
   const containers = pruneContainers(store.root);
   for (const id of containers.ids) print(`Deleted: ${id}`);
   const removal = await pruneImages(store, all === true);

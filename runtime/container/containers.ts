@@ -6,6 +6,8 @@
  * - Who works on a container holds it (`hold.ts`), from before it appears until its end is recorded. What is neither
  *   held nor ended is a leftover of a command that was killed.
  * - Leftovers are cleared by the next command on the same node, never those of another node.
+ * - How a container ends is written into space that was taken when it was made: it may have filled the disk.
+ * - A record that cannot be read hides nothing but its own container, whose files stay until it is removed by its ID.
  */
 import { existsSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +17,7 @@ import { LOCK } from '../../fs/sys/constants.js';
 import { close, flock } from '../../fs/sys/syscalls.js';
 import { removeTree } from '../../fs/union/work.js';
 import { Hold, holderOf, holders, isHeld } from './hold.js';
-import { readJson, writeJson } from './json.js';
+import { readJson, reserveJson, writeJson, writeReservedJson } from './json.js';
 import { thisNode } from './node.js';
 import { CONTAINER_RECORD, type ContainerRecord } from './record.js';
 
@@ -24,7 +26,11 @@ const EXIT = 'exit.json';
 const PRIVATE = 0o700;
 /** Of a container whose supervisor was killed: 128 + SIGKILL. */
 const KILLED = 137;
+/** Of a container whose end was recorded and cannot be read: docker's code for what the runtime got wrong. */
+const UNKNOWN = 125;
 const SHORT_ID = 12;
+/** More than an `Exit` takes. */
+const EXIT_BYTES = 128;
 
 /** How a container ended. */
 export const EXIT_RECORD = struct({
@@ -49,11 +55,46 @@ export const directoryOf = (root: string, id: string): string => join(containers
 
 // --- reading
 
-/** All records, the newest first. A container that disappears meanwhile is left out. */
+/** All records that can be read, the newest first. A container that disappears meanwhile is left out. */
 export function listRecords(root: string): ContainerRecord[] {
-  const ids = namesIn(containersOf(root)).filter((name) => !name.startsWith('.'));
-  const records = ids.flatMap((id) => readJson(CONTAINER_RECORD, join(directoryOf(root, id), RECORD)) ?? []);
+  const records = idsIn(root).flatMap((id) => {
+    const read = readRecord(root, id);
+    return read === undefined || 'problem' in read ? [] : read;
+  });
   return records.sort((a, b) => (a.created < b.created ? 1 : -1));
+}
+
+/** A container whose record cannot be read. */
+export interface DamagedRecord {
+  readonly id: string;
+  readonly problem: string;
+}
+
+export const damagedRecords = (root: string): DamagedRecord[] =>
+  idsIn(root).flatMap((id) => {
+    const read = readRecord(root, id);
+    return read !== undefined && 'problem' in read ? read : [];
+  });
+
+const idsIn = (root: string): string[] => namesIn(containersOf(root)).filter((name) => !name.startsWith('.'));
+
+/** Undefined for a container that has just disappeared. */
+function readRecord(root: string, id: string): ContainerRecord | DamagedRecord | undefined {
+  try {
+    const record = readJson(CONTAINER_RECORD, join(directoryOf(root, id), RECORD));
+    if (record === undefined)
+      return existsSync(directoryOf(root, id)) ? { id, problem: `"${RECORD}" is missing` } : undefined;
+    return record.id === id ? record : { id, problem: `"${RECORD}" is no record of it` };
+  } catch (error) {
+    if (error instanceof UsageError) return { id, problem: error.message };
+    throw error;
+  }
+}
+
+/** The container whose record cannot be read and whose ID, or the beginning of it, this is. */
+export function findDamaged(root: string, text: string): DamagedRecord | undefined {
+  const [found, second] = text === '' ? [] : damagedRecords(root).filter(({ id }) => id.startsWith(text));
+  return second === undefined ? found : undefined;
 }
 
 /** The container of a name, an id, or the unambiguous beginning of one. Throws `UsageError`. */
@@ -89,8 +130,27 @@ export function runningProcess(root: string, record: ContainerRecord): number | 
   return isHeld(record.id) ? status.pid : undefined; // a supervisor that was killed holds nothing
 }
 
-const exitOf = (root: string, id: string): Exit | undefined =>
-  readJson(EXIT_RECORD, join(directoryOf(root, id), EXIT));
+/** Containers of which only that they have ended is known. */
+export const damagedEnds = (root: string): { name: string; id: string; problem: string }[] =>
+  listRecords(root).flatMap(({ id, name }) => {
+    try {
+      readJson(EXIT_RECORD, join(directoryOf(root, id), EXIT));
+      return [];
+    } catch (error) {
+      if (error instanceof UsageError) return [{ id, name, problem: error.message }];
+      throw error;
+    }
+  });
+
+/** Of a container that has ended; what cannot be read says no more than that. */
+function exitOf(root: string, id: string): Exit | undefined {
+  try {
+    return readJson(EXIT_RECORD, join(directoryOf(root, id), EXIT));
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return { exitCode: UNKNOWN, finished: '' };
+  }
+}
 
 // --- changing
 
@@ -98,13 +158,22 @@ const exitOf = (root: string, id: string): Exit | undefined =>
 export function createContainer(root: string, record: ContainerRecord): void {
   const fresh = directoryOf(root, `.${record.id}`);
   mkdirSync(fresh, { recursive: true, mode: PRIVATE });
-  writeJson(join(fresh, RECORD), record);
+  try {
+    writeJson(join(fresh, RECORD), record);
+    reserveJson(join(fresh, EXIT), EXIT_BYTES);
+    showContainer(root, record, fresh);
+  } catch (error) {
+    removeDirectory(root, `.${record.id}`);
+    throw error;
+  }
+}
+
+function showContainer(root: string, record: ContainerRecord, fresh: string): void {
   const lock = openSync(containersOf(root), 'r');
   try {
     flock(lock, LOCK.EX);
     const taken = listRecords(root).find(({ name }) => name === record.name);
     if (taken !== undefined) {
-      removeDirectory(root, `.${record.id}`);
       throw new UsageError(
         `the name "${record.name}" is taken by container ${shortId(taken.id)}; remove it with "tscr rm ${record.name}"`,
       );
@@ -122,7 +191,7 @@ export function endContainer(root: string, { id, autoRemove }: ContainerRecord, 
     return;
   }
   const exit: Exit = { exitCode, finished: new Date().toISOString() };
-  writeJson(join(directoryOf(root, id), EXIT), exit);
+  writeReservedJson(join(directoryOf(root, id), EXIT), exit);
 }
 
 /** Removes a held container with all its files. */
@@ -158,8 +227,9 @@ function settle(root: string, id: string): void {
   if (hold === undefined) return;
   try {
     if (existsSync(directoryOf(root, `.${id}`))) removeDirectory(root, `.${id}`);
-    const record = readJson(CONTAINER_RECORD, join(directoryOf(root, id), RECORD));
-    if (record !== undefined && exitOf(root, id) === undefined) endContainer(root, record, KILLED);
+    const record = readRecord(root, id);
+    if (record !== undefined && !('problem' in record) && exitOf(root, id) === undefined)
+      endContainer(root, record, holderOf(id)?.exitCode ?? KILLED);
   } finally {
     hold.release();
   }

@@ -2,14 +2,15 @@
  * The right to work on a container: a lock on this node.
  *
  * Rules: `RUN/ID.lock` is locked by the holder as long as it lives, and removed by it; `RUN/ID.json` says who that is.
- * A lock on a file that has lost its name counts for nothing, so it is taken again. Compare flock(2).
+ * A lock on a file that has lost its name counts for nothing, so it is taken again. Where there is no space left to say
+ * who the holder is, nothing is said: the lock is what counts. Compare flock(2).
  */
 import { fstatSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { absolutePath, count, type Output, optional, struct } from '../../fs/input/schema.js';
 import { LOCK } from '../../fs/sys/constants.js';
 import { close, flock } from '../../fs/sys/syscalls.js';
-import { readJson, writeJson } from './json.js';
+import { isFull, tryReadJson, writeJson } from './json.js';
 import { runtimeDirectory } from './node.js';
 import { containerId } from './record.js';
 
@@ -24,13 +25,15 @@ export const HOLDER = struct({
   supervisor: count,
   /** The container's first process, as this node numbers it. */
   pid: optional(count),
+  /** How the container ended, where the store had no space to record it. */
+  exitCode: optional(count),
 });
 export type Holder = Output<typeof HOLDER>;
 
 const fileOf = (id: string, suffix: string): string => join(runtimeDirectory(), id + suffix);
 
 /** Who holds a container, or held it when it was killed; undefined for one that has ended in order. */
-export const holderOf = (id: string): Holder | undefined => readJson(HOLDER, fileOf(id, '.json'));
+export const holderOf = (id: string): Holder | undefined => tryReadJson(HOLDER, fileOf(id, '.json'));
 
 /** Whether somebody works on a container at this moment. */
 export function isHeld(id: string): boolean {
@@ -83,7 +86,17 @@ export class Hold {
   }
 
   #tell(holder: Holder): void {
-    writeJson(fileOf(holder.id, '.json'), holder);
+    try {
+      writeJson(fileOf(holder.id, '.json'), holder);
+    } catch (error) {
+      if (!isFull(error)) throw error;
+    }
+  }
+
+  /** Leaves it to the next command to record that the container has ended. */
+  leave(exitCode: number): void {
+    this.#tell({ ...this.#holder, exitCode });
+    close(this.#fd);
   }
 
   release(): void {

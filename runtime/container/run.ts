@@ -88,6 +88,7 @@ export async function runImage(store: Store, reference: string, options: RunOpti
   if (hold === undefined) throw new Error('a fresh id is taken');
   const openRoot = startDriver(driver); // its thread and the init stage load meanwhile
   const init = startInit(stdinOf(options));
+  let isRecorded = true;
   try {
     const { image, record } = await store.hold(() => {
       const found = store.find(reference);
@@ -101,12 +102,29 @@ export async function runImage(store: Store, reference: string, options: RunOpti
     try {
       exitCode = await supervise(store.root, { image, record, options, mounts, hold, init, openRoot });
     } finally {
-      endContainer(store.root, record, exitCode);
+      isRecorded = recordEnd(store.root, record, exitCode, options.onWarning);
+      if (!isRecorded) hold.leave(exitCode);
     }
     return exitCode;
   } finally {
     init.kill('SIGKILL');
-    hold.release();
+    if (isRecorded) hold.release();
+  }
+}
+
+/** Whether the end could be recorded; the container has ended as it has, whatever becomes of its record. */
+function recordEnd(
+  root: string,
+  record: ContainerRecord,
+  exitCode: number,
+  warn: (message: string) => void,
+): boolean {
+  try {
+    endContainer(root, record, exitCode);
+    return true;
+  } catch (error) {
+    warn(`the end of container "${record.name}" could not be recorded: ${(error as Error).message}`);
+    return false;
   }
 }
 
@@ -194,7 +212,9 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
     } as const;
     return await runBundle(request, init);
   } finally {
-    await rootfs.release();
+    await rootfs
+      .release()
+      .catch((error: Error) => onWarning(`the root could not be unmounted in order: ${error.message}`));
   }
 }
 

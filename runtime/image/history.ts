@@ -20,16 +20,16 @@ export interface Step {
 }
 
 /** The steps, the latest first. */
-export function historyOf(store: Store, { id, config }: StoredImage): Step[] {
-  const layers = [...config.rootfs.diff_ids];
+export function historyOf(store: Store, { id, config, layerKeys }: StoredImage): Step[] {
+  const layers = [...config.rootfs.diff_ids.entries()];
   const step = (told: History): Step => {
     const layer = told.empty_layer === true ? undefined : layers.shift();
     return {
       ...(told.created !== undefined && { created: told.created }),
       createdBy: told.created_by ?? '',
       comment: told.comment ?? '',
-      ...(layer !== undefined && { layer }),
-      size: layer === undefined ? 0 : store.layout.layerSize(layer).bytes,
+      ...(layer !== undefined && { layer: layer[1] }),
+      size: layer === undefined ? 0 : store.layout.layerSize(layerKeys[layer[0]] as Digest).bytes,
     };
   };
   const steps = (config.history ?? []).map(step);

@@ -173,6 +173,8 @@ export const LAYER_SIZE = struct({
   entries: count,
   /** Bytes of the uncompressed tar. */
   tar: count,
+  /** Whether an entry tells what the root is; absent where that is not known. */
+  describesRoot: optional(flag),
 });
 export type LayerSize = Output<typeof LAYER_SIZE>;
 
@@ -198,6 +200,8 @@ export interface StoredImage {
   readonly config: ImageConfig;
   /** References that name it, such as "docker.io/library/debian:12". */
   readonly names: readonly string[];
+  /** What the store keeps each layer under (`layer-keys.ts`), the base first. */
+  readonly layerKeys: readonly Digest[];
   /** Absolute paths of the unpacked layers, the base first; to be mounted in the reverse order. */
   readonly layers: readonly string[];
 }

@@ -26,6 +26,17 @@ export function storeRoot(given?: string): string {
   return join(hasData ? XDG_DATA_HOME : join(home(), '.local', 'share'), PROGRAM);
 }
 
+/** Whether the store at `root` can be written by this process. */
+export function isWritable(root: string): boolean {
+  try {
+    requireWritable(root);
+    return true;
+  } catch (error) {
+    if (error instanceof HostError) return false;
+    throw error;
+  }
+}
+
 /** Throws `HostError` if nothing can be written at a store's root, or made where it will be. */
 export function requireWritable(root: string): void {
   let nearest = root;

@@ -4,17 +4,18 @@
  * Rules: the same images give the same bytes: no times, no owners, a fixed order. Layers that images share are written
  * once. A docker archive has what version 1.2 describes (manifest.json, repositories, and per layer a directory with
  * VERSION, json and layer.tar) with layers uncompressed, as `docker save` wrote it; an OCI layout has the stored blobs.
+ * Everything is compared with its digest while it is written: a damaged store gives no archive.
  * Compare moby's image/spec/v1.2.md and image/tarexport/save.go, and image-layout.md.
  */
-import { createReadStream, statSync } from 'node:fs';
-import type { Readable } from 'node:stream';
+import { statSync } from 'node:fs';
+import { pipeline, type Readable } from 'node:stream';
 import type { ArchiveEntry } from './archive-tar.js';
 import { decompress } from './compression.js';
 import { FULL_NAME_ANNOTATION, NAME_ANNOTATION } from './index-file.js';
 import { type Descriptor, type Digest, type ImageConfig, MEDIA_TYPE, type StoredImage } from './oci.js';
 import { DEFAULT_TAG, familiar, familiarRepository, hexOf, parseReference } from './reference.js';
 import type { Store } from './store.js';
-import { digestOf } from './verify.js';
+import { digestOf, Verifier } from './verify.js';
 
 /** An image to be saved, with the full names it is saved under. */
 export interface Saved {
@@ -36,12 +37,13 @@ const directory = (name: string): ArchiveEntry => ({ type: 'directory', name: `$
 
 /** The files of an OCI layout. */
 export function ociEntries(store: Store, images: readonly Saved[]): ArchiveEntry[] {
-  const blobs = images.flatMap(({ image: { id, manifest, manifestDigest } }) => [
-    manifestDigest,
-    id,
-    ...manifest.layers.map(({ digest }) => digest),
+  const documents = images.flatMap(({ image: { id, manifestDigest } }) => [manifestDigest, id]);
+  const layers = images.flatMap(({ image: { manifest } }) => manifest.layers);
+  const blobs = new Map<Digest, ArchiveEntry>([
+    ...layers.map((layer) => [layer.digest, layerEntry(store, layer)] as const),
+    ...documents.map((digest) => [digest, documentEntry(store, nameOfBlob(digest), digest)] as const),
   ]);
-  const files = [...new Set(blobs)].sort().map((digest): ArchiveEntry => blobEntry(store, digest));
+  const files = [...blobs.keys()].sort().map((digest) => blobs.get(digest) as ArchiveEntry);
   const manifests = images.flatMap((saved) => descriptors(store, saved));
   return [
     directory('blobs'),
@@ -52,10 +54,18 @@ export function ociEntries(store: Store, images: readonly Saved[]): ArchiveEntry
   ];
 }
 
-function blobEntry(store: Store, digest: Digest): ArchiveEntry {
-  const path = store.layout.blobPath(digest);
-  const { size } = statSync(path);
-  return { type: 'file', name: `blobs/sha256/${hexOf(digest)}`, size, open: () => createReadStream(path) };
+const nameOfBlob = (digest: Digest): string => `blobs/sha256/${hexOf(digest)}`;
+
+const layerEntry = (store: Store, blob: Descriptor): ArchiveEntry => ({
+  type: 'file',
+  name: nameOfBlob(blob.digest),
+  size: blob.size,
+  open: () => store.layout.streamBlob(blob),
+});
+
+function documentEntry(store: Store, name: string, digest: Digest): ArchiveEntry {
+  const bytes = store.layout.readBlob(digest);
+  return { type: 'file', name, size: bytes.length, open: () => bytes };
 }
 
 /** One descriptor per name; one without, if there is none. */
@@ -101,10 +111,8 @@ class DockerArchive {
   /** Adds an image; what manifest.json says of it. */
   add({ image, names }: Saved): { Config: string; RepoTags: string[] | null; Layers: string[] } {
     const { config, id } = image;
-    const path = this.#store.layout.blobPath(id);
     const Config = `${hexOf(id)}.json`;
-    const { size } = statSync(path);
-    this.#put({ type: 'file', name: Config, size, open: () => createReadStream(path) });
+    this.#put(documentEntry(this.#store, Config, id));
     const ids = legacyIds(image);
     const Layers = config.rootfs.diff_ids.map((_, at) => this.#layer(image, ids, at));
     const top = ids.at(-1);
@@ -141,9 +149,14 @@ class DockerArchive {
       return first;
     }
     this.#tars.set(diffId, name);
-    const path = this.#store.layout.blobPath((image.manifest.layers[at] as Descriptor).digest);
-    const size = this.#store.layout.layerSize(diffId).tar;
-    this.#put({ type: 'file', name, size, open: () => uncompressed(path) });
+    const { digest } = image.manifest.layers[at] as Descriptor;
+    const size = this.#store.layout.layerSize(image.layerKeys[at] as Digest).tar;
+    this.#put({
+      type: 'file',
+      name,
+      size,
+      open: () => uncompressed(this.#store, digest, { digest: diffId, size }),
+    });
     return name;
   }
 }
@@ -172,6 +185,15 @@ function legacyConfig(id: string, parent: string | undefined, top: ImageConfig |
   return { ...inherited, created: EPOCH, ...config };
 }
 
-async function uncompressed(path: string): Promise<Readable> {
-  return (await decompress(createReadStream(path), `"${path}"`)).stream;
+/** The layer in a blob, compared with its diffID. */
+async function uncompressed(
+  store: Store,
+  blob: Digest,
+  layer: { digest: Digest; size: number },
+): Promise<Readable> {
+  const what = `the store "${store.root}" is damaged: layer "${blob}"`;
+  const { stream } = await decompress(store.layout.openBlob(blob), what);
+  const verifier = new Verifier({ ...layer, what: `${what}, uncompressed,` });
+  pipeline(stream, verifier, () => {}); // who reads hears of a failure
+  return verifier;
 }

@@ -49,7 +49,10 @@ function byName(layout: Layout, index: Index, text: string): Descriptor | undefi
 function byPrefix(layout: Layout, index: Index, text: string): Descriptor | undefined {
   const prefix = ID_PREFIX.exec(text)?.[1];
   if (prefix === undefined) return undefined;
-  const found = imagesOf(index).filter((image) => hexOf(layout.idOf(image)).startsWith(prefix));
+  const found = imagesOf(index).filter((image) => {
+    const id = layout.idOf(image);
+    return id !== undefined && hexOf(id).startsWith(prefix);
+  });
   const ids = new Set(found.map((image) => layout.idOf(image)));
   if (ids.size > 1) throw new UsageError(`"${text}" begins the IDs of ${ids.size} images; give more of it`);
   return found[0];

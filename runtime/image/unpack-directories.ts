@@ -6,7 +6,7 @@
  * layer is followed in memory, within the root, as the kernel would for who is chrooted there (path_resolution(7)); no
  * symlink of a lower layer is. Attributes of directories are set at the
  * end, innermost first: by then nothing changes their times, and no default ACL reaches their contents. A directory
- * that no entry describes is 0755, root's, from 1970: the same archive gives the same tree everywhere.
+ * that no entry describes is as the layers below have it (`layers-below.ts`), else 0755, root's, from 1970.
  */
 import { LRUCache } from 'lru-cache';
 import { AT, NAME_MAX, O } from '../../fs/sys/constants.js';
@@ -24,6 +24,7 @@ import {
   markOpaque,
   OVERLAY_PREFIXES,
 } from '../../fs/union/whiteout.js';
+import { isUsual, type LayersBelow, USUAL_MODE } from './layers-below.js';
 import { type Attributes, applyAttributes } from './unpack-attributes.js';
 
 const OPEN_DIRECTORIES = 128;
@@ -36,7 +37,7 @@ const UNDESCRIBED: Attributes = {
   type: 'directory',
   major: 0,
   minor: 0,
-  mode: 0o755,
+  mode: USUAL_MODE,
   uid: 0,
   gid: 0,
   mtime: EPOCH,
@@ -48,6 +49,8 @@ export class Directory {
   readonly name: string;
   readonly children = new Map<string, Directory>();
   attributes: Attributes = UNDESCRIBED;
+  /** Nothing of it in the layers below shows. */
+  isOpaque = false;
   /** Names here that whiteouts hide in the layers below, whatever this layer holds under them. */
   readonly hidden = new Set<string>();
 
@@ -75,6 +78,8 @@ export class Directories {
   readonly root = new Directory(undefined, '');
   /** How many directories were made that no entry describes. */
   implied = 0;
+  /** Something here is as it is because of the layers below, or the lack of them. */
+  leansOnBelow = false;
   readonly #rootFd: number;
   readonly #open = new LRUCache<Directory, number>({ max: OPEN_DIRECTORIES, dispose: (fd) => close(fd) });
 
@@ -82,6 +87,7 @@ export class Directories {
   constructor(
     rootFd: number,
     readonly keep: OverrideXattr | undefined,
+    readonly below: LayersBelow,
   ) {
     this.#rootFd = rootFd;
   }
@@ -89,6 +95,7 @@ export class Directories {
   close(): void {
     this.#open.clear();
     close(this.#rootFd);
+    this.below.close();
   }
 
   /** A descriptor of a directory; asking for others may close it. */
@@ -207,8 +214,21 @@ export class Directories {
     else if (statat(dirfd, name) === undefined) whiteOut(dirfd, name);
   }
 
+  /** Whether this layer hides what the layers below hold at a path, or holds something there itself. */
+  covers(path: readonly string[]): boolean {
+    let at = this.root;
+    for (const name of path) {
+      if (at.isOpaque || at.hidden.has(name)) return true;
+      const next = at.children.get(name);
+      if (next === undefined) return statat(this.fd(at), name) !== undefined;
+      at = next;
+    }
+    return false;
+  }
+
   /** Hides all that the layers below hold in a directory. */
   hideAll(directory: Directory): void {
+    directory.isOpaque = true;
     const dirfd = this.fd(directory);
     const marked = OVERLAY_PREFIXES.some((prefix) =>
       unless(MARK_REFUSED, () => {
@@ -220,12 +240,26 @@ export class Directories {
   }
 
   /** Sets the attributes of all directories; the number of those that were refused. */
-  finish(directory = this.root): number {
+  finish(directory = this.root, path: readonly string[] = [], isAlone = false): number {
     let skipped = 0;
-    for (const child of directory.children.values()) skipped += this.finish(child);
-    skipped += applyAttributes(this.fd(directory), '', directory.attributes, this.keep);
+    for (const child of directory.children.values()) {
+      const isHidden = isAlone || directory.isOpaque || directory.hidden.has(child.name);
+      skipped += this.finish(child, [...path, child.name], isHidden);
+    }
+    const attributes = this.#attributesOf(directory, path, isAlone);
+    skipped += applyAttributes(this.fd(directory), '', attributes, this.keep);
     this.#open.delete(directory);
     return skipped;
+  }
+
+  /** Every layer that has no entry for the root leans on the root below, but that is nearly always the usual one. */
+  #attributesOf({ attributes }: Directory, path: readonly string[], isAlone: boolean): Attributes {
+    if (attributes !== UNDESCRIBED || isAlone) return attributes;
+    const inherited = this.below.directory(path);
+    const isUsualRoot = path.length === 0 && (inherited === undefined || isUsual(inherited));
+    if (isUsualRoot) return UNDESCRIBED;
+    this.leansOnBelow = true;
+    return inherited ?? UNDESCRIBED;
   }
 }
 

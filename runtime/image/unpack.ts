@@ -32,6 +32,7 @@ import {
 import { makeSymlinkFile } from '../../fs/union/make-recorded.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { DOT_OPAQUE, DOT_WHITEOUT } from '../../fs/union/whiteout.js';
+import { type FileBelow, LayersBelow } from './layers-below.js';
 import { quote, refusal, splitName } from './names.js';
 import type { TarEntry } from './tar-entry.js';
 import { TarError } from './tar-header.js';
@@ -53,6 +54,10 @@ export interface Unpacked {
   readonly entries: number;
   /** Of data and attributes. */
   readonly bytes: number;
+  /** Whether it would be another tree upon other layers (`layers-below.ts`). */
+  readonly leansOnBelow: boolean;
+  /** Whether an entry tells what the root is. */
+  readonly describesRoot: boolean;
   /** Owners, attributes and devices that were left out because this process may not, or the filesystem cannot. */
   readonly skipped: number;
 }
@@ -64,15 +69,20 @@ export interface Unpacked {
  * what is refused is left out and counted.
  * @param tar uncompressed
  * @param directory exists and is empty; after an error it holds a part, which the caller removes
+ * @param below absolute paths of the unpacked layers below, the top one first
  * @throws UsageError for what is wrong with the archive, with the entry's name; errors of `tar` as they are
  */
 export async function unpackLayer(
   tar: Readable,
   directory: string,
   limits: Partial<UnpackLimits> = {},
+  below: readonly string[] = [],
 ): Promise<Unpacked> {
   const rootFd = openat(AT.FDCWD, toBytes(directory), O.RDONLY | O.DIRECTORY);
-  const unpacker = new Unpacker(new Directories(rootFd, keepFor(rootFd)), { ...UNPACK_LIMITS, ...limits });
+  const unpacker = new Unpacker(new Directories(rootFd, keepFor(rootFd), new LayersBelow(below)), {
+    ...UNPACK_LIMITS,
+    ...limits,
+  });
   try {
     if (readDirectory(rootFd).length > 0) throw new UsageError(`"${directory}" is not empty`);
     await readTar(tar, unpacker);
@@ -81,6 +91,8 @@ export async function unpackLayer(
     unpacker.close();
   }
 }
+
+type SpecialType = 'symlink' | 'character' | 'block' | 'fifo';
 
 const isAufsName = (name: string): boolean => name.startsWith(DOT_WHITEOUT + DOT_WHITEOUT);
 
@@ -95,6 +107,7 @@ class Unpacker implements TarSink {
   #entries = 0;
   #bytes = 0;
   #skipped = 0;
+  #describesRoot = false;
   #entry: TarEntry | undefined;
   /** The regular file that is being written, or -1. */
   #fd = -1;
@@ -140,7 +153,14 @@ class Unpacker implements TarSink {
 
   finish(): Unpacked {
     this.#skipped += this.#directories.finish();
-    return { entries: this.#entries, bytes: this.#bytes, skipped: this.#skipped };
+    const { leansOnBelow } = this.#directories;
+    return {
+      entries: this.#entries,
+      bytes: this.#bytes,
+      skipped: this.#skipped,
+      leansOnBelow,
+      describesRoot: this.#describesRoot,
+    };
   }
 
   close(): void {
@@ -191,6 +211,7 @@ class Unpacker implements TarSink {
     if (name === undefined) {
       if (entry.type !== 'directory') throw refusal(entry.name, `names the root and is a ${entry.type}`);
       this.#directories.root.attributes = { ...entry, type: 'directory' };
+      this.#describesRoot = true;
       return;
     }
     const parent = this.#directories.reach(path.slice(0, -1));
@@ -209,16 +230,7 @@ class Unpacker implements TarSink {
 
   /** The inode's attributes came with its first name. */
   #link(entry: TarEntry, parent: Directory, name: string): void {
-    const path = splitName(entry.linkName, entry.name);
-    const target = path.at(-1);
-    const directory = this.#directories.find(path.slice(0, -1));
-    const stat = target !== undefined && directory && statat(this.#directories.fd(directory), target);
-    if (!stat || target === undefined || directory === undefined || isWhiteoutDevice(stat)) {
-      throw refusal(entry.name, `is a hard link to ${quote(entry.linkName)}, which this layer does not hold`);
-    }
-    if (isDirectory(stat.mode)) {
-      throw refusal(entry.name, `is a hard link to ${quote(entry.linkName)}, which is a directory`);
-    }
+    const { directory, target } = this.#linked(entry);
     if (directory === parent && target === name) return;
     const from = openat(this.#directories.fd(directory), '.', O.PATH | O.DIRECTORY);
     try {
@@ -228,12 +240,49 @@ class Unpacker implements TarSink {
     }
   }
 
-  #special(
-    entry: TarEntry,
-    type: 'symlink' | 'character' | 'block' | 'fifo',
-    parent: Directory,
-    name: string,
-  ): void {
+  /** What a hard link names: something of this layer, or of those below, which is copied here first. */
+  #linked(entry: TarEntry): { directory: Directory; target: string } {
+    const path = splitName(entry.linkName, entry.name);
+    const target = path.at(-1);
+    const what = `is a hard link to ${quote(entry.linkName)}`;
+    if (target === undefined) throw refusal(entry.name, `${what}, which is a directory`);
+    const directory = this.#directories.find(path.slice(0, -1));
+    const stat = directory && statat(this.#directories.fd(directory), target);
+    if (directory !== undefined && stat !== undefined && !isWhiteoutDevice(stat)) {
+      if (isDirectory(stat.mode)) throw refusal(entry.name, `${what}, which is a directory`);
+      return { directory, target };
+    }
+    const below = this.#directories.covers(path) ? undefined : this.#directories.below.file(path);
+    if (below === undefined || this.#directories.covers(below.path))
+      throw refusal(entry.name, `${what}, which neither this layer nor those below hold`);
+    return this.#copyUp(entry, below);
+  }
+
+  #copyUp(entry: TarEntry, below: FileBelow): { directory: Directory; target: string } {
+    this.#directories.leansOnBelow = true;
+    this.#count({ ...entry, stored: below.size, xattrs: below.xattrs });
+    const directory = this.#directories.reach(below.path.slice(0, -1));
+    const target = below.path.at(-1) as string;
+    const copied = { ...entry, ...below, name: entry.name };
+    if (below.type !== 'file') this.#special(copied, below.type as SpecialType, directory, target);
+    else this.#copyFile(below, directory, target);
+    return { directory, target };
+  }
+
+  #copyFile(below: FileBelow, directory: Directory, name: string): void {
+    let fd = -1;
+    this.#directories.replacing(directory, name, (dirfd) => {
+      fd = openat(dirfd, name, NEW_FILE, PRIVATE);
+    });
+    try {
+      below.copyTo(fd);
+      this.#skipped += applyAttributes(fd, '', below, this.#directories.keep);
+    } finally {
+      close(fd);
+    }
+  }
+
+  #special(entry: TarEntry, type: SpecialType, parent: Directory, name: string): void {
     const attributes = { ...entry, type };
     if (type === 'symlink') this.#symlink(attributes, parent, name);
     else if (!this.#device(attributes, parent, name)) return;

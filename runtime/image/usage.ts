@@ -39,30 +39,29 @@ export interface Use {
 /** How much of each image, by ID, others have as well. */
 export function sharesOf(store: Store, images: readonly StoredImage[]): Map<Digest, Shares> {
   const owners = new Map<Digest, Set<Digest>>();
-  for (const { id, config } of images) {
-    for (const diffId of config.rootfs.diff_ids)
-      owners.set(diffId, (owners.get(diffId) ?? new Set()).add(id));
+  for (const { id, layerKeys } of images) {
+    for (const key of layerKeys) owners.set(key, (owners.get(key) ?? new Set()).add(id));
   }
   const sum = (image: StoredImage, isShared: boolean): number =>
     distinctLayers([image])
-      .filter((diffId) => (owners.get(diffId)?.size ?? 0) > 1 === isShared)
-      .reduce((bytes, diffId) => bytes + store.layout.layerSize(diffId).bytes, 0);
+      .filter((key) => (owners.get(key)?.size ?? 0) > 1 === isShared)
+      .reduce((bytes, key) => bytes + store.layout.layerSize(key).bytes, 0);
   return new Map(images.map((image) => [image.id, { shared: sum(image, true), unique: sum(image, false) }]));
 }
 
 const distinctLayers = (images: readonly StoredImage[]): Digest[] => [
-  ...new Set(images.flatMap(({ config }) => config.rootfs.diff_ids)),
+  ...new Set(images.flatMap(({ layerKeys }) => layerKeys)),
 ];
 
 /** The images as trees of layers, bases first. */
 export function layerTree(store: Store, images: readonly StoredImage[], depth = 0): LayerNode[] {
-  const next = new Set(images.flatMap(({ config }) => config.rootfs.diff_ids.slice(depth, depth + 1)));
-  return [...next].map((diffId) => {
-    const upon = images.filter(({ config }) => config.rootfs.diff_ids[depth] === diffId);
+  const next = new Set(images.flatMap(({ layerKeys }) => layerKeys.slice(depth, depth + 1)));
+  return [...next].map((key) => {
+    const upon = images.filter(({ layerKeys }) => layerKeys[depth] === key);
     return {
-      diffId,
-      size: store.layout.layerSize(diffId).bytes,
-      images: upon.filter(({ config }) => config.rootfs.diff_ids.length === depth + 1),
+      diffId: upon[0]?.config.rootfs.diff_ids[depth] as Digest,
+      size: store.layout.layerSize(key).bytes,
+      images: upon.filter(({ layerKeys }) => layerKeys.length === depth + 1),
       children: layerTree(store, upon, depth + 1),
     };
   });
@@ -86,10 +85,10 @@ function sizeOf(store: Store, images: readonly StoredImage[]): number {
     ...manifest.layers.map(({ digest }) => digest),
   ]);
   const stored = [...new Set(blobs)].reduce(
-    (sum, digest) => sum + statSync(store.layout.blobPath(digest)).size,
+    (sum, digest) => sum + (statSync(store.layout.blobPath(digest), { throwIfNoEntry: false })?.size ?? 0),
     0,
   );
-  return distinctLayers(images).reduce((sum, diffId) => sum + store.layout.layerSize(diffId).bytes, stored);
+  return distinctLayers(images).reduce((sum, key) => sum + store.layout.layerSize(key).bytes, stored);
 }
 
 /** What containers changed; those that run are active. */

@@ -6,10 +6,19 @@
  * not reach across nodes that share a home directory.
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { AT, O } from '../../fs/sys/constants.js';
-import { close, openat } from '../../fs/sys/syscalls.js';
+import { AT, O, RENAME } from '../../fs/sys/constants.js';
+import { close, openat, renameat2 } from '../../fs/sys/syscalls.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { removeTree } from '../../fs/union/work.js';
 import { thisNode } from '../container/node.js';
@@ -48,31 +57,28 @@ export class Workspace {
     return join(this.#directory, String(this.#next++));
   }
 
-  /** Puts a small file in its place, durably and at once. */
-  install(target: string, content: string | Buffer): void {
-    const path = this.path();
-    const fd = openSync(path, 'wx', PRIVATE_FILE);
-    try {
-      writeFileSync(fd, content);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(path, target);
-    syncDirectory(dirname(target));
-  }
-
-  /** Removes a file or tree: out of sight at once, and then for good. */
-  discard(path: string): void {
-    const hidden = this.path();
-    renameSync(path, hidden);
-    removePath(hidden);
-  }
-
   close(): void {
     removePath(this.#directory);
     closeSync(this.#lock);
   }
+}
+
+/** Puts a small file in its place, durably and at once. The caller holds the lock under which that file is replaced. */
+export function installFile(target: string, content: string | Buffer): void {
+  const fresh = `${target}.new`;
+  rmSync(fresh, { force: true });
+  const fd = openSync(fresh, 'wx', PRIVATE_FILE);
+  try {
+    writeFileSync(fd, content);
+    fsyncSync(fd);
+  } catch (error) {
+    rmSync(fresh, { force: true }); // a part of it would take space
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(fresh, target);
+  syncDirectory(dirname(target));
 }
 
 /** Removes the workspaces of this node's dead writers. The caller holds the lock as in `Workspace.make`. */
@@ -85,6 +91,10 @@ export function clearDeadWorkspaces(parent: string): void {
     closeSync(lock);
   }
 }
+
+/** Swaps two files or trees, so that neither name is ever without one. */
+export const exchange = (a: string, b: string): void =>
+  renameat2(AT.FDCWD, toBytes(a), AT.FDCWD, toBytes(b), RENAME.EXCHANGE);
 
 /** Removes a file or a tree, whatever names and modes it holds; what is gone already is no error. */
 export function removePath(path: string): void {

@@ -5,15 +5,7 @@
  * image is there with all its parts or not at all. What a killed writer has shown already is content-addressed: it
  * is right, and used by the next writer or swept with the rest. Blobs keep the bytes they came with.
  */
-import {
-  closeSync,
-  createReadStream,
-  mkdirSync,
-  openSync,
-  renameSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, mkdirSync, openSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -21,12 +13,15 @@ import { pipeline } from 'node:stream/promises';
 import { UsageError } from '../../fs/index.js';
 import { syncfs } from '../../fs/sys/syscalls.js';
 import { type Compression, decompress } from './compression.js';
-import type { Layout } from './layout.js';
+import { placedKeys } from './layer-keys.js';
+import { hasUsualRoot } from './layers-below.js';
+import { type Layout, readLayerSize } from './layout.js';
 import { MAX_DOCUMENT_BYTES, parseConfig, parseManifest } from './manifest.js';
-import { type Descriptor, type Digest, type ImageConfig, MEDIA_TYPE } from './oci.js';
+import { type Descriptor, type Digest, type ImageConfig, type LayerSize, MEDIA_TYPE } from './oci.js';
+import { streamRegular } from './regular-file.js';
 import { UNPACK_LIMITS, type Unpacked, type UnpackLimits, unpackLayer } from './unpack.js';
 import { Check, digestOf, type Expected, Verifier } from './verify.js';
-import { syncDirectory, type Workspace } from './workspace.js';
+import { exchange, syncDirectory, type Workspace } from './workspace.js';
 
 export interface WriteOptions {
   readonly limits?: Partial<UnpackLimits>;
@@ -47,6 +42,15 @@ export interface Blob {
 interface Addition {
   readonly manifest: Descriptor;
   readonly names: readonly string[];
+}
+
+/** A layer in an image. */
+interface LayerPlace {
+  readonly diffId: Digest;
+  /** What it lies under if it leans on those below (`layer-keys.ts`). */
+  readonly key: Digest;
+  /** The directories of the layers below, the top one first. */
+  readonly below: readonly string[];
 }
 
 /** A blob that is being written. Nothing is kept of it unless `end` succeeds. */
@@ -145,7 +149,7 @@ export class Writer {
   /** How a blob is compressed, by its first bytes. */
   async compressionOf({ digest }: Blob): Promise<Compression> {
     const { compression, stream } = await decompress(
-      createReadStream(this.blobPath(digest)),
+      streamRegular(this.blobPath(digest)),
       `blob "${digest}"`,
     );
     stream.destroy();
@@ -155,32 +159,63 @@ export class Writer {
   /** Keeps what a blob holds uncompressed as another one. Throws `UsageError` if that is more than a layer may hold. */
   async addUncompressed({ digest }: Blob): Promise<Blob> {
     const what = `blob "${digest}"`;
-    const { stream } = await decompress(createReadStream(this.blobPath(digest)), what);
+    const { stream } = await decompress(streamRegular(this.blobPath(digest)), what);
     const { maxBytes } = { ...UNPACK_LIMITS, ...this.#options.limits };
     return this.addBlob(Readable.from(bounded(stream, maxBytes, what), { objectMode: false }));
   }
 
-  /** Unpacks a layer that is not there yet. Throws `UsageError` if the blob does not hold the layer `diffId`. */
-  async addLayer(blob: Blob, diffId: Digest): Promise<void> {
-    if (blob.digest === diffId && this.#hasLayer(diffId)) return;
+  /** Unpacks a layer that is not there yet. Throws `UsageError` if the blob does not hold the layer that it should. */
+  async #addLayer(blob: Blob, place: LayerPlace): Promise<void> {
+    const { diffId } = place;
+    const known = this.#keyOf(place);
+    if (known !== undefined && blob.digest === diffId) return;
     const expected = { digest: diffId, what: `layer "${blob.digest}", unpacked,` };
     const verifier = new Verifier(expected);
-    const file = createReadStream(this.blobPath(blob.digest));
+    const file = streamRegular(this.blobPath(blob.digest));
     const { stream: source } = await decompress(file, `layer "${blob.digest}"`);
-    if (this.#hasLayer(diffId)) {
+    if (known !== undefined) {
       await pipeline(source, verifier, discardAll);
       return;
     }
     const directory = this.temporary();
     mkdirSync(join(directory, 'diff'), { recursive: true, mode: DIRECTORY });
-    const { entries, bytes } = await this.#unpack(source, verifier, join(directory, 'diff'));
-    writeFileSync(join(directory, 'layer.json'), JSON.stringify({ bytes, entries, tar: verifier.size }));
-    this.#layers.set(diffId, directory);
+    const unpacked = await this.#unpack(source, verifier, join(directory, 'diff'), place.below);
+    const { entries, bytes, describesRoot, leansOnBelow } = unpacked;
+    const size: LayerSize = { bytes, entries, tar: verifier.size, describesRoot };
+    writeFileSync(join(directory, 'layer.json'), JSON.stringify(size));
+    this.#layers.set(leansOnBelow ? place.key : diffId, directory);
+  }
+
+  /**
+   * Under which key a layer is there already. One that lies under its diffID and says nothing of its root may be right
+   * upon another root alone.
+   */
+  #keyOf({ diffId, key, below }: LayerPlace): Digest | undefined {
+    if (this.#hasLayer(key)) return key;
+    if (!this.#hasLayer(diffId)) return undefined;
+    return this.#sizeOf(diffId).describesRoot === true || hasUsualRoot(below) ? diffId : undefined;
+  }
+
+  #sizeOf(key: Digest): LayerSize {
+    const made = this.#layers.get(key);
+    return made === undefined ? this.layout.layerSize(key) : readLayerSize(made);
+  }
+
+  /** Where a layer lies now: in the workspace, or in the store. */
+  #directoryOf(place: LayerPlace): string {
+    const key = this.#keyOf(place) ?? place.diffId;
+    const made = this.#layers.get(key);
+    return made === undefined ? this.layout.layerDirectory(key) : join(made, 'diff');
   }
 
   /** Waits for both ends: nothing may still be writing when a failed writer's workspace is removed. */
-  async #unpack(source: Readable, verifier: Verifier, directory: string): Promise<Unpacked> {
-    const unpacking = unpackLayer(verifier, directory, this.#options.limits).then(
+  async #unpack(
+    source: Readable,
+    verifier: Verifier,
+    directory: string,
+    below: readonly string[],
+  ): Promise<Unpacked> {
+    const unpacking = unpackLayer(verifier, directory, this.#options.limits, below).then(
       (unpacked) => {
         verifier.resume(); // what follows the end of the archive counts for the digest
         return unpacked;
@@ -198,8 +233,8 @@ export class Writer {
     return unpacked.value;
   }
 
-  #hasLayer(diffId: Digest): boolean {
-    return this.#layers.has(diffId) || this.layout.hasLayer(diffId);
+  #hasLayer(key: Digest): boolean {
+    return this.#layers.has(key) || this.layout.hasLayer(key);
   }
 
   /** Adds an image whose configuration and layer blobs were added, and unpacks its layers. */
@@ -214,9 +249,13 @@ export class Writer {
       throw new UsageError(`${what} has ${layers.length} layers, its configuration ${diffIds.length}`);
     }
     if (!this.#isComplete(blob, layers, diffIds)) {
+      const keys = placedKeys(diffIds);
+      const below: string[] = [];
       for (const [at, diffId] of diffIds.entries()) {
         this.#options.onLayer?.({ number: at + 1, count: diffIds.length });
-        await this.addLayer(layers[at] as Descriptor, diffId);
+        const place = { diffId, key: keys[at] as Digest, below: [...below] };
+        await this.#addLayer(layers[at] as Descriptor, place);
+        below.unshift(this.#directoryOf(place));
       }
     }
     this.#additions.push({ manifest: { mediaType, ...blob }, names });
@@ -228,7 +267,9 @@ export class Writer {
     const isKnown = this.layout.index().manifests.some((entry) => entry.digest === digest);
     const { layout } = this;
     return (
-      isKnown && layers.every((layer) => layout.hasBlob(layer)) && diffIds.every((id) => layout.hasLayer(id))
+      isKnown &&
+      layers.every((layer) => layout.hasBlob(layer)) &&
+      layout.layerKeys(diffIds).every((key) => layout.hasLayer(key))
     );
   }
 
@@ -255,22 +296,24 @@ export class Writer {
     } finally {
       closeSync(fd);
     }
-    for (const [diffId, directory] of this.#layers) showLayer(directory, this.layout.layerPath(diffId));
+    for (const [key, directory] of this.#layers) this.#showLayer(directory, key);
     for (const [digest, path] of this.#blobs) {
       if (this.#needed.has(digest)) renameSync(path, this.layout.blobPath(digest));
     }
     syncDirectory(this.layout.path('layers'));
     syncDirectory(this.layout.path('blobs', 'sha256'));
   }
-}
 
-/** Another writer may have been faster; its layer is the same. */
-function showLayer(directory: string, target: string): void {
-  try {
-    renameSync(directory, target);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+  /** Another writer may have been faster: its layer is the same. One that is damaged makes way. */
+  #showLayer(directory: string, key: Digest): void {
+    const target = this.layout.layerPath(key);
+    try {
+      renameSync(directory, target);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'ENOTDIR') throw error;
+      if (!this.layout.hasLayer(key)) exchange(directory, target);
+    }
   }
 }
 

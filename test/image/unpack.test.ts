@@ -165,7 +165,13 @@ for i in range(60): os.pwrite(f, (str(i).ljust(700, "x")).encode(), i * 100000)
       { name: 'a', data: '12345' },
       { name: 'b', data: '678', pax: { 'SCHILY.xattr.user.a': 'xy' } },
     );
-    assert.deepEqual(await unpackInto(scratch.fresh(), bytes), { entries: 2, bytes: 10, skipped: 0 });
+    assert.deepEqual(await unpackInto(scratch.fresh(), bytes), {
+      entries: 2,
+      bytes: 10,
+      skipped: 0,
+      leansOnBelow: false,
+      describesRoot: false,
+    });
   });
 
   it('refuses a directory that is not empty', async () => {
