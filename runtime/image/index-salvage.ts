@@ -2,7 +2,7 @@
  * What an index held that cannot be read any more: from the manifests that are there, and from whatever names are left.
  *
  * Rules: an image is taken back if its manifest, its configuration and its layers are in the store. A name comes from the
- * damaged index, as far as its text goes, else from the index before the last change; it is taken only if it is one.
+ * damaged index, as far as its text goes, else from the index's copy; it is taken only if it is one.
  */
 
 import { statSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { MAX_DOCUMENT_BYTES, parseConfig, parseManifest } from './manifest.js';
 import { type Descriptor, type Digest, type Index, MEDIA_TYPE } from './oci.js';
 import { formatReference, parseReference } from './reference.js';
 import { readRegular } from './regular-file.js';
-import { FORMER_INDEX } from './store.js';
+import { INDEX_COPY } from './store.js';
 
 const HEX = /^[0-9a-f]{64}$/;
 /** A descriptor as `index.json` has it: its digest, and later its name. */
@@ -24,7 +24,7 @@ const NAMED = new RegExp(
 
 export function salvageIndex(layout: Layout): Index {
   const names = new Map([
-    ...namesOf(textOf(layout.path(FORMER_INDEX))),
+    ...namesOf(textOf(layout.path(INDEX_COPY))),
     ...namesOf(textOf(layout.path('index.json'))), // the later one counts
   ]);
   let index: Index = EMPTY_INDEX;

@@ -70,7 +70,6 @@ export class Damage extends UsageError {
 /** After the name of a manifest's blob: its image is being removed, and nobody sees it any more. */
 const REMOVED = '.removed';
 const CHUNK = 1024 * 1024;
-const NOTHING = Buffer.alloc(0);
 
 export class Layout {
   readonly root: string;
@@ -221,8 +220,8 @@ export class Layout {
 
   // --- the index
 
-  /** The index as bytes; empty before the first image. Throws `Damage`. */
-  #indexBytes(): Buffer {
+  /** The index as bytes; undefined before the first image. Throws `Damage`. */
+  #indexBytes(): Buffer | undefined {
     const path = this.path('index.json');
     try {
       return readRegular(path, MAX_DOCUMENT_BYTES);
@@ -230,7 +229,7 @@ export class Layout {
       if (!isMissing(error)) throw this.#indexDamage((error as Error).message);
       if (namesIn(this.path('blobs', 'sha256')).length > 0 && existsSync(this.path('oci-layout')))
         throw this.#indexDamage('is missing');
-      return NOTHING;
+      return undefined;
     }
   }
 
@@ -244,7 +243,7 @@ export class Layout {
   /** The index without the images that are being removed. Throws `Damage`. */
   index(): Index {
     const bytes = this.#indexBytes();
-    if (bytes.length === 0) return EMPTY_INDEX;
+    if (bytes === undefined) return EMPTY_INDEX;
     const index = this.#parseIndex(bytes);
     const manifests = index.manifests.filter(({ digest }) => !existsSync(this.removedPath(digest)));
     return { ...index, manifests };

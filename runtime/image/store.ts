@@ -14,7 +14,7 @@
  *
  * Compare containers/storage (layers.json, images.json and their locks) and the OCI image layout.
  */
-import { existsSync, linkSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { damagedRecords, listRecords } from '../container/containers.js';
 import { isFull } from '../container/json.js';
@@ -29,8 +29,8 @@ import { clearDeadWorkspaces, installFile, removePath, syncDirectory, Workspace 
 import type { WriteOptions, Writer } from './writer.js';
 
 const PRIVATE = 0o700;
-/** The index before the last change, from which a damaged one is mended. */
-export const FORMER_INDEX = 'index.json.old';
+/** The index once more, from which a damaged one is mended. */
+export const INDEX_COPY = 'index.json.copy';
 const LAYOUT_VERSION = '{"imageLayoutVersion":"1.0.0"}';
 
 /** What a removal did. */
@@ -305,21 +305,23 @@ export class Store {
       const removals = this.layout.removals();
       const path = this.layout.path('index.json');
       const content = encodeIndex(change(this.layout.index()));
-      keepFormer(path, this.layout.path(FORMER_INDEX));
       installFile(path, content);
-      for (const digest of removals) rmSync(this.layout.removedPath(digest), { force: true });
+      keepCopy(this.layout.path(INDEX_COPY), content);
+      for (const digest of removals)
+        rmSync(this.layout.removedPath(digest), { force: true, recursive: true });
     });
   }
 }
 
 const encodeIndex = (index: Index): string => `${JSON.stringify(index, null, 2)}\n`;
 
-/** Another name for the index as it was; what cannot be is no harm. */
-function keepFormer(path: string, former: string): void {
+/** What cannot be is no harm. */
+function keepCopy(path: string, content: string): void {
   try {
-    rmSync(former, { force: true });
-    linkSync(path, former);
-  } catch {}
+    installFile(path, content);
+  } catch (error) {
+    if (!isFull(error)) throw error;
+  }
 }
 
 /** What an image is made of. */

@@ -2,7 +2,7 @@
  * Whether two directories hold the same tree: names, kinds, owners, modes, times, attributes, data, and how many names
  * a file has.
  *
- * Rule: everything is reached by descriptors, symlinks are compared and never followed. What a security module or the
+ * Rule: what lies in a directory is told before what that has to do with it (its time). Everything is reached by descriptors, symlinks are compared and never followed. What a security module or the
  * kernel keeps for itself (labels, access and change times) may differ.
  */
 import { AT, O } from '../../fs/sys/constants.js';
@@ -29,8 +29,10 @@ const DIRECTORY = O.RDONLY | O.DIRECTORY | O.NOFOLLOW;
 /** The first difference, for people; undefined if there is none. */
 export function treeDifference(a: string, b: string): string | undefined {
   return withDescriptors([openTree(a), openTree(b)], (fdA, fdB) => {
+    const inside = difference(fdA, fdB, '');
+    if (inside !== undefined) return inside;
     const own = attributeDifference(fdA, fdB, '', fstat(fdA), fstat(fdB));
-    return own === undefined ? difference(fdA, fdB, '') : `the root has another ${own}`;
+    return own && `the root has another ${own}`;
   });
 }
 
@@ -66,12 +68,14 @@ const namesOf = (fd: number): Set<string> =>
 function entryDifference(a: number, b: number, name: string, path: string): string | undefined {
   const [statA, statB] = [statat(a, name), statat(b, name)];
   if (statA === undefined || statB === undefined) return `${quote(path)} is missing`;
+  if (isDirectory(statA.mode) && isDirectory(statB.mode)) {
+    const inside = withDescriptors([openat(a, name, DIRECTORY), openat(b, name, DIRECTORY)], (fdA, fdB) =>
+      difference(fdA, fdB, `${path}/`),
+    );
+    if (inside !== undefined) return inside;
+  }
   const aspect = attributeDifference(a, b, name, statA, statB) ?? contentDifference(a, b, name, statA);
-  if (aspect !== undefined) return `${quote(path)} has another ${aspect}`;
-  if (!isDirectory(statA.mode)) return undefined;
-  return withDescriptors([openat(a, name, DIRECTORY), openat(b, name, DIRECTORY)], (fdA, fdB) =>
-    difference(fdA, fdB, `${path}/`),
-  );
+  return aspect && `${quote(path)} has another ${aspect}`;
 }
 
 function attributeDifference(

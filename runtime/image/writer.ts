@@ -5,7 +5,7 @@
  * image is there with all its parts or not at all. What a killed writer has shown already is content-addressed: it
  * is right, and used by the next writer or swept with the rest. Blobs keep the bytes they came with.
  */
-import { closeSync, mkdirSync, openSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, renameSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -21,7 +21,7 @@ import { type Descriptor, type Digest, type ImageConfig, type LayerSize, MEDIA_T
 import { streamRegular } from './regular-file.js';
 import { UNPACK_LIMITS, type Unpacked, type UnpackLimits, unpackLayer } from './unpack.js';
 import { Check, digestOf, type Expected, Verifier } from './verify.js';
-import { exchange, syncDirectory, type Workspace } from './workspace.js';
+import { exchange, removePath, syncDirectory, type Workspace } from './workspace.js';
 
 export interface WriteOptions {
   readonly limits?: Partial<UnpackLimits>;
@@ -298,7 +298,7 @@ export class Writer {
     }
     for (const [key, directory] of this.#layers) this.#showLayer(directory, key);
     for (const [digest, path] of this.#blobs) {
-      if (this.#needed.has(digest)) renameSync(path, this.layout.blobPath(digest));
+      if (this.#needed.has(digest)) showBlob(path, this.layout.blobPath(digest));
     }
     syncDirectory(this.layout.path('layers'));
     syncDirectory(this.layout.path('blobs', 'sha256'));
@@ -315,6 +315,12 @@ export class Writer {
       if (!this.layout.hasLayer(key)) exchange(directory, target);
     }
   }
+}
+
+/** What is no file makes way. */
+function showBlob(path: string, target: string): void {
+  if (statSync(target, { throwIfNoEntry: false })?.isDirectory() === true) removePath(target);
+  renameSync(path, target);
 }
 
 async function* bounded(
