@@ -16,6 +16,7 @@ import { count, type Output, struct, text } from '../../fs/input/schema.js';
 import { LOCK } from '../../fs/sys/constants.js';
 import { close, flock } from '../../fs/sys/syscalls.js';
 import { removeTree } from '../../fs/union/work.js';
+import { isWritable, requireWritable } from '../image/place.js';
 import { Hold, holderOf, holders, isHeld } from './hold.js';
 import { readJson, reserveJson, writeJson, writeReservedJson } from './json.js';
 import { thisNode } from './node.js';
@@ -196,6 +197,7 @@ export function endContainer(root: string, { id, autoRemove }: ContainerRecord, 
 
 /** Removes a held container with all its files. */
 export function removeContainer(root: string, id: string): void {
+  requireWritable(root);
   const gone = `.${id}`;
   renameSync(directoryOf(root, id), directoryOf(root, gone));
   removeDirectory(root, gone);
@@ -213,6 +215,7 @@ function removeDirectory(root: string, name: string): void {
 /** Clears what killed commands of this node have left, in whatever store. */
 export function clearLeftovers(root: string): void {
   for (const { id, root: itsRoot } of holders()) settle(itsRoot, id);
+  if (!isWritable(root)) return; // another user's, or one that may only be read
   const here = thisNode();
   for (const record of listRecords(root)) {
     const { machine, boot } = record.node;

@@ -4,7 +4,7 @@
  * Rule: what the user names wins (`--root`, then TSCR_ROOT); root's own is the machine's, an ordinary user's lies in
  * the home directory (XDG base directory specification).
  */
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { HostError, UsageError } from '../../fs/index.js';
 import { ASK_DOCTOR } from '../../fs/sys/advice.js';
@@ -37,8 +37,17 @@ export function isWritable(root: string): boolean {
   }
 }
 
-/** Throws `HostError` if nothing can be written at a store's root, or made where it will be. */
+/**
+ * Throws `HostError` if nothing can be written at a store's root, or made where it will be, and if the store is another
+ * user's: what root would add there, that user could neither read nor remove.
+ */
 export function requireWritable(root: string): void {
+  const owner = statSync(root, { throwIfNoEntry: false })?.uid;
+  if (owner !== undefined && owner !== process.geteuid?.())
+    throw new HostError(
+      `the store "${root}" belongs to uid ${owner}`,
+      'work on it as that user, or name another with --root or TSCR_ROOT',
+    );
   let nearest = root;
   while (!existsSync(nearest) && nearest !== dirname(nearest)) nearest = dirname(nearest);
   try {

@@ -24,6 +24,8 @@ import { Tscr } from './tscr.js';
 
 const SUITE = 'a full disk';
 const CLI = fileURLToPath(new URL('../../bin/tscr.js', import.meta.url));
+/** Every third call, unless all is asked for. */
+const STEP = process.env['UNIONFS_ACCEPTANCE'] === 'full' ? 1 : 3;
 const MIB = 1024 * 1024;
 const SIZE = 96 * MIB;
 
@@ -65,11 +67,11 @@ describe(SUITE, function () {
           try {
             for (;;) {
               writeSync(fd, Buffer.alloc(size, 'x'));
-              fsyncSync(fd);
             }
           } catch (error) {
             assert.equal((error as NodeJS.ErrnoException).code, 'ENOSPC');
           }
+          fsyncSync(fd);
         }
         closeSync(fd);
         assert.throws(() => writeFileSync(join(disk, 'one-more'), 'x'.repeat(8192)), /ENOSPC/);
@@ -153,7 +155,7 @@ describe(SUITE, function () {
     tscr.succeed(['image', 'from-host', 'true', '-t', 'true:1']);
     tscr.succeed(['save', '-o', place.path('true.tar'), 'true:1']);
     let ended = false;
-    for (let call = 1; !ended; call += 1) {
+    for (let call = 1; !ended; call += STEP) {
       tscr.succeed(['load', '-q', '-i', place.path('true.tar')]);
       ended = killedAt(call, ['rmi', 'true:1']);
       const store = Store.open(place.path('killed'));

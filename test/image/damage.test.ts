@@ -329,7 +329,7 @@ describe('a damaged store', function () {
       [
         'a record that is cut short',
         (store) => damageRecord(store, 'container.json'),
-        /^container "\w{12}" ".*" is no JSON object/,
+        /^container "\w{12}" ".*" is not JSON/,
         false,
       ],
       [
@@ -423,7 +423,7 @@ describe('a damaged store', function () {
     assert.include(stdout, 'b2b2b2b2b2b2');
     assert.match(
       stderr,
-      /^ps: container "a1a1a1a1a1a1": ".*container.json" is no JSON object; "tscr rm a1a1a1a1a1a1" removes it\n$/,
+      /^ps: container "a1a1a1a1a1a1": ".*container.json" is not JSON; "tscr rm a1a1a1a1a1a1" removes it\n$/,
     );
     assert.equal(shop.succeed(['rm', 'a1a1a1a1a1a1'], name), 'a1a1a1a1a1a1');
     shop.succeed(['system', 'prune', '-f'], name);
