@@ -8,6 +8,7 @@
 import './machine.js';
 import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { servingLimits } from '../fs/heap.js';
 import { exitOf } from '../fs/serving-thread.js';
 import type { Attached } from '../fs/supervise.js';
 import { words } from '../runtime/host/call.js';
@@ -17,7 +18,10 @@ const FAILURE = 1;
 const STDERR = 2;
 
 const workerData = words();
-const thread = new Worker(new URL('./background-mount.js', import.meta.url), { workerData });
+const thread = new Worker(new URL('./background-mount.js', import.meta.url), {
+  workerData,
+  resourceLimits: servingLimits(),
+});
 const served = exitOf(thread);
 served.catch(fail);
 thread.on('error', (error) => writeSync(STDERR, `unionfs: ${error.stack}\n`));

@@ -55,6 +55,8 @@ export interface MountOptions {
   readonly writeback?: boolean;
   /** How changes to layers behind the mount's back are noticed: inotify, a time-out in seconds, or not at all. */
   readonly layerChanges?: 'watch' | 'never' | number;
+  /** Most nodes to remember, as far as the kernel can be asked to forget; by default what a quarter of the heap holds. */
+  readonly nodes?: number;
   /** How requests arrive: the kernel's own protocol, or libfuse by way of the optional package fuse-native. */
   readonly transport?: Transport;
   /** Whose files are shown as whose, and where owners are kept; by default inodes have them. */

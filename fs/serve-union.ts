@@ -5,9 +5,12 @@
  * its own, so that it creates files as the caller; its capabilities stay. Who has none serves himself only. It must not
  * wait for memory that only its own answers can free (PR_SET_IO_FLUSHER).
  */
+import { Worker } from 'node:worker_threads';
+import { FUSE_PRUNE_MINOR_VERSION } from './protocol/abi.js';
 import { CLONE, PR, SECBIT_NO_SETUID_FIXUP } from './sys/constants.js';
 import { chdir, getpagesize, prctl, takeEventfd, unshare } from './sys/syscalls.js';
 import { Flusher } from './transport/flusher.js';
+import type { NotifierData } from './transport/notifier.js';
 import { attributesNotifier, NotifyQueue } from './transport/notify.js';
 import { MessageRing } from './transport/ring.js';
 import { Session } from './transport/session.js';
@@ -36,7 +39,6 @@ export interface ServeData {
   readonly writeback: boolean;
   readonly trace: boolean;
   readonly virtualOwners: VirtualOwners | undefined;
-  readonly notifications: SharedArrayBuffer;
 }
 
 /** What is told of a mount: it is usable, and it has closed and unlocked its layers. */
@@ -103,6 +105,13 @@ const withoutWatches = (data: ServeData): ServeData =>
     ? { ...data, settings: { ...data.settings, layerChanges: UNWATCHED } }
     : data;
 
+/** Starts the thread that writes notifications; it needs nothing of this one's event loop, and ends with it. */
+function startNotifier(fd: number, shared: SharedArrayBuffer): void {
+  const workerData: NotifierData = { fd, shared };
+  const thread = new Worker(new URL('./transport/notifier.js', import.meta.url), { workerData });
+  thread.on('error', () => {}); // the kernel is told nothing more
+}
+
 /** Serves on this thread until the mount is over. Throws what went wrong. */
 export function serveUnion(asked: ServeData, tell: (event: ServeEvent) => void): void {
   prepareThread(asked.trace);
@@ -114,7 +123,7 @@ export function serveUnion(asked: ServeData, tell: (event: ServeEvent) => void):
     secret: data.virtualOwners.secret,
     inodes: new InodeSet(data.virtualOwners.inodes),
   };
-  const queue = new NotifyQueue(new MessageRing(data.notifications));
+  const queue = new NotifyQueue(new MessageRing(), (shared) => startNotifier(data.fd, shared));
   union.notifier = queue;
   if (data.settings.layerChanges !== 'never') union.changes = new Changes(union, queue, inotify);
   const flusher = new Flusher(data.fd);
@@ -128,8 +137,10 @@ export function serveUnion(asked: ServeData, tell: (event: ServeEvent) => void):
     },
     trace: data.trace,
     flusher,
-    onReady: ({ flags }) => {
+    onReady: ({ flags, minor }) => {
       queue.canExpire = flags.has('HAS_EXPIRE_ONLY');
+      if (minor >= FUSE_PRUNE_MINOR_VERSION) union.population.pruning = queue;
+      if (data.settings.layerChanges !== 'never') queue.start();
       tell('ready');
     },
     background: {
@@ -142,7 +153,11 @@ export function serveUnion(asked: ServeData, tell: (event: ServeEvent) => void):
       },
     },
   });
-  session.run();
+  try {
+    session.run();
+  } finally {
+    queue.stop();
+  }
   flusher.close();
   union.close();
   tell('released');

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { attachFuse } from './attach.js';
+import { heapLimit } from './heap.js';
 import type { MountOptions } from './index.js';
 import type { ServeMessage } from './serve.js';
 import type { ServeData } from './serve-union.js';
@@ -14,7 +15,6 @@ import { exitOf, give, startServingThread } from './serving-thread.js';
 import { type Attached, type Supervision, supervise } from './supervise.js';
 import { eventfd } from './sys/syscalls.js';
 import { detach } from './transport/device.js';
-import { MessageRing } from './transport/ring.js';
 import { changesAreSeen } from './union/changes.js';
 import type { Writable } from './union/layer.js';
 import { type Stack, toBytes } from './union/stack.js';
@@ -83,14 +83,10 @@ function told(worker: Worker, what: ServeMessage): Promise<void> {
 }
 
 /** What supervising a mount takes of what serving it takes. */
-export const attachedOf = (
-  { fd, stop, settings, notifications }: ServeData,
-  mountpoint: string,
-): Attached => ({
+export const attachedOf = ({ fd, stop }: ServeData, mountpoint: string): Attached => ({
   fd,
   stop,
   mountpoint: toBytes(mountpoint),
-  ...(settings.layerChanges !== 'never' && { notifications }),
 });
 
 /** @param fd /dev/fuse, attached to the mountpoint */
@@ -111,7 +107,6 @@ export function serveData(
     writeback: options.writeback ?? false,
     trace: options.trace ?? false,
     virtualOwners: options.virtualOwners,
-    notifications: new MessageRing().shared,
   };
 }
 
@@ -129,10 +124,15 @@ export function unionSettings(
   return {
     volatile: options.volatile ?? false,
     descriptors: descriptorLimit(),
+    nodes: options.nodes ?? nodeLimit(),
     layerChanges: options.layerChanges ?? layerChanges,
     ...(options.ownership !== undefined && { ownership: options.ownership }),
   };
 }
+
+/** Of the heap, a quarter: a node and what belongs to it take about a kilobyte. */
+const HEAP_PER_NODE = 4096;
+const nodeLimit = (): number => Math.floor(heapLimit() / HEAP_PER_NODE);
 
 /** Half of what the process may open; the rest is for the program around the mount. */
 function descriptorLimit(): number {

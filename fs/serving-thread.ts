@@ -4,10 +4,11 @@
  * Rule: the process does not end while the thread is loading: koffi aborts it then.
  */
 import { Worker } from 'node:worker_threads';
+import { servingLimits } from './heap.js';
 
 /** Starts to load the serving thread of a mount that is about to come, in the calling thread's mount namespace. */
 export function startServingThread(): Worker {
-  const thread = new Worker(new URL('./serve.js', import.meta.url));
+  const thread = new Worker(new URL('./serve.js', import.meta.url), { resourceLimits: servingLimits() });
   thread.once('message', letGo); // its first word is that it is loaded
   return thread;
 }

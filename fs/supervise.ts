@@ -5,12 +5,8 @@
  * has ended; if it failed, the mount is detached.
  */
 import { setTimeout } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
-import { exitOf } from './serving-thread.js';
 import { close, signalEventfd } from './sys/syscalls.js';
 import { detach } from './transport/device.js';
-import type { NotifierData } from './transport/notifier.js';
-import { MessageRing } from './transport/ring.js';
 
 /** How long processes inside a detached mount may go on. */
 export const DETACH_GRACE_MS = 1000;
@@ -23,8 +19,6 @@ export interface Attached {
   readonly stop: number;
   /** Its path, a character per byte. */
   readonly mountpoint: string;
-  /** Notifications that a thread of their own is to write. */
-  readonly notifications?: SharedArrayBuffer;
 }
 
 export interface Supervision {
@@ -36,10 +30,8 @@ export interface Supervision {
 
 /** @param served settles with the serving thread's end, and rejects if that failed */
 export function supervise(attached: Attached, served: Promise<void>): Supervision {
-  const { fd, stop, mountpoint, notifications } = attached;
-  const stopNotifier = notifications && startNotifier(fd, notifications);
+  const { fd, stop, mountpoint } = attached;
   const ended = served
-    .finally(() => stopNotifier?.())
     .finally(() => {
       close(fd); // the last descriptor: whoever is still inside a detached mount is cut off
       close(stop);
@@ -49,16 +41,6 @@ export function supervise(attached: Attached, served: Promise<void>): Supervisio
       throw failure;
     });
   return { ended, end: () => end(attached, ended) };
-}
-
-/** Starts the thread; the result ends it. */
-function startNotifier(fd: number, notifications: SharedArrayBuffer): () => Promise<void> {
-  const workerData: NotifierData = { fd, shared: notifications };
-  const exit = exitOf(new Worker(new URL('./transport/notifier.js', import.meta.url), { workerData }));
-  return () => {
-    new MessageRing(notifications).stop();
-    return exit;
-  };
 }
 
 async function end({ mountpoint, stop }: Attached, ended: Promise<void>): Promise<void> {

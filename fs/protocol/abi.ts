@@ -70,7 +70,9 @@ export const Opcode = {
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];
 
 /** enum fuse_notify_code, as far as it is sent. */
-export const NotifyCode = { INVAL_INODE: 2, INVAL_ENTRY: 3 } as const;
+export const NotifyCode = { INVAL_INODE: 2, INVAL_ENTRY: 3, PRUNE: 9 } as const;
+/** The minor version from which nodes can be asked back. */
+export const FUSE_PRUNE_MINOR_VERSION = 45;
 /** fuse_notify_inval_entry_out.flags: let the entry time out instead of dropping it with what is mounted below. */
 export const FUSE_EXPIRE_ONLY = 1;
 

@@ -12,8 +12,8 @@ export interface NotifierData {
   readonly shared: SharedArrayBuffer;
 }
 
-/** The longest notification: headers and a name. */
-const MESSAGE_MAX = 1024;
+/** The longest notification: headers, and a name or some hundred nodes. */
+const MESSAGE_MAX = 4096;
 
 const { fd, shared } = workerData as NotifierData;
 const ring = new MessageRing(shared);

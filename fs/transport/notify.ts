@@ -52,15 +52,50 @@ export function encodeInvalidateEntry(parent: NodeId, name: string, expireOnly: 
   return message;
 }
 
+/** struct fuse_notify_prune_out and the nodes: those that are not in use are to be forgotten. */
+export function encodePrune(nodes: readonly NodeId[]): Buffer {
+  const message = notification(NotifyCode.PRUNE, SIZEOF_PRUNE + nodes.length * SIZEOF_NODE);
+  message.writeUInt32LE(nodes.length, SIZEOF.fuse_out_header);
+  nodes.forEach((node, index) => {
+    const at = SIZEOF.fuse_out_header + SIZEOF_PRUNE + index * SIZEOF_NODE;
+    message.writeUInt32LE(node % TWO_32, at);
+    message.writeUInt32LE(Math.floor(node / TWO_32), at + 4);
+  });
+  return message;
+}
+
+const SIZEOF_PRUNE = 16;
+const SIZEOF_NODE = 8;
+const TWO_32 = 2 ** 32;
+/** Nodes in one message: half a page. */
+const PRUNED_AT_ONCE = 256;
+
 /** The serving thread's end. */
 export class NotifyQueue implements Notifier {
   readonly #ring: MessageRing;
+  readonly #start: (shared: SharedArrayBuffer) => void;
+  #isStarted = false;
   #waiting: Buffer[] = [];
   /** How many there have been, modulo 2^32. */
   #posted = 0;
+  /** The last one that asked for nodes. */
+  #asked = 0;
 
-  constructor(ring: MessageRing) {
+  /** @param start starts the thread that writes what comes through the ring */
+  constructor(ring: MessageRing, start: (shared: SharedArrayBuffer) => void) {
     this.#ring = ring;
+    this.#start = start;
+  }
+
+  /** Where messages are to be expected, the thread is there before the first. */
+  start(): void {
+    if (!this.#isStarted) this.#start(this.#ring.shared);
+    this.#isStarted = true;
+  }
+
+  /** Ends the thread, which still writes what it has got. */
+  stop(): void {
+    this.#ring.stop();
   }
 
   /** Kernels before 6.2 cannot let an entry expire: dropping it would unmount what is mounted below. */
@@ -79,7 +114,21 @@ export class NotifyQueue implements Notifier {
     return ((this.#ring.handled - notification) | 0) >= 0;
   }
 
+  /** Asks the kernel to forget those of the nodes that it does not use. */
+  ask(nodes: readonly NodeId[]): void {
+    for (let from = 0; from < nodes.length; from += PRUNED_AT_ONCE) {
+      this.#asked = this.#post(encodePrune(nodes.slice(from, from + PRUNED_AT_ONCE)));
+    }
+    this.flush(); // a reader of listings makes hundreds of nodes at each request
+  }
+
+  /** Whether all that was asked for is delivered. */
+  isIdle(): boolean {
+    return this.isDelivered(this.#asked);
+  }
+
   #post(message: Buffer): number {
+    this.start();
     this.#waiting.push(message);
     this.#posted = (this.#posted + 1) | 0;
     return this.#posted;

@@ -27,6 +27,7 @@ export function listingOf(union: Union, node: DirectoryNode): Listing {
   for (const [name, { type, ino, skip }] of fresh) listing.add(name, type, ino, skip);
   listing.stale = false;
   node.listing = listing;
+  union.population.listed(node, listing.size);
   return listing;
 }
 

@@ -19,6 +19,7 @@ import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
 import { originsAreUnique } from './origin.js';
 import { isAlone } from './owners.js';
 import { diskOwner, type Owner, type Ownership, squashes } from './ownership.js';
+import { Population } from './population.js';
 import type { Work } from './work.js';
 
 /** Seconds the kernel may rely on what it was told, where changes are reported or impossible: about 34 years. */
@@ -33,6 +34,8 @@ export interface UnionSettings {
   readonly volatile: boolean;
   /** Most descriptors to keep open. */
   readonly descriptors: number;
+  /** Most nodes to remember; by default any number. */
+  readonly nodes?: number;
   /** How changes to layers behind the mount's back are noticed; a number is a time-out in seconds. */
   readonly layerChanges: 'watch' | 'never' | number;
 }
@@ -66,7 +69,7 @@ export class Union {
   notifier: Notifier | undefined;
   readonly counters = { copiedUpFiles: 0, copiedUpBytes: 0 };
 
-  readonly #nodes = new Map<NodeId, Node>();
+  readonly population: Population;
   /** Files with several links, by inode in their layer. */
   readonly #linked = new Map<string, FileNode>();
   #nextId = FUSE_ROOT_ID;
@@ -86,6 +89,7 @@ export class Union {
     this.inodes = new InodeNumbers(layers.map((layer) => layer.dev));
     const lowers = layers.filter((layer) => !layer.isUpper).map((layer) => layer.root);
     const stat = fstat((lowers[0] ?? layers[0]?.root)?.pinned ?? -1);
+    this.population = new Population(settings.nodes);
     this.root = this.newDirectory(
       this.inodes.of(stat.dev, stat.ino),
       { parent: undefined, name: '' },
@@ -102,19 +106,19 @@ export class Union {
     layers: { upper: LayerDirectory | undefined; lowers: readonly LayerDirectory[] },
   ): DirectoryNode {
     const node = new DirectoryNode(this.#nextId++ as NodeId, ino, at, layers);
-    this.#nodes.set(node.id, node);
+    this.population.add(node);
     return node;
   }
 
   newFile(stat: Stat, home: Home, origin = stat): FileNode {
     const ino = this.inodes.of(origin.dev, origin.ino);
     const node = new FileNode(this.#nextId++ as NodeId, ino, stat, home);
-    this.#nodes.set(node.id, node);
+    this.population.add(node);
     return node;
   }
 
   node(id: NodeId): Node {
-    const node = this.#nodes.get(id);
+    const node = this.population.get(id);
     if (node === undefined) throw new Errno(E.ESTALE);
     return node;
   }
@@ -154,12 +158,12 @@ export class Union {
   }
 
   get nodeCount(): number {
-    return this.#nodes.size;
+    return this.population.size;
   }
 
   /** Takes back `lookups`; without any left the node is gone, with its descriptors. */
   forget(id: NodeId, lookups: number): void {
-    const node = this.#nodes.get(id);
+    const node = this.population.get(id);
     if (node === undefined) return;
     node.lookups -= lookups;
     if (node.lookups <= 0 && node !== this.root) this.drop(node);
@@ -171,12 +175,12 @@ export class Union {
       if (node.children.size > 0) return; // its children will come back to it
       this.changes?.unwatch(node);
       for (const directory of node.layers) this.#closeDirectory(directory);
-      this.#nodes.delete(node.id);
+      this.population.delete(node);
       this.#detach(node.parent, node.name, node);
     } else {
       this.handles.end(node);
       for (const key of node.keys) if (this.#linked.get(key) === node) this.#linked.delete(key);
-      this.#nodes.delete(node.id);
+      this.population.delete(node);
       for (const { parent, name } of node.links) this.#detach(parent, name, node);
     }
   }
@@ -195,7 +199,7 @@ export class Union {
 
   /** Closes every descriptor of a layer. */
   close(): void {
-    for (const node of this.#nodes.values()) {
+    for (const node of this.population.all()) {
       if (node instanceof FileNode) this.handles.end(node);
       if (node instanceof DirectoryNode) for (const directory of node.layers) this.#closeDirectory(directory);
     }

@@ -2,11 +2,14 @@
  * Protects the users of a mount from each other: whatever one of them holds open, removes or looks at, the server has
  * descriptors and memory for the others.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { CLI, list, usePlace } from '../mount/place.js';
-import { serverOf } from '../mount/processes.js';
+import { CLI, list, mountAt, usePlace } from '../mount/place.js';
+import { serverOf, waitUntil } from '../mount/processes.js';
 
 const SUITE = 'service/limits';
 
@@ -53,5 +56,79 @@ describe(SUITE, () => {
     await hog.end();
     union.umount();
     assert.deepEqual(list(join(union.work, 'work')), []);
+  });
+
+  describe('names that are looked at', () => {
+    const LIMIT = 500;
+    const DIRECTORIES = 20;
+    const FILES = 200;
+    /** The kernel keeps directories above what it knows, and is asked again after some more. */
+    const AT_MOST = 1.2 * LIMIT;
+    const CAN_PRUNE =
+      Number(
+        release()
+          .split('.')
+          .slice(0, 2)
+          .map((part) => part.padStart(3, '0'))
+          .join(''),
+      ) >= 6018;
+
+    /** A server that remembers fewer nodes than a default one does. */
+    const SERVER = `
+      import { mount } from ${JSON.stringify(new URL('../../fs/index.js', import.meta.url).href)};
+      const [lower, mountpoint, nodes] = process.argv.slice(2);
+      const mounted = await mount({ lowers: [lower], mountpoint, nodes: Number(nodes) });
+      console.log('ready');
+      await mounted.ended;
+    `;
+
+    it('are forgotten above a bound; what is open, a working directory, or a mountpoint stays', async () => {
+      const union = place.layers('names', {
+        lowers: [{ 'kept/file': 'kept', 'kept/mounted': {} }],
+        upper: false,
+      });
+      const [lower = ''] = union.lowers;
+      place.python(
+        `
+        for directory in range(directories):
+            os.mkdir(f'{lower}/d{directory}')
+            for file in range(files):
+                os.close(os.open(f'{lower}/d{directory}/f{file}', os.O_CREAT | os.O_WRONLY))
+        `,
+        { lower, directories: DIRECTORIES, files: FILES },
+      );
+      writeFileSync(place.path('server.mjs'), SERVER);
+      const words = [place.path('server.mjs'), lower, union.mountpoint, String(LIMIT)];
+      const server = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] });
+      await once(server.stdout, 'data');
+      const nodes = (): number => {
+        const told = JSON.parse(place.succeed(['inspect', '--json', union.mountpoint]));
+        return told.counters.nodes as number;
+      };
+      const client = place.client();
+      await client.run(
+        `
+        os.chdir(path + '/kept')
+        file = open('file')
+        `,
+        { path: union.mountpoint },
+      );
+      place.run('mount', ['-t', 'tmpfs', 'tmpfs', union.at('kept/mounted')]);
+      place.run('mount', ['--bind', '/dev/null', union.at('kept/file')]);
+      for (let round = 0; round < 2; round++) {
+        place.run('find', [union.mountpoint, '-size', '+1000000']);
+        if (CAN_PRUNE) waitUntil('the kernel has forgotten', () => nodes() < AT_MOST);
+      }
+      assert.equal(mountAt(union.at('kept/mounted'))?.type, 'tmpfs');
+      assert.isDefined(mountAt(union.at('kept/file')), 'a mount on a file');
+      const seen = await client.run(`result = [os.getcwd(), file.read(), sorted(os.listdir('.'))]`);
+      assert.deepEqual(seen, [union.at('kept'), 'kept', ['file', 'mounted']]);
+      assert.equal(place.run('find', [union.at('d7'), '-type', 'f']).split('\n').length, FILES + 1);
+      for (const path of ['kept/file', 'kept/mounted']) place.run('umount', [union.at(path)]);
+      await client.end();
+      const ended = once(server, 'exit');
+      place.run('umount', [union.mountpoint]);
+      await ended;
+    });
   });
 });

@@ -217,7 +217,7 @@ function whileWaiting(first: () => unknown, report: (result: string) => void, ac
 describe('transport/notify: the queue', () => {
   it('hands nothing over before it is flushed, and then everything in order', () => {
     const ring = new MessageRing();
-    const queue = new NotifyQueue(ring);
+    const queue = new NotifyQueue(ring, () => {});
     queue.invalidateEntry(NODE, 'a', false);
     queue.invalidateInode(NODE);
     assert.strictEqual(control(ring)[WRITTEN], 0);
@@ -229,7 +229,7 @@ describe('transport/notify: the queue', () => {
 
   it('keeps what the ring has no room for, in order, and says so', () => {
     const ring = new MessageRing();
-    const queue = new NotifyQueue(ring);
+    const queue = new NotifyQueue(ring, () => {});
     const count = CAPACITY / 32;
     for (let number = 1; number <= count; number++) queue.invalidateInode(number as NodeId);
     assert.isFalse(queue.flush());
@@ -244,7 +244,7 @@ describe('transport/notify: the queue', () => {
 
   it('spares what may hold mounts where a kernel cannot let names expire', () => {
     const ring = new MessageRing();
-    const queue = new NotifyQueue(ring);
+    const queue = new NotifyQueue(ring, () => {});
     queue.canExpire = false;
     queue.invalidateEntry(NODE, 'directory', true);
     queue.invalidateEntry(NODE, 'file', false);
