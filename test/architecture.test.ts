@@ -76,7 +76,7 @@ describe('architecture: the imports', () => {
   it('are read: every one leads to a source or a package', () => {
     assert.isAbove(GRAPH.size, 50);
     assert.include(GRAPH.get('fs/union/readdir.ts') ?? [], 'fs/union/listing.ts');
-    assert.include(GRAPH.get('fs/supervise.ts') ?? [], 'fs/transport/notifier.ts', 'a thread');
+    assert.include(GRAPH.get('fs/serve-union.ts') ?? [], 'fs/transport/notifier.ts', 'a thread');
     const paths = [...GRAPH.values()].flat().filter((name) => name.includes('/') && !/^(node:|@)/.test(name));
     assert.isEmpty(paths.filter((name) => isSource(name) && !GRAPH.has(name)));
   });
