@@ -42,12 +42,6 @@ export function isWritable(root: string): boolean {
  * user's: what root would add there, that user could neither read nor remove.
  */
 export function requireWritable(root: string): void {
-  const owner = statSync(root, { throwIfNoEntry: false })?.uid;
-  if (owner !== undefined && owner !== process.geteuid?.())
-    throw new HostError(
-      `the store "${root}" belongs to uid ${owner}`,
-      'work on it as that user, or name another with --root or TSCR_ROOT',
-    );
   let nearest = root;
   while (!existsSync(nearest) && nearest !== dirname(nearest)) nearest = dirname(nearest);
   try {
@@ -59,4 +53,16 @@ export function requireWritable(root: string): void {
       `name another with --root or TSCR_ROOT, or ${ASK_DOCTOR}`,
     );
   }
+  const [owner, self] = [ownerOf(root), process.geteuid?.()];
+  if (owner !== undefined && owner !== self)
+    throw new HostError(
+      `the store "${root}" belongs to uid ${owner}`,
+      'work on it as that user, or name another with --root or TSCR_ROOT',
+    );
+}
+
+/** Whose a store is: of what is in it, or, for root, who may write anywhere, of the directory that it would begin in. */
+function ownerOf(root: string): number | undefined {
+  const uidOf = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.uid;
+  return uidOf(join(root, 'blobs')) ?? (caller().uid === 0 ? uidOf(root) : undefined);
 }
