@@ -33,6 +33,7 @@ interface Handle {
 }
 
 const OWNER_MAY = 0o600;
+const GIVING_BACK = 'giving a mode back';
 
 /**
  * Opens a file of a layer, in upper also one whose mode forbids it to its owner. Who has it open may go on using it after its descriptor
@@ -50,11 +51,19 @@ function openOwn({ layer }: LayerDirectory, dirfd: number, name: string, open: (
     return true;
   });
   if (lent === undefined) throw new Errno(E.EACCES, 'open'); // another's file
+  let opened: number | undefined;
   try {
-    return open();
+    opened = open();
+    return opened;
   } finally {
-    fchmodat(dirfd, name, mode);
+    giveBack(dirfd, name, mode, opened);
   }
+}
+
+/** By name, or else by what was opened. */
+function giveBack(dirfd: number, name: string, mode: number, opened: number | undefined): void {
+  const isBack = finish(GIVING_BACK, () => fchmodat(dirfd, name, mode));
+  if (!isBack && opened !== undefined) finish(GIVING_BACK, () => fchmodat(opened, '', mode));
 }
 
 /** In a lower directory that is not watched, another file may have taken the name. */
@@ -197,6 +206,14 @@ export class Handles {
   unpin(owner: FileNode | LayerDirectory): void {
     close(owner.pinned);
     this.#unpinned(owner);
+  }
+
+  /** Another directory has taken the place of this one, and is kept if this one was. */
+  replaced(directory: LayerDirectory): void {
+    this.drop(directory);
+    if (directory.pinned < 0) return;
+    this.unpin(directory);
+    this.pinDirectory(directory);
   }
 
   #pinned(owner: FileNode | LayerDirectory, open: () => number): void {

@@ -103,6 +103,7 @@ function isOpaque(union: Union, node: Node | undefined): void {
   union.changes?.unwatch(node);
   node.lowers = [];
   node.redirect = undefined;
+  if (node.upper !== undefined) union.handles.replaced(node.upper);
 }
 
 function targetSituation(union: Union, target: Target, replaced: Node | undefined) {

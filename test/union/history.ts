@@ -7,7 +7,7 @@ import type { UnionFilesystem } from '../../fs/union/filesystem.js';
 import { UNCHANGED } from '../protocol/bytes.js';
 import type { Random } from '../random.js';
 import { acl, writeLayers } from './acts.js';
-import { CALLER, type Disk, lookup, nodeAt } from './disk.js';
+import { CALLER, type Disk, lookup } from './disk.js';
 import { type Inode, layerInode } from './model.js';
 
 /** One operation; `null` where the kernel would refuse it before it reaches the union. */
@@ -65,6 +65,7 @@ export function writeWorld(disk: Disk): void {
 
 // --- the operations
 
+const ROOT = 1 as NodeId;
 const NAMES = ['a', 'b', 'b2', 'b3', 'a2', 'd', 'e', 'n', 'm', 's', 'u', 'x'];
 const DIRECTORIES = ['p', 'p', 'q', 'q', 'r', 'p/d', 'p/d', 'q/e', 'p/d/sub', 'p/n', 'q/d'];
 const KNOWN = [
@@ -97,8 +98,11 @@ interface Found {
 function find(fs: UnionFilesystem, path: string): Found | undefined {
   const names = path.split('/');
   const name = names.pop() ?? '';
-  const parent = nodeAt(fs, names);
-  if (parent === undefined || (fs.getattr(parent).attributes.mode & S.IFMT) !== S.IFDIR) return undefined;
+  const parent = names.reduce<NodeId | undefined>((at, next) => {
+    const entry = at === undefined ? undefined : lookup(fs, at, next);
+    return entry !== undefined && (entry.attributes.mode & S.IFMT) === S.IFDIR ? entry.nodeid : undefined;
+  }, ROOT);
+  if (parent === undefined) return undefined;
   const entry = lookup(fs, parent, name);
   return { parent, name, node: entry?.nodeid, type: (entry?.attributes.mode ?? 0) & S.IFMT };
 }
