@@ -8,7 +8,12 @@
 
 export interface Architecture {
   /** Numbers for syscall(2). */
-  readonly SYS: { readonly keyctl: number; readonly seccomp: number; readonly newfstatat: number };
+  readonly SYS: {
+    readonly keyctl: number;
+    readonly seccomp: number;
+    readonly newfstatat: number;
+    readonly bpf: number;
+  };
   /** struct stat: its size, and where st_uid is; st_gid follows. */
   readonly stat: { readonly size: number; readonly st_uid: number };
   /** Flags of open(2). */
@@ -25,7 +30,7 @@ export interface Architecture {
 
 export const ARCHITECTURES = {
   x64: {
-    SYS: { keyctl: 250, seccomp: 317, newfstatat: 262 },
+    SYS: { keyctl: 250, seccomp: 317, newfstatat: 262, bpf: 321 },
     stat: { size: 144, st_uid: 28 },
     O: { DIRECTORY: 0o200000, NOFOLLOW: 0o400000, DIRECT: 0o40000 },
     musl: 'libc.musl-x86_64.so.1',
@@ -34,7 +39,7 @@ export const ARCHITECTURES = {
     scmp: 'SCMP_ARCH_X86_64',
   },
   arm64: {
-    SYS: { keyctl: 219, seccomp: 277, newfstatat: 79 },
+    SYS: { keyctl: 219, seccomp: 277, newfstatat: 79, bpf: 280 },
     stat: { size: 128, st_uid: 24 },
     O: { DIRECTORY: 0o40000, NOFOLLOW: 0o100000, DIRECT: 0o200000 },
     musl: 'libc.musl-aarch64.so.1',

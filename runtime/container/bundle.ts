@@ -10,11 +10,16 @@
  *
  * Rule: when the promise settles, no process of the container is left; mounts went with its namespace.
  */
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { parseJson } from '../../fs/input/document.js';
 import { shown } from '../../fs/input/shown.js';
-import { UsageError } from '../../fs/union/stack.js';
+import { HostError, UsageError } from '../../fs/union/stack.js';
+import { isInitialUserNamespace } from '../user/id-maps.js';
+import { rulesOf } from './cgroup/device-rules.js';
+import { makeDeviceGroup } from './cgroup/devices.js';
+import type { Group } from './cgroup/group.js';
 import { checkSpec } from './check-spec.js';
 import { fileLimits } from './file-limits.js';
 import { Guardian } from './guardian.js';
@@ -57,8 +62,10 @@ export async function runBundle(request: RunRequest, init?: InitProcess): Promis
   let receive = (signal: NodeJS.Signals): void => void early.push(signal);
   const release = catchSignals((signal) => receive(signal));
   const owners = request.owners && new OwnerService(request.owners);
+  let devices: Group | undefined;
   try {
-    const failure = await start(stage, request, owners);
+    devices = await enterDeviceGroup(stage, request);
+    const failure = await start(stage, request, owners, devices !== undefined);
     if (failure !== undefined) return failure;
     const guardian = new Guardian(stage.pid);
     receive = (signal) => stage.kill(signal);
@@ -72,9 +79,33 @@ export async function runBundle(request: RunRequest, init?: InitProcess): Promis
     await stage.ended;
     throw error;
   } finally {
+    await devices?.remove();
     await owners?.end();
     release();
   }
+}
+
+const GROUP_NAME_BYTES = 8;
+
+/**
+ * Puts the stage into a control group that holds the device rules; undefined where the host lets none be made. Throws
+ * `HostError` if the rules of a specification cannot be kept so. A user namespace opens no devices but those it is shown.
+ */
+async function enterDeviceGroup(stage: InitProcess, { spec }: RunRequest): Promise<Group | undefined> {
+  if (!isInitialUserNamespace()) return undefined;
+  const given = spec.linux.resources?.devices ?? [];
+  const made = makeDeviceGroup({
+    name: randomBytes(GROUP_NAME_BYTES).toString('hex'),
+    path: spec.linux.cgroupsPath,
+    rules: rulesOf(given),
+  });
+  if ('group' in made) {
+    await made.group.join(stage.pid);
+    return made.group;
+  }
+  if (given.some(({ allow }) => allow))
+    throw new HostError(`the rules of "linux.resources.devices" cannot be kept: ${made.refusal}`);
+  return undefined;
 }
 
 /** Brings the stage to its command; the exit code if the command could not be executed. */
@@ -82,10 +113,11 @@ async function start(
   stage: InitProcess,
   request: RunRequest,
   owners: OwnerService | undefined,
+  hasDeviceGroup: boolean,
 ): Promise<number | undefined> {
   const { onWarning = printWarning } = request;
   let ready = false;
-  for await (const report of stage.run(jobOf(request, owners))) {
+  for await (const report of stage.run(jobOf(request, owners, hasDeviceGroup))) {
     if (report.kind === 'warning') onWarning(report.message);
     else if (report.kind === 'ready') ready = true;
     else if (report.kind === 'listener') {
@@ -105,13 +137,18 @@ function printWarning(message: string): void {
   process.stderr.write(`tscr: ${shown(message)}\n`);
 }
 
-function jobOf({ spec, root, noPivot = false }: RunRequest, owners: OwnerService | undefined): Job {
+function jobOf(
+  { spec, root, noPivot = false }: RunRequest,
+  owners: OwnerService | undefined,
+  hasDeviceGroup: boolean,
+): Job {
   const { seccomp } = spec.linux;
   const filter = seccomp && compileSeccomp(seccomp);
   return {
     spec,
     root,
     noPivot,
+    devicesGuarded: hasDeviceGroup || !isInitialUserNamespace(),
     setsGroups: setsGroups(),
     openFiles: fileLimits(),
     ...(owners && { ownerFilter: owners.filter.toString('base64') }),
@@ -129,9 +166,7 @@ export type BundleOptions = Omit<RunRequest, 'spec' | 'root'>;
 
 /** Runs the bundle in a directory: its config.json, whose paths are relative to it. As `runBundle`. */
 export async function runBundleDirectory(directory: string, options: BundleOptions): Promise<number> {
-  const { onWarning = printWarning } = options;
-  const { spec, warnings } = checkSpec(readConfig(directory));
-  for (const warning of warnings) onWarning(warning);
+  const { spec } = checkSpec(readConfig(directory));
   const root = resolve(directory, spec.root.path);
   return runBundle({ ...options, spec: withAbsoluteSources(spec, directory), root });
 }

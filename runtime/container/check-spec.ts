@@ -2,7 +2,7 @@
  * Whether a config.json can be honoured.
  *
  * Rules: a document from outside becomes a `RuntimeSpec` here and nowhere else. What would protect or change something
- * and is not supported is refused by its name; limits of resources, which are not applied, are told as a warning.
+ * and is not supported is refused by its name, limits of resources as well.
  * Properties that the specification does not have are ignored, as it demands.
  */
 import { posix } from 'node:path';
@@ -15,8 +15,6 @@ import { CAPABILITY_SETS, NAMESPACES, type NamespaceType, type RuntimeSpec } fro
 
 export interface CheckedSpec {
   readonly spec: RuntimeSpec;
-  /** What is not done, one line each. */
-  readonly warnings: readonly string[];
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -219,12 +217,30 @@ function checkSeccomp(seccomp: unknown): void {
   }
 }
 
-/** Rules about devices are what every specification has; they need a controller that is not used. */
-function warningsOf({ resources }: Json): string[] {
-  const limits = isObject(resources)
-    ? Object.keys(resources).filter((name) => name !== 'devices' && !isEmpty(resources[name]))
-    : [];
-  return limits.length === 0 ? [] : [`limits of resources are not applied: ${limits.join(', ')}`];
+/** Device rules are applied; no limit is. */
+function checkResources(resources: unknown): void {
+  if (isEmpty(resources)) return;
+  check('linux.resources', resources, 'an object');
+  const { devices, ...limits } = resources as Json;
+  const limit = Object.keys(limits).find((name) => !isEmpty(limits[name]));
+  if (limit !== undefined) refuse(`"linux.resources.${limit}" is not supported`);
+  for (const { allow, type, major, minor, access } of objects('linux.resources.devices', devices)) {
+    check('linux.resources.devices.allow', allow, 'a boolean');
+    if (!isEmpty(type) && !['a', 'b', 'c', 'u'].includes(String(type)))
+      refuse(`"linux.resources.devices" has the type "${type}"`);
+    checkIfAny('linux.resources.devices.major', major, 'a number');
+    checkIfAny('linux.resources.devices.minor', minor, 'a number');
+    if (!isEmpty(access) && !/^[rwm]+$/.test(String(access)))
+      refuse(`"linux.resources.devices" has the access "${access}"`);
+  }
+}
+
+/** A path below the hierarchy; systemd's form names a unit of its own. */
+function checkCgroupsPath(path: unknown): void {
+  if (isEmpty(path)) return;
+  check('linux.cgroupsPath', path, 'a string');
+  if (String(path).split('/').includes('..') || /^[^/]*:[^/]*:[^/]*$/.test(String(path)))
+    refuse(`"linux.cgroupsPath" is "${path}"; give a path of names`);
 }
 
 /** Checks a parsed config.json. Throws `UsageError` that names the first thing that cannot be honoured. */
@@ -243,7 +259,10 @@ export function checkSpec(document: unknown): CheckedSpec {
     checkIfAny(name, value, 'a string');
     if (!isEmpty(value) && !namespaces.has('uts')) refuse(`"${name}" needs a uts namespace`);
   }
-  return { spec: document as unknown as RuntimeSpec, warnings: warningsOf(linux as Json) };
+  const { resources, cgroupsPath } = linux as Json;
+  checkResources(resources);
+  checkCgroupsPath(cgroupsPath);
+  return { spec: document as unknown as RuntimeSpec };
 }
 
 function checkRoot({ path, readonly }: Json): void {

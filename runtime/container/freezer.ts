@@ -6,9 +6,9 @@
  * libcontainer/cgroups/fs/freezer.go and fs2/freezer.go.
  */
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
-import { join, relative } from 'node:path';
-import { type MountLine, mountTable } from '../../fs/sys/mountinfo.js';
+import { join } from 'node:path';
 import { textOf } from '../text-of.js';
+import { isUnified, membershipsOf } from './cgroup/membership.js';
 import { processesOf } from './pid-namespace.js';
 
 export interface Freezer {
@@ -47,27 +47,14 @@ interface Found {
   readonly freezer: Freezer;
 }
 
-/** Those of the groups that a process is in. */
+/** Those of the groups that a process is in; the root of a hierarchy cannot be frozen. */
 function freezersOf(pid: number): Found[] {
-  const lines = textOf(`/proc/${pid}/cgroup`).split('\n');
-  const mounts = mountTable();
-  return lines.flatMap((line) => {
-    const [, version1, path] = /^\d+:(.*?):(.*)$/.exec(line) ?? [];
-    if (version1 === undefined || path === undefined) return [];
-    const mount = mounts.find(({ type, options }) =>
-      version1 === '' ? type === 'cgroup2' : type === 'cgroup' && options.includes(version1),
-    );
-    const isFreezer = version1 === '' || version1.split(',').includes('freezer');
-    const group = mount === undefined || !isFreezer ? undefined : groupBelow(mount, path);
-    if (group === undefined) return [];
-    return { group, freezer: version1 === '' ? unified(group) : legacy(group) };
+  return membershipsOf(pid).flatMap((membership) => {
+    const { directory: group, top, controllers } = membership;
+    if (group === top) return [];
+    if (isUnified(membership)) return [{ group, freezer: unified(group) }];
+    return controllers.includes('freezer') ? [{ group, freezer: legacy(group) }] : [];
   });
-}
-
-/** Undefined for the root, which cannot be frozen, and for what the mount does not show. */
-function groupBelow({ root, mountpoint }: MountLine, path: string): string | undefined {
-  const below = relative(root, path);
-  return below === '' || below.startsWith('..') ? undefined : join(mountpoint, below);
 }
 
 const unified = (group: string): Freezer => ({

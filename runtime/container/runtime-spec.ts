@@ -71,10 +71,20 @@ export interface LinuxSpec {
   readonly maskedPaths?: readonly string[];
   readonly readonlyPaths?: readonly string[];
   readonly rootfsPropagation?: string;
-  /** Not applied. */
+  /** Where the group of the device rules is made: below the hierarchy, or if it is relative below the caller's own. */
   readonly cgroupsPath?: string;
-  /** Not applied. */
-  readonly resources?: Readonly<Record<string, unknown>>;
+  readonly resources?: { readonly devices?: readonly DeviceRuleSpec[] };
+}
+
+/** "Allowed Device list" of config-linux.md. */
+export interface DeviceRuleSpec {
+  readonly allow: boolean;
+  /** "a", "b", "c", "u"; all if it is left out. */
+  readonly type?: string;
+  readonly major?: number;
+  readonly minor?: number;
+  /** Of "r", "w", "m"; all if it is left out. */
+  readonly access?: string;
 }
 
 export const NAMESPACES = ['pid', 'network', 'mount', 'ipc', 'uts', 'cgroup'] as const;

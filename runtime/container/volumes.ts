@@ -84,7 +84,11 @@ function bind(destination: string, source: string, given: readonly string[]): Mo
   const unknown = options.find((option) => !BIND_OPTIONS.has(option));
   if (unknown !== undefined) throw new UsageError(`volume "${destination}": unknown option "${unknown}"`);
   const has = (names: readonly string[]): boolean => names.some((name) => options.includes(name));
-  const defaults = [...(has(['bind', 'rbind']) ? [] : ['rbind']), ...(has(PROPAGATIONS) ? [] : ['rprivate'])];
+  const defaults = [
+    ...(has(['bind', 'rbind']) ? [] : ['rbind']),
+    ...(has(PROPAGATIONS) ? [] : ['rprivate']),
+    'rnodev', // devices are those of /dev
+  ];
   return { destination: absolute(destination), type: 'bind', source, options: [...defaults, ...options] };
 }
 

@@ -37,9 +37,14 @@ export class Tscr {
 
   run(
     args: readonly string[],
-    { input = '', timeoutMs = TIMEOUT_MS }: { input?: string; timeoutMs?: number } = {},
+    {
+      input = '',
+      timeoutMs = TIMEOUT_MS,
+      within = [],
+    }: { input?: string; timeoutMs?: number; within?: readonly string[] } = {},
   ): Outcome {
-    const { status, stdout, stderr, error } = spawnSync(CLI, args, {
+    const [command = CLI, ...words] = [...within, CLI, ...args];
+    const { status, stdout, stderr, error } = spawnSync(command, words, {
       env: this.#environment,
       input,
       encoding: 'utf8',

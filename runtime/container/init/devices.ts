@@ -1,7 +1,8 @@
 /**
  * The nodes and links of /dev that every program expects.
  *
- * Rules: an image's entry of the same name gives way. Where the kernel refuses mknod(2), the host's node is bound.
+ * Rules: an image's entry of the same name gives way. Where the kernel refuses mknod(2), or /dev is nodev
+ * (`device-guard.ts`), the host's node is bound.
  * Compare with config-linux.md, "Default Devices", and runc's createDevices, setupDevSymlinks.
  */
 import { existsSync } from 'node:fs';
@@ -44,10 +45,10 @@ function replacing(directory: number, name: string, make: () => void): void {
   make();
 }
 
-function makeNode(directory: number, name: string, device: DeviceSpec): void {
+function makeNode(directory: number, name: string, device: DeviceSpec, mayBeMade: boolean): void {
   const { type, major = 0, minor = 0, fileMode = EVERYBODY, uid = 0, gid = 0 } = device;
   const make = (): void => mknodat(directory, name, TYPES[type], major, minor);
-  if (!succeeds([E.EPERM], () => replacing(directory, name, make))) {
+  if (!mayBeMade || !succeeds([E.EPERM], () => replacing(directory, name, make))) {
     bindNode(directory, name, device.path);
     return;
   }
@@ -64,12 +65,15 @@ function bindNode(directory: number, name: string, path: string): void {
   close(target);
 }
 
-/** Makes the default devices, those of the specification, and the links. */
-export function makeDevices(root: number, more: readonly DeviceSpec[]): void {
+/**
+ * Makes the default devices, those of the specification, and the links.
+ * @param mayBeMade nodes can be opened where they are made
+ */
+export function makeDevices(root: number, more: readonly DeviceSpec[], mayBeMade: boolean): void {
   for (const device of [...DEVICES, ...more]) {
     step(`cannot make device "${device.path}"`, () => {
       const directory = makeDirectory(root, bytes(posix.dirname(device.path)));
-      makeNode(directory, bytes(posix.basename(device.path)), device);
+      makeNode(directory, bytes(posix.basename(device.path)), device, mayBeMade);
       close(directory);
     });
   }

@@ -25,6 +25,8 @@ export interface Job {
   /** Absolute path of the root. */
   readonly root: string;
   readonly noPivot: boolean;
+  /** The kernel decides which devices are opened: by a control group's rules, or since a user namespace has none. */
+  readonly devicesGuarded: boolean;
   /** Whether setgroups(2) is allowed (user_namespaces(7)). */
   readonly setsGroups: boolean;
   /** The filter's program in base64 and its flags. */

@@ -14,11 +14,13 @@
  * namespaces with it.
  */
 import { readSync, writeFileSync, writeSync } from 'node:fs';
-import { PR } from '../../../fs/sys/constants.js';
+import { MOUNT_ATTR, PR } from '../../../fs/sys/constants.js';
 import { E, unless } from '../../../fs/sys/errno.js';
+import { changeMount } from '../../../fs/sys/mount-api.js';
 import * as self from '../../../fs/sys/process.js';
 import { close, umask } from '../../../fs/sys/syscalls.js';
 import { becomeUser, limitCapabilities, setCapabilities, setLimits } from './credentials.js';
+import { hasOwnDev, withoutDevices } from './device-guard.js';
 import { makeDevices } from './devices.js';
 import { enterDirectory } from './directory.js';
 import { environmentOf, execute } from './execute.js';
@@ -54,15 +56,17 @@ const isBrokenPipe = (error: unknown): boolean => (error as NodeJS.ErrnoExceptio
 
 const warn = (message: string): void => report({ kind: 'warning', message });
 
-function buildRoot({ spec, root, noPivot }: Job): void {
+function buildRoot({ spec, root, noPivot, devicesGuarded }: Job): void {
   const { linux } = spec;
+  const mounts = devicesGuarded ? (spec.mounts ?? []) : withoutDevices(spec.mounts ?? []);
   const fd = openRoot(root, linux.rootfsPropagation);
+  if (hasOwnDev(mounts)) changeMount(fd, { set: MOUNT_ATTR.NODEV, recursive: true });
   makeMounts(
     fd,
-    spec.mounts ?? [],
+    mounts,
     linux.namespaces.some(({ type }) => type === 'cgroup'),
   );
-  makeDevices(fd, linux.devices ?? []);
+  makeDevices(fd, linux.devices ?? [], devicesGuarded);
   enterRoot(fd, noPivot);
   close(fd);
 }

@@ -1,0 +1,117 @@
+/**
+ * A control group of a container, in one hierarchy.
+ *
+ * Rules: it lies below this process's own, so that limits of that hold, unless a specification says where. Who made it
+ * holds a lock on its directory; one of ours that nobody holds is a leftover of a command that was killed, and removed by
+ * the next. A directory that has lost its name counts for nothing, so it is made again. Compare flock(2), `hold.ts`.
+ */
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { LOCK } from '../../../fs/sys/constants.js';
+import { flock } from '../../../fs/sys/syscalls.js';
+import { textOf } from '../../text-of.js';
+import type { Membership } from './membership.js';
+
+const PREFIX = 'tscr-';
+const DIRECTORY_MODE = 0o755;
+/** How long the dead may keep a group, which they leave before their exit status is taken. */
+const ATTEMPTS = 50;
+const POLL_MS = 10;
+
+export class Group {
+  readonly directory: string;
+  /** Open on the directory. */
+  readonly fd: number;
+  /** The outermost directory that had to be made. */
+  readonly #outermost: string;
+
+  /** Makes a group. Throws what mkdir(2) says, EEXIST if somebody else has it. */
+  static make({ directory, top }: Membership, name: string, path?: string): Group {
+    clearLeftoversIn(directory);
+    const place =
+      path === undefined
+        ? join(directory, PREFIX + name)
+        : join(path.startsWith('/') ? top : directory, path);
+    for (;;) {
+      const outermost = mkdirSync(place, { recursive: true, mode: DIRECTORY_MODE }) ?? place;
+      const fd = openSync(place, 'r');
+      if (!flock(fd, LOCK.EX | LOCK.NB) || textOf(join(place, 'cgroup.procs')) !== '') {
+        closeSync(fd);
+        throw Object.assign(new Error('the group is in use'), { code: 'EEXIST' });
+      }
+      if (statSync(place, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino)
+        return new Group(place, fd, outermost);
+      closeSync(fd);
+    }
+  }
+
+  private constructor(directory: string, fd: number, outermost: string) {
+    this.directory = directory;
+    this.fd = fd;
+    this.#outermost = outermost;
+  }
+
+  write(file: string, value: string): void {
+    writeFileSync(join(this.directory, file), value, { flag: 'r+' });
+  }
+
+  /** Takes a process in. The kernel may wait for all processors meanwhile. */
+  async join(pid: number): Promise<void> {
+    await writeFile(join(this.directory, 'cgroup.procs'), String(pid), { flag: 'r+' });
+  }
+
+  /** After the container's processes have ended. What cannot be removed is left to the next command. */
+  async remove(): Promise<void> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      if (this.#removeOnce()) break;
+      await setTimeout(POLL_MS);
+    }
+    closeSync(this.fd);
+  }
+
+  #removeOnce(): boolean {
+    let directory = this.directory;
+    try {
+      for (;;) {
+        rmdirSync(directory);
+        if (directory === this.#outermost) return true;
+        directory = dirname(directory);
+      }
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code !== 'EBUSY' || directory !== this.directory;
+    }
+  }
+}
+
+/** Removes groups of ours whose makers were killed; those that still hold somebody stay. */
+export function clearLeftoversIn(parent: string): void {
+  for (const name of groupsIn(parent)) {
+    try {
+      const fd = openSync(join(parent, name), 'r');
+      try {
+        if (flock(fd, LOCK.EX | LOCK.NB)) rmdirSync(join(parent, name));
+      } finally {
+        closeSync(fd);
+      }
+    } catch {} // somebody else was faster, or it is in use
+  }
+}
+
+function groupsIn(parent: string): string[] {
+  try {
+    return readdirSync(parent).filter((name) => name.startsWith(PREFIX));
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * The control groups that a process is in, as directories (cgroups(7), /proc/PID/cgroup).
+ *
+ * Rule: what a mount does not show, since it lies above the mount's root, does not count.
+ */
+import { join, relative } from 'node:path';
+import { type MountLine, mountTable } from '../../../fs/sys/mountinfo.js';
+import { textOf } from '../../text-of.js';
+
+export interface Membership {
+  /** Version 1's, "name=systemd" too; none for version 2. */
+  readonly controllers: readonly string[];
+  /** Where the hierarchy is mounted. */
+  readonly top: string;
+  readonly directory: string;
+}
+
+export const isUnified = ({ controllers }: Membership): boolean => controllers.length === 0;
+
+export function membershipsOf(pid: number | 'self'): Membership[] {
+  const mounts = mountTable();
+  return textOf(`/proc/${pid}/cgroup`)
+    .split('\n')
+    .flatMap((line) => {
+      const [, names, path] = /^\d+:(.*?):(.*)$/.exec(line) ?? [];
+      if (names === undefined || path === undefined) return [];
+      const controllers = names.split(',').filter((name) => name !== '');
+      const mount = mounts.find(({ type, options }) =>
+        controllers.length === 0
+          ? type === 'cgroup2'
+          : type === 'cgroup' && options.includes(controllers[0] ?? ''),
+      );
+      const directory = mount && directoryIn(mount, path);
+      return mount === undefined || directory === undefined
+        ? []
+        : [{ controllers, top: mount.mountpoint, directory }];
+    });
+}
+
+function directoryIn({ root, mountpoint }: MountLine, path: string): string | undefined {
+  const below = relative(root, path);
+  return below.startsWith('..') ? undefined : join(mountpoint, below);
+}

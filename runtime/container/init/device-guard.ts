@@ -1,0 +1,30 @@
+/**
+ * Mounts on which no device can be opened (nodev): of the root always, and of everything where no control group holds the
+ * container's device rules.
+ *
+ * Rule: devices are opened in /dev alone. Without rules /dev is nodev, too: root could make the host's disk there. Its
+ * nodes are then the host's, each a mount of its own (`devices.ts`). A devpts holds nothing but terminals.
+ */
+import { posix } from 'node:path';
+import type { MountSpec } from '../runtime-spec.js';
+import { Failure } from './failure.js';
+
+const DEV = '/dev';
+const isDev = ({ destination }: MountSpec): boolean =>
+  posix.normalize(destination).replace(/\/$/, '') === DEV;
+
+/** Whether /dev is a mount of the container's own, so that the root needs no devices. */
+export const hasOwnDev = (mounts: readonly MountSpec[]): boolean => mounts.some(isDev);
+
+/** The same mounts, without devices. Throws `Failure` where the root itself would have to hold them. */
+export function withoutDevices(mounts: readonly MountSpec[]): readonly MountSpec[] {
+  if (!hasOwnDev(mounts))
+    throw new Failure(
+      'this host lets no control group be made for device rules, and the specification mounts nothing on "/dev"',
+    );
+  return mounts.map((mount) => {
+    if (mount.type === 'devpts') return mount;
+    const options = (mount.options ?? []).filter((option) => option !== 'dev' && option !== 'rdev');
+    return { ...mount, options: [...options, mount.type === 'bind' ? 'rnodev' : 'nodev'] };
+  });
+}
