@@ -25,6 +25,12 @@ const WITHOUT_GROUPS = [
   'sh',
 ];
 
+/** Hides the controller of version 1, as a machine with version 2 alone. */
+const WITHOUT_VERSION_1 = [
+  ...['unshare', '--mount', 'sh', '-c'],
+  ...['umount /sys/fs/cgroup/devices 2>/dev/null; exec "$@"', 'sh'],
+];
+
 describe(SUITE, function () {
   this.timeout(120_000);
   const place = usePlace(SUITE, ['losetup']);
@@ -126,6 +132,21 @@ describe(SUITE, function () {
       assert.equal(shown.stdout, 'tried\n', shown.stderr);
     });
   }
+
+  it('each guard is enough: rules of version 1, a program of version 2, and mounts alone', () => {
+    const guards = [
+      { within: [], nodev: false },
+      { within: WITHOUT_VERSION_1, nodev: false },
+      { within: WITHOUT_GROUPS, nodev: true },
+    ];
+    for (const { within, nodev } of guards) {
+      const script = `mknod /dev/d ${numbers}; ${touch('/dev/d')}; while read -r _ at _ flags _; do [ $at != /dev ] || echo $flags; done </proc/self/mounts; echo x >/dev/null`;
+      const { stdout, stderr, status } = tscr.run(['run', '--rm', 'host:1', 'sh', '-c', script], { within });
+      const [tried, flags = ''] = stdout.trimEnd().split('\n');
+      assert.deepEqual([tried, status], ['tried', 0], stderr);
+      assert.equal(flags.split(',').includes('nodev'), nodev, flags);
+    }
+  });
 
   const EVERYDAY =
     'for d in null zero full random urandom tty ptmx; do [ -c /dev/$d ] || echo no $d; done; head -c 4 /dev/zero >/dev/null; head -c 4 /dev/urandom >/dev/null; echo x >/dev/null; echo x 2>/dev/null >/dev/full || echo full; ls /dev/pts/ptmx';
