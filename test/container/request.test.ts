@@ -165,12 +165,12 @@ describe('container: the mounts', () => {
     assert.deepEqual(
       mounts.map(({ destination, type, source, options }) => [destination, type, source, options.join()]),
       [
-        ['/deep', 'bind', '/etc', 'rbind,rprivate'],
-        ['/t', 'bind', '/tmp', 'rbind,ro,rslave'],
+        ['/deep', 'bind', '/etc', 'rbind,rprivate,rnodev'],
+        ['/t', 'bind', '/tmp', 'rbind,rnodev,ro,rslave'],
         ['/m', 'tmpfs', 'tmpfs', 'nosuid,nodev,exec,size=1m'],
         ['/scratch', 'tmpfs', 'tmpfs', 'noexec,nosuid,nodev'],
         ['/exec', 'tmpfs', 'tmpfs', 'nosuid,nodev,exec,mode=700'],
-        ['/deep/er', 'bind', '/usr', 'rbind,rprivate,ro'],
+        ['/deep/er', 'bind', '/usr', 'rbind,rprivate,rnodev,ro'],
       ],
     );
   });
