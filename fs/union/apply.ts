@@ -270,6 +270,11 @@ export class Target implements Actions {
     }
   }
 
+  /** What could not be undone is looked up again. */
+  doubt(): void {
+    this.#union.doubt(this.parent, this.name);
+  }
+
   /** Whether upper holds anything under the name. */
   isHeld(): boolean {
     return statat(this.dirfd, this.name) !== undefined;

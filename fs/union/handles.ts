@@ -60,6 +60,16 @@ function openOwn({ layer }: LayerDirectory, dirfd: number, name: string, open: (
   }
 }
 
+/** What is opened, unless openat(2) itself says EPERM, which such a file answers. */
+function unlessAppendOnly(open: () => number): number | undefined {
+  try {
+    return open();
+  } catch (error) {
+    if (error instanceof Errno && error.code === E.EPERM && error.call === 'openat') return undefined;
+    throw error;
+  }
+}
+
 /** By name, or else by what was opened. */
 function giveBack(dirfd: number, name: string, mode: number, opened: number | undefined): void {
   const isBack = finish(GIVING_BACK, () => fchmodat(dirfd, name, mode));
@@ -146,7 +156,7 @@ export class Handles {
 
   /** A file that is append-only (chattr +a) takes nothing but appends, through any descriptor. */
   #openWritable(node: FileNode, open: (flags: number) => number): number {
-    const fd = unless([E.EPERM], () => open(O.RDWR));
+    const fd = unlessAppendOnly(() => open(O.RDWR));
     node.appendOnly = fd === undefined;
     return fd ?? open(O.RDWR | O.APPEND);
   }

@@ -175,7 +175,10 @@ function replaceAndWhiteout(source: Target, target: Target, renameWith: (flag: n
     if (swaps) source.exchange();
     else source['install-whiteout']();
   } catch (error) {
-    finish('undoing a rename', () => renameat2(target.dirfd, target.name, source.dirfd, source.name, flag));
+    const isUndone = finish('undoing a rename', () =>
+      renameat2(target.dirfd, target.name, source.dirfd, source.name, flag),
+    );
+    if (!isUndone) for (const side of [source, target]) side.doubt();
     throw error;
   }
   if (swaps) source.discard();

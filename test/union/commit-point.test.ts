@@ -45,9 +45,10 @@ const HISTORY_CALLS = 200;
 /** How many wrong points are told. */
 const TOLD = 10;
 const CODES = [E.EIO, E.ENOSPC, E.EPERM];
-/** Errors that say something: where there are no handles, there is no index. */
+/** What says EPERM says something: that there are no handles, and so no index; that a file is append-only. */
+const TELLING = ['name_to_handle_at', 'openat'];
 const codeFor = (call: string | undefined, random: Random): number =>
-  call === 'name_to_handle_at' ? E.EIO : random.pick(CODES);
+  TELLING.includes(call ?? '') ? E.EIO : random.pick(CODES);
 
 /** The directories whose times follow the names in them. */
 const isParent = (path: string): boolean => ['/', '/p', '/q'].includes(path);
@@ -190,6 +191,10 @@ function tryAll<T>(points: readonly T[], attempt: (point: T) => void): void {
     );
 }
 
+/** Without RENAME_WHITEOUT a rename that replaces is two. */
+const isInSteps = ({ kind, scenario }: Run): boolean =>
+  scenario.inSteps || (scenario.replaces && kind === 'with files as whiteouts');
+
 /** How a fault goes on: not at all, for the same kind of call, for all calls. */
 const LASTING = ['once', 'this call from then on', 'all calls from then on'] as const;
 
@@ -215,7 +220,7 @@ function injectError({ run, call }: Point, { code, lasting }: Fault): void {
     // Where no answer can be had, and nothing be undone, the error stands for either; it may be tried again all the same.
     const isLost = lasting !== 'once' && failed !== undefined;
     const isAfter = failed === undefined || (isLost && differences(shown, after, isParent).length === 0);
-    const wanted = isAfter ? after : isLost && scenario.inSteps ? shown : before;
+    const wanted = isAfter ? after : isLost && isInSteps(run) ? shown : before;
     assertSame(said, shown, wanted, true);
     if (failed !== undefined && lasting === 'once')
       assert.deepEqual(disk.leftovers(), inWork, `${said}, in work`);
@@ -240,9 +245,7 @@ function die({ run, call }: Point): void {
     assert.isTrue(dying(call, act), when);
     const shown = shownBy(disk.open());
     const isBefore = differences(shown, before, isParent).length === 0;
-    // Without RENAME_WHITEOUT a rename that replaces is two.
-    const isTwo = scenario.inSteps || (scenario.replaces && kind === 'with files as whiteouts');
-    if (!isBefore && !isTwo) assertSame(when, shown, after, true);
+    if (!isBefore && !isInSteps(run)) assertSame(when, shown, after, true);
     assert.isEmpty(disk.leftovers(), when);
     assertLowers(when, disk, lowers);
     if (!IS_HOST_ROOT || kind !== 'plain' || !scenario.isKernels) return;
