@@ -22,7 +22,7 @@ import {
   setxattrat,
   statat,
 } from './sys/syscalls.js';
-import { PrivateMount, upperLayer, type Writable } from './union/layer.js';
+import { isReachedApart, PrivateMount, upperLayer, type Writable } from './union/layer.js';
 import { INDEX, indexBelongsTo } from './union/link-index.js';
 import { keepingXattr, type Ownership } from './union/ownership.js';
 import {
@@ -62,13 +62,13 @@ export function prepare(options: MountOptions): { stack: Stack; mountpoint: stri
     if (options.work !== undefined)
       throw new UsageError(`workdir "${options.work}" is of no use without --upper`);
     const stack = { lowers };
-    checkStack(stack, mountpoint);
+    checkStack(stack, mountpoint, isReachedApart);
     return { stack, mountpoint };
   }
   const upper = upperAt(options.upper);
   const work = options.work === undefined ? ownWork(upper) : realWork(options.work);
   const stack = { lowers, upper, work };
-  checkStack(stack, mountpoint);
+  checkStack(stack, mountpoint, isReachedApart);
   if (statSync(forNode(work), { throwIfNoEntry: false }) !== undefined) checkWorkAt(work);
   return { stack, mountpoint };
 }

@@ -240,6 +240,14 @@ export function openApart(path: string, prepare: (tree: number) => void = () => 
 /** A user namespace may not change how a mount from outside keeps access times; a kernel before 5.12, nothing. */
 const REFUSED = [E.EPERM, E.ENOSYS];
 
+/** Whether `openApart` and `PrivateMount` reach a directory through a copy of its mount. */
+export function isReachedApart(path: string): boolean {
+  const tree = unless(NO_COPY, () => cloneTree(AT.FDCWD, toBytes(path), false));
+  if (tree === undefined) return false;
+  close(tree);
+  return true;
+}
+
 /** Makes a lower layer's private mount read-only and quiet. */
 function protect(tree: number): void {
   unless(REFUSED, () => changeMount(tree, { set: MOUNT_ATTR.RDONLY }));

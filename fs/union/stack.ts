@@ -1,8 +1,8 @@
 /**
  * A stack of layers as a user names it: checked before anything is changed, and recorded in the work directory.
  *
- * Rules: every complaint is one line with the offending value. Layers and mountpoint must not contain each other:
- * the server would wait for itself. Lower layers may contain upper, as in overlayfs, but upper never a lower layer,
+ * Rules: every complaint is one line with the offending value. No layer lies in the mountpoint, and the mountpoint in no
+ * layer whose mount cannot be copied: the server would wait for itself. Lower layers may contain upper, as in overlayfs, but upper never a lower layer,
  * which it would change. The record lets `diff` and later tools find the lowers when nothing is mounted.
  */
 import { readlinkSync, realpathSync, type Stats, statSync } from 'node:fs';
@@ -91,15 +91,23 @@ function contains(outer: string, inner: string): boolean {
   return inner === outer || inner.startsWith(outer === sep ? outer : outer + sep);
 }
 
-/** Refuses stacks that would loop into themselves or lose data. `mountpoint` is absent when nothing is mounted. */
-export function checkStack(stack: Stack, mountpoint: string): void {
+/**
+ * Refuses stacks that would loop into themselves or lose data.
+ * @param isApart whether a layer is reached through a copy of its mount, in which nothing is mounted below it: then the
+ *   mountpoint may lie in it, and shows there what it covers, as with overlayfs
+ */
+export function checkStack(
+  stack: Stack,
+  mountpoint: string,
+  isApart: (layer: string) => boolean = () => false,
+): void {
   const { lowers, upper, work } = stack;
   const layers = [...lowers, ...[upper, work].filter((path) => path !== undefined)];
   for (const layer of layers) {
     if (contains(mountpoint, layer)) {
       throw new UsageError(`the layer "${layer}" lies inside the mountpoint "${mountpoint}"`);
     }
-    if (contains(layer, mountpoint)) {
+    if (contains(layer, mountpoint) && (layer === work || !isApart(layer))) {
       throw new UsageError(`the mountpoint "${mountpoint}" lies inside the layer "${layer}"`);
     }
   }
