@@ -159,7 +159,7 @@ describe(SUITE, () => {
     ],
     [
       'fusermount3 is missing',
-      'mkdir -p bin a m; ln -s "$(command -v node)" bin/; PATH=$PWD/bin $UNIONFS mount --lower a m',
+      'mkdir -p bin a m; ln -s "$(command -v node)" "$(command -v readlink)" bin/; PATH=$PWD/bin $UNIONFS mount --lower a m',
       `uid ${USER} may not mount on "HOME/m" without fusermount3; install the package "fuse3", or use "unionfs exec"`,
     ],
     [
