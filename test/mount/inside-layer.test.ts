@@ -44,14 +44,17 @@ describe(SUITE, () => {
       assert.deepEqual(place.run('find', [mountpoint, '-mindepth', '1', '-name', 'm']).trim().split('\n'), [
         inner,
       ]);
-      place.run('sh', [
-        '-c',
-        'echo new >"$1/new"; rm "$1/covered"; rm -r "$2"; mkdir "$2"',
-        'sh',
-        inner,
-        inner,
-      ]);
-      assert.deepEqual(list(inner), []);
+      // A directory of upper that is a mountpoint cannot be removed (vfs_rmdir).
+      if (layer === 'lower') {
+        place.run('sh', [
+          '-c',
+          'echo new >"$1/new"; rm "$1/covered"; rm -r "$2"; mkdir "$2"',
+          'sh',
+          inner,
+          inner,
+        ]);
+        assert.deepEqual(list(inner), []);
+      }
       place.umount(mountpoint);
     });
   }
