@@ -105,8 +105,12 @@ export const STATX_MNT_ID = 0x1000;
 export const mountIdIn = (words: Uint32Array): number => wordAt(words, W.mountId);
 
 /** Immutable or append-only (STATX_ATTR_IMMUTABLE, STATX_ATTR_APPEND). */
-const PROTECTED = 0x10 | 0x20;
+const IMMUTABLE = 0x10;
+const APPEND = 0x20;
+const PROTECTED = IMMUTABLE | APPEND;
 export const isProtected = ({ attributes }: Stat): boolean => (attributes & PROTECTED) !== 0;
+/** Append-only, and not immutable as well. */
+export const isAppendOnly = ({ attributes }: Stat): boolean => (attributes & PROTECTED) === APPEND;
 export const isDirectory = (mode: number): boolean => (mode & S.IFMT) === S.IFDIR;
 export const isRegular = (mode: number): boolean => (mode & S.IFMT) === S.IFREG;
 export const isSymlink = (mode: number): boolean => (mode & S.IFMT) === S.IFLNK;

@@ -523,6 +523,20 @@ export function openByHandle(mountFd: number, handle: FileHandle): number | unde
   return fd < 0 ? undefined : fd;
 }
 
+const FS_IOC_GETFLAGS = 0x80086601;
+const FS_IOC_SETFLAGS = 0x40086602;
+const FS_APPEND_FL = 0x20;
+/** The kernel reads and writes an int, whatever the command says. */
+const SIZEOF_FLAGS = 8;
+
+/** Makes a file append-only, as chattr(1) +a does; other flags stay (ioctl_iflags(2)). */
+export function setAppendOnly(fd: number): void {
+  const flags = Buffer.alloc(SIZEOF_FLAGS);
+  ioctl(fd, FS_IOC_GETFLAGS, flags);
+  flags.writeUInt32LE(flags.readUInt32LE(0) | FS_APPEND_FL, 0);
+  ioctl(fd, FS_IOC_SETFLAGS, flags);
+}
+
 /** FS_IOC_GETFSUUID (Linux 6.9): struct fsuuid2, a length byte and 16 bytes. */
 const FS_IOC_GETFSUUID = 0x80111500;
 const uuidBuffer = Buffer.alloc(17);

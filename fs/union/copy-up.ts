@@ -8,8 +8,8 @@
  */
 import { O, S } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
-import { isDirectory, isProtected, isRegular, type Stat } from '../sys/stat.js';
-import { close, fstat, fsync, linkat, openat, statat, unlinkat } from '../sys/syscalls.js';
+import { isAppendOnly, isDirectory, isProtected, isRegular, type Stat } from '../sys/stat.js';
+import { close, fstat, fsync, linkat, openat, setAppendOnly, statat, unlinkat } from '../sys/syscalls.js';
 import { execute } from './apply.js';
 import {
   copyFileData,
@@ -80,6 +80,26 @@ export function copyUpCut(union: Union, node: FileNode, size: number, permission
   const mode = (stat.mode & S.IFMT) | permissions;
   copyUpSource(union, node, { ...source, stat: { ...stat, mode }, keep: size, isCut: true });
   return true;
+}
+
+/**
+ * The same for a file to which data is to be written at `offset`: one that is append-only takes what comes at its end, and
+ * its copy stays so (ovl_copy_fileattr). The flag comes after the rename, which it would forbid.
+ */
+export function copyUpToWrite(union: Union, node: FileNode, offset: number): void {
+  if (node.inUpper) return;
+  const source = sourceOf(union, node);
+  const { directory, stat } = source;
+  const isKept = directory.layer.hasInodeFlags && isAppendOnly(stat);
+  if (!isKept) refuseFlags(source);
+  else if (offset !== Number(stat.size) || !union.writable().work.isPrivileged) throw new Errno(E.EPERM);
+  copyUpSource(union, node, source);
+  if (isKept) finish('append-only flag of a copy', () => keepAppendOnly(union, node));
+}
+
+function keepAppendOnly(union: Union, node: FileNode): void {
+  setAppendOnly(union.handles.writer(node));
+  union.handles.drop(node); // what is open may still write anywhere
 }
 
 function refuseFlags({ directory, stat }: Source): void {

@@ -16,14 +16,15 @@ import {
 } from '../sys/syscalls.js';
 import { dropSetId } from './attributes.js';
 import { loseCapability } from './change-owner.js';
-import { copyUpFile } from './copy-up.js';
+import { copyUpFile, copyUpToWrite } from './copy-up.js';
 import { DirectoryNode, type FileNode, type Node } from './node.js';
 import type { Union } from './state.js';
 
-/** A regular file's descriptor for writing, after copying it up. */
-function writer(union: Union, node: FileNode): number {
+/** A regular file's descriptor for writing, after copying it up. @param offset of what is written; undefined: anywhere */
+function writer(union: Union, node: FileNode, offset?: number): number {
   if (!node.isRegular) throw new Errno(E.EINVAL);
-  copyUpFile(union, node);
+  if (offset === undefined) copyUpFile(union, node);
+  else copyUpToWrite(union, node, offset);
   loseCapability(union, node);
   return union.handles.writer(node);
 }
@@ -47,7 +48,7 @@ export function write(
   data: Uint8Array,
   killSetId: boolean,
 ): number {
-  const fd = writer(union, node);
+  const fd = writer(union, node, offset);
   if (node.appendOnly && offset !== Number(fstat(fd).size)) throw new Errno(E.EPERM);
   if (killSetId) loseSetId(union, caller, node);
   return pwrite(fd, data, data.length, offset);

@@ -154,4 +154,38 @@ describe(SUITE, () => {
     );
     assert.deepEqual(seen, ['ENOTTY', 'EOPNOTSUPP']);
   });
+
+  it('an append-only file of a lower layer takes appends alone, before the copy and after it', () => {
+    const union = place.layers('appended', { lowers: [{ log: 'one', other: 'one', both: 'one' }] });
+    const [lower = ''] = union.lowers;
+    for (const name of ['log', 'other']) place.run('chattr', ['+a', `${lower}/${name}`]);
+    place.run('chattr', ['+ai', `${lower}/both`]);
+    union.mount();
+    const write = `
+      os.chdir(root)
+      result = [attempt(overwrite, 'log'), attempt(os.truncate, 'log', 1), attempt(os.unlink, 'log'),
+          attempt(append, 'both'), attempt(append, 'log', b' two'), attempt(append, 'log', b' three'),
+          attempt(overwrite, 'log'), attempt(os.truncate, 'log', 1), attempt(os.chmod, 'log', 0o600),
+          attempt(os.rename, 'log', 'moved'), attempt(os.unlink, 'log'), read('log'), flags('log'),
+          read('other'), flags('other')]
+      `;
+    const refused = 'EPERM';
+    assert.deepEqual(place.python([HELPERS, write], { root: union.mountpoint }), [
+      ...[refused, refused, refused, refused, 'ok', 'ok', refused, refused, refused, refused, refused],
+      ...['one two three', 0x20, 'one', 0x20],
+    ]);
+    union.remount();
+    const again = `
+      os.chdir(root)
+      result = [attempt(overwrite, 'log'), attempt(append, 'log', b' four'), read('log'), flags('log')]
+      `;
+    assert.deepEqual(place.python([HELPERS, again], { root: union.mountpoint }), [
+      refused,
+      'ok',
+      'one two three four',
+      0x20,
+    ]);
+    assert.equal(place.run('cat', [`${lower}/log`]), 'one');
+    union.umount();
+  });
 });

@@ -68,6 +68,7 @@ export const EXCEPTIONS: readonly Exception[] = [
       'mount/flags': [
         'inode flags of files that are made in the union are kept, shown and obeyed',
         'inode flags of lower entries protect them until they are taken away',
+        'inode flags an append-only file of a lower layer takes appends alone, before the copy and after it',
       ],
     },
   },
