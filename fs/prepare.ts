@@ -14,6 +14,7 @@ import { openAppending, openWithoutSymlinks } from './sys/private-file.js';
 import { isDirectory } from './sys/stat.js';
 import {
   close,
+  fchmodat,
   flock,
   mkdirat,
   openat,
@@ -309,6 +310,7 @@ function makeWork(work: string): boolean {
     const made = beside(work, (parent, name) =>
       unless([E.EEXIST], () => {
         mkdirat(parent, name, PRIVATE);
+        fchmodat(parent, name, PRIVATE); // whatever the umask
         return true;
       }),
     );

@@ -8,7 +8,7 @@
 import { Worker } from 'node:worker_threads';
 import { FUSE_PRUNE_MINOR_VERSION } from './protocol/abi.js';
 import { CLONE, PR, SECBIT_NO_SETUID_FIXUP } from './sys/constants.js';
-import { chdir, getpagesize, prctl, takeEventfd, unshare } from './sys/syscalls.js';
+import { chdir, getpagesize, prctl, takeEventfd, umask, unshare } from './sys/syscalls.js';
 import { Flusher } from './transport/flusher.js';
 import type { NotifierData } from './transport/notifier.js';
 import { attributesNotifier, NotifyQueue } from './transport/notify.js';
@@ -21,7 +21,7 @@ import { openLowers, upperLayer, type Writable } from './union/layer.js';
 import { LinkIndex } from './union/link-index.js';
 import { findOverrides, isTrulyRoot, keepOverrides } from './union/owners.js';
 import type { Stack } from './union/stack.js';
-import { UNWATCHED, Union, type UnionSettings } from './union/state.js';
+import { NO_MASK, UNWATCHED, Union, type UnionSettings } from './union/state.js';
 import type { VirtualOwners } from './union/virtual-owners.js';
 import { Work } from './union/work.js';
 
@@ -50,6 +50,7 @@ const MAX_WRITE = 1024 * 1024;
 function prepareThread(trace: boolean): void {
   if (!trace) Error.stackTraceLimit = 0; // an errno is thrown for every expected failure
   unshare(CLONE.FS);
+  umask(NO_MASK);
   if (!prctl(PR.SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) && process.geteuid?.() === 0) {
     throw new Error('the capability CAP_SETPCAP is missing; files could not be created as their owners');
   }

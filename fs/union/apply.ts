@@ -13,7 +13,6 @@ import {
   fstat,
   getxattrat,
   mkdirat,
-  readDirectory,
   setxattrat,
   statat,
   unlinkat,
@@ -28,7 +27,7 @@ import { DirectoryNode, type Node } from './node.js';
 import { markImpure } from './origin.js';
 import { recorded } from './owners.js';
 import { ABSENT, type LayerEntry, merge, type Plan, type Situation, type Step, type View } from './rules.js';
-import type { Union } from './state.js';
+import { NO_MASK, type Union } from './state.js';
 import {
   MARK_REFUSED,
   makeWhiteoutDevice,
@@ -38,6 +37,9 @@ import {
 } from './whiteout.js';
 import type { Work } from './work.js';
 import { escapeXattr } from './xattr.js';
+
+const KEEP = -1;
+const OWNER_ALL = 0o700;
 
 /** What carries out steps: its methods bear their names. */
 export type Actions = Partial<Record<Step, () => void>> & {
@@ -155,8 +157,8 @@ export class Target implements Actions {
     const value = acl && Buffer.from(acl);
     this.#twin = this.#work.temporary();
     mkdirat(this.#work.fd, this.#twin, 0o700);
-    fchownat(this.#work.fd, this.#twin, parent.uid, parent.gid);
-    fchmodat(this.#work.fd, this.#twin, parent.mode & ~S.IFMT);
+    fchownat(this.#work.fd, this.#twin, KEEP, parent.gid);
+    fchmodat(this.#work.fd, this.#twin, (parent.mode & ~S.IFMT) | OWNER_ALL);
     if (value !== undefined) setxattrat(this.#work.fd, this.#twin, ACL.DEFAULT, value);
   }
 
@@ -168,7 +170,9 @@ export class Target implements Actions {
 
   /** Where whiteouts are files, the kernel reads them in marked directories only. */
   holdWhiteout(): void {
-    if (this.#work.whiteoutForm === 'xattr') markHoldsWhiteoutFiles(this.#work.xattrPrefix, this.dirfd);
+    if (this.#work.whiteoutForm !== 'xattr') return;
+    this.#union.mask(NO_MASK);
+    markHoldsWhiteoutFiles(this.#work.xattrPrefix, this.dirfd);
   }
 
   'mark-staged-opaque'(): void {
@@ -232,12 +236,13 @@ export class Target implements Actions {
     const source = { directory, name: '', dirfd, stat, keep: 0 };
     const to = this.#work.fd;
     const twin = this.#work.temporary();
+    this.#union.mask(NO_MASK);
     this.#staged = twin;
     createEmpty(source, to, twin, override);
     copyOwner(source, to, twin, override, ownership);
-    copyMode(source, to, twin, override, ownership);
     copyXattrs(source, to, twin, (attribute) => escapeXattr(attribute, override));
     this['mark-staged-opaque']();
+    copyMode(source, to, twin, override, ownership);
     copyTimes(source, to, twin);
     const parentBefore = fstat(this.dirfd);
     this.exchange();
@@ -288,7 +293,7 @@ export class Target implements Actions {
   /** Whether upper's directory of this name is physically empty. */
   upperEmpty(): boolean {
     const directory = this.#directory();
-    const empty = readDirectory(this.#union.handles.directory(directory)).length === 0;
+    const empty = this.#union.handles.names(directory).length === 0;
     this.#union.handles.drop(directory);
     return empty;
   }

@@ -83,9 +83,12 @@ export function createEmpty(source: Source, dirfd: number, name: string, keep?: 
 const NEW_FILE = O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW;
 
 export function copyFileData({ directory, dirfd, name, stat, keep }: Source, to: number): void {
+  const length = Number(stat.size);
+  const size = Math.min(keep, length);
+  if (size === 0) return; // also of a file that may not be read
   const from = openData(directory, dirfd, name, O.RDONLY);
   try {
-    copyData(from, to, Math.min(keep, Number(stat.size)), Number(stat.size));
+    copyData(from, to, size, length);
   } finally {
     close(from);
   }

@@ -24,13 +24,14 @@ import {
 } from './copy-entry.js';
 import { finish } from './finish.js';
 import { LayerDirectory } from './layer.js';
+import { withOwnersRights } from './lend.js';
 import type { LinkIndex } from './link-index.js';
 import type { DirectoryNode, FileNode, Home, Link } from './node.js';
 import { encodeOrigin, markImpure, writeOrigin } from './origin.js';
 import { recorded } from './owners.js';
 import { recordedOf } from './place.js';
 import { planCopyUp } from './rules.js';
-import type { Union } from './state.js';
+import { NO_MASK, type Union } from './state.js';
 import { escapeXattr } from './xattr.js';
 
 /** Makes a directory, and those above it, exist in upper. */
@@ -147,7 +148,9 @@ function linkCopy(
 ): void {
   const dirfd = union.handles.directory(copyUpDirectory(union, parent));
   const before = fstat(dirfd);
-  linkat(union.handles.directory(directory), home, dirfd, name);
+  withOwnersRights([{ dirfd, name: '' }], () =>
+    linkat(union.handles.directory(directory), home, dirfd, name),
+  );
   keepTimes(union, parent, before);
   parent.listing?.add(name, node.type, node.ino);
 }
@@ -192,7 +195,7 @@ function linkTogether(
 function removeCopy(union: Union, parent: DirectoryNode, name: string): void {
   const dirfd = union.handles.directory(copyUpDirectory(union, parent));
   const before = fstat(dirfd);
-  unlinkat(dirfd, name);
+  withOwnersRights([{ dirfd, name: '' }], () => unlinkat(dirfd, name));
   keepTimes(union, parent, before);
   if (parent.listing !== undefined) parent.listing.stale = true;
 }
@@ -257,12 +260,13 @@ function settle(union: Union, node: FileNode, home: Home, { fd, stat }: Copy): v
 function copyUpOrphan(union: Union, node: FileNode, source: Source): void {
   const { upper, work } = union.writable();
   if (!isRegular(source.stat.mode)) throw new Errno(E.ENOENT);
+  union.mask(NO_MASK);
   const fd = openat(work.fd, '.', O.TMPFILE | O.RDWR, 0o600);
   try {
     copyFileData(source, fd);
     copyOwner(source, fd, '', upper.override, union.settings.ownership);
-    copyMode(source, fd, '', upper.override, union.settings.ownership);
     copyXattrs(source, fd, '', (attribute) => escapeXattr(attribute, upper.override));
+    copyMode(source, fd, '', upper.override, union.settings.ownership);
     copyTimes(source, fd, '');
   } catch (error) {
     close(fd);
@@ -295,6 +299,7 @@ function run(union: Union, source: Source, { parent, directory, name }: Destinat
     upper: { override },
   } = union.writable();
   const staged = work.temporary();
+  union.mask(NO_MASK);
   let fd = -1;
   let stat = source.stat;
   let parentBefore: Stat | undefined;

@@ -36,7 +36,7 @@ import { type Place, recorded } from './owners.js';
 import { layerOf, locate, recordedOf } from './place.js';
 import { rehome } from './remove.js';
 import { plan, type Situation } from './rules.js';
-import type { Union } from './state.js';
+import { NO_MASK, type Union } from './state.js';
 import { isDotName } from './whiteout.js';
 import { escapeXattr } from './xattr.js';
 
@@ -65,6 +65,7 @@ function makeInode(
 ): number {
   const attribute = union.upper?.override;
   if (attribute !== undefined) {
+    union.mask(NO_MASK);
     return makeRecorded(
       attribute,
       { dirfd, name },
@@ -214,7 +215,7 @@ export function unnamed(
   const directory = copyUpDirectory(union, parent);
   const { override } = directory.layer;
   const group = groupToGive(union, caller, parent);
-  if (override === undefined) union.mask(inode.umask);
+  union.mask(override === undefined ? inode.umask : NO_MASK);
   const own = override === undefined ? inode.mode & ~S.IFMT : PRIVATE_FILE;
   const fd = openat(union.handles.directory(directory), '.', O.TMPFILE | O.RDWR, own);
   const at = { dirfd: fd, name: '' };

@@ -96,10 +96,10 @@ class Flattening {
 
   #finish(source: Source, dirfd: number, name: string): void {
     copyOwner(source, dirfd, name, this.#keep);
-    copyMode(source, dirfd, name, this.#keep);
     const rename = (attribute: string): string =>
       this.#keep ? escapeXattr(attribute, this.#keep) : attribute;
     copyXattrs(source, dirfd, name, rename, this.#keep);
+    copyMode(source, dirfd, name, this.#keep);
     copyTimes(source, dirfd, name);
   }
 

@@ -9,20 +9,21 @@
  * no user can take the descriptors of the others; what they cost is disk, as on every filesystem.
  */
 import { LRUCache } from 'lru-cache';
-import { AT, O, S } from '../sys/constants.js';
+import { AT, O } from '../sys/constants.js';
 import { E, Errno, unless } from '../sys/errno.js';
 import {
   close,
-  fchmodat,
+  type DirectoryEntry,
   fstat,
   isWritable,
   keepAccessTime,
   linkat,
   openat,
-  statat,
+  readDirectory,
 } from '../sys/syscalls.js';
 import { finish } from './finish.js';
 import { type Layer, LayerDirectory, openData, openDirectory, openRegular } from './layer.js';
+import { withOwnersRights } from './lend.js';
 import type { DirectoryNode, FileNode, Home } from './node.js';
 import { isMetacopy } from './whiteout.js';
 import { STAGING, type Work } from './work.js';
@@ -32,33 +33,17 @@ interface Handle {
   readonly writable: boolean;
 }
 
-const OWNER_MAY = 0o600;
-const GIVING_BACK = 'giving a mode back';
-
-/**
- * Opens a file of a layer, in upper also one whose mode forbids it to its owner. Who has it open may go on using it after its descriptor
- * has made room for others; a server without root is refused then, unless it lends itself the right for a moment.
- */
-function openOwn({ layer }: LayerDirectory, dirfd: number, name: string, open: () => number): number {
-  if (!layer.isUpper) return open();
-  const fd = unless([E.EACCES], open);
-  if (fd !== undefined) return fd;
-  const stat = statat(dirfd, name);
-  if (stat === undefined) throw new Errno(E.ESTALE);
-  const mode = stat.mode & ~S.IFMT;
-  const lent = unless([E.EPERM], () => {
-    fchmodat(dirfd, name, mode | OWNER_MAY);
-    return true;
-  });
-  if (lent === undefined) throw new Errno(E.EACCES, 'open'); // another's file
-  let opened: number | undefined;
-  try {
-    opened = open();
-    return opened;
-  } finally {
-    giveBack(dirfd, name, mode, opened);
-  }
-}
+/** Opens a file of a layer, in upper also one whose mode forbids it to its owner: who has it open may go on using it after its descriptor has made room for others. */
+const openOwn = ({ layer }: LayerDirectory, dirfd: number, name: string, open: () => number): number =>
+  layer.isUpper
+    ? withOwnersRights(
+        [
+          { dirfd, name: '' },
+          { dirfd, name },
+        ],
+        open,
+      )
+    : open();
 
 /** What is opened, unless openat(2) itself says EPERM, which such a file answers. */
 function unlessAppendOnly(open: () => number): number | undefined {
@@ -70,12 +55,6 @@ function unlessAppendOnly(open: () => number): number | undefined {
   }
 }
 
-/** By name, or else by what was opened. */
-function giveBack(dirfd: number, name: string, mode: number, opened: number | undefined): void {
-  const isBack = finish(GIVING_BACK, () => fchmodat(dirfd, name, mode));
-  if (!isBack && opened !== undefined) finish(GIVING_BACK, () => fchmodat(opened, '', mode));
-}
-
 /** In a lower directory that is not watched, another file may have taken the name. */
 function refuseOther(node: FileNode, fd: number): void {
   const { dev, ino } = fstat(fd);
@@ -83,6 +62,9 @@ function refuseOther(node: FileNode, fd: number): void {
   close(fd);
   throw new Errno(E.ESTALE, 'open');
 }
+
+/** How a descriptor for passage (`openDirectory`) refuses to list. */
+const PASSAGE_ONLY: readonly number[] = [E.EBADF];
 
 /** No descriptor is to be had: of this process, or of the machine. */
 const USED_UP: readonly number[] = [E.EMFILE, E.ENFILE];
@@ -122,6 +104,22 @@ export class Handles {
     const fd = this.#opening(() => openDirectory(directory, parent, directory.name));
     this.#open.set(directory, { fd, writable: false });
     return fd;
+  }
+
+  /** The names in a layer directory; one in upper may forbid its owner to list it. */
+  names(directory: LayerDirectory): DirectoryEntry[] {
+    const fd = this.directory(directory);
+    const names = unless(PASSAGE_ONLY, () => readDirectory(fd));
+    if (names !== undefined) return names;
+    if (!directory.layer.isUpper) throw new Errno(E.EACCES, 'getdents64');
+    const readable = this.#opening(() =>
+      withOwnersRights([{ dirfd: fd, name: '' }], () => openat(fd, '.', O.RDONLY | O.DIRECTORY)),
+    );
+    try {
+      return readDirectory(readable);
+    } finally {
+      close(readable);
+    }
   }
 
   /** A descriptor of the directory that a node's attributes are in. */

@@ -6,10 +6,19 @@
  * longer leads anywhere is no error. Parents of such copies are marked `overlay.impure`. Compare
  * ovl_encode_real_fh and ovl_decode_real_fh in fs/overlayfs.
  */
-import { unless } from '../sys/errno.js';
+import { E, unless } from '../sys/errno.js';
 import type { Stat } from '../sys/stat.js';
-import { close, fstat, getxattrat, nameToHandle, openByHandle, setxattrat } from '../sys/syscalls.js';
+import {
+  close,
+  fstat,
+  getxattrat,
+  listxattrat,
+  nameToHandle,
+  openByHandle,
+  setxattrat,
+} from '../sys/syscalls.js';
 import type { Layer, LayerDirectory } from './layer.js';
+import { withOwnersRights } from './lend.js';
 import { MARK_REFUSED, type OverlayPrefix } from './whiteout.js';
 
 /** struct ovl_fb: version, magic, len, flags, type, uuid[16], then the handle. */
@@ -62,9 +71,9 @@ export function originsAreUnique(layers: readonly Layer[]): boolean {
   return uuids.size === 1 || (known.length === uuids.size && new Set(known).size === uuids.size);
 }
 
-/** Reads the origin of an entry in upper. The result aliases a scratch buffer. */
+/** Reads the origin of an entry in upper, if its mode lets the server. The result aliases a scratch buffer. */
 export function readOrigin(prefix: OverlayPrefix, dirfd: number, name: string): Buffer | undefined {
-  const origin = getxattrat(dirfd, name, `${prefix}origin`);
+  const origin = unless([E.EACCES], () => getxattrat(dirfd, name, `${prefix}origin`));
   return origin === undefined || origin.length === 0 ? undefined : origin;
 }
 
@@ -78,12 +87,14 @@ const yes = Buffer.from('y');
 /** Marks a directory of upper that holds copies, once. */
 export function markImpure(prefix: OverlayPrefix, directory: LayerDirectory, dirfd: number): void {
   if (isImpure(prefix, directory, dirfd)) return;
-  unless(MARK_REFUSED, () => setxattrat(dirfd, '', `${prefix}impure`, yes));
+  unless(MARK_REFUSED, () =>
+    withOwnersRights([{ dirfd, name: '' }], () => setxattrat(dirfd, '', `${prefix}impure`, yes)),
+  );
   directory.impure = true;
 }
 
 /** Whether a directory of upper may hold copies. */
 export function isImpure(prefix: OverlayPrefix, directory: LayerDirectory, dirfd: number): boolean {
-  directory.impure ??= getxattrat(dirfd, '', `${prefix}impure`) !== undefined;
+  directory.impure ??= listxattrat(dirfd, '').includes(`${prefix}impure`);
   return directory.impure;
 }

@@ -7,7 +7,7 @@
 import type { DirectoryPlusSink, DirectorySink, Entry } from '../protocol/filesystem.js';
 import { S } from '../sys/constants.js';
 import { Errno } from '../sys/errno.js';
-import { type DirectoryEntry, readDirectory, statat } from '../sys/syscalls.js';
+import { type DirectoryEntry, statat } from '../sys/syscalls.js';
 import type { LayerDirectory } from './layer.js';
 import { type ListedName, Listing } from './listing.js';
 import { depth, entryOf, find } from './lookup.js';
@@ -40,7 +40,7 @@ function mergeNames(union: Union, directories: readonly LayerDirectory[]): Map<s
     const dirfd = union.handles.directory(directory);
     const hides: string[] = [];
     const somethingBelow = skip + 1 < directories.length;
-    for (const entry of readDirectory(dirfd)) {
+    for (const entry of union.handles.names(directory)) {
       const { name } = entry;
       if (isDotName(name) && readsDotNames(directory.layer)) {
         if (name !== DOT_OPAQUE) hides.push(name.slice(DOT_WHITEOUT.length));

@@ -191,7 +191,8 @@ const covers = (name: Situation): boolean => name.below !== 'nothing';
 
 const READ = course([], undefined);
 const IN_PLACE = course([], 'change');
-const ATTRIBUTES: readonly Step[] = ['copy-owner', 'copy-mode', 'copy-xattrs', 'set-origin', 'copy-times'];
+/** The mode comes after all that it may forbid: an owner sets no attribute of a file that he may not write. */
+const ATTRIBUTES: readonly Step[] = ['copy-owner', 'copy-xattrs', 'set-origin', 'copy-mode', 'copy-times'];
 const copying = (...data: Step[]): Course =>
   course(['make-parents', 'stage-copy', ...data], 'install', 'keep-parent-times');
 const COPY_UP: Record<Kind | 'directory', Course> = {

@@ -27,6 +27,9 @@ export const FOREVER = 2 ** 30;
 /** Seconds it may rely on what lies in layers that should be watched but cannot be. */
 export const UNWATCHED = 1;
 
+/** The umask of what is made for the union itself: its modes are meant as they are. */
+export const NO_MASK = 0;
+
 export interface UnionSettings {
   /** Whose files are shown as whose; undefined shows inodes' owners. */
   readonly ownership?: Ownership;

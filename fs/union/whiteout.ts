@@ -26,6 +26,7 @@ import {
   statat,
 } from '../sys/syscalls.js';
 import type { Layer } from './layer.js';
+import { withOwnersRights } from './lend.js';
 import type { Kind, LayerEntry, OpaqueForm } from './rules.js';
 
 /** A name that hides its suffix in the layers below (aufs, OCI image specification "Whiteouts"). */
@@ -45,18 +46,18 @@ const METACOPY_XATTR = 'trusted.overlay.metacopy';
 const REDIRECT_XATTR = 'trusted.overlay.redirect';
 const YES = 'y'.charCodeAt(0);
 const yes = Buffer.from([YES]);
+const NOTHING = Buffer.alloc(0);
 
 /** Whether a layer's `.wh.` names are whiteouts: upper's are ordinary (and never made). */
 export const readsDotNames = (layer: Layer): boolean => !layer.isUpper;
 
 export const isDotName = (name: string): boolean => name.startsWith(DOT_WHITEOUT);
 
-const hasAnyXattr = (dirfd: number, name: string, attributes: readonly string[]): boolean =>
-  attributes.some((attribute) => getxattrat(dirfd, name, attribute) !== undefined);
-
-/** An empty file that stands for a deletion, as a nested overlay leaves it. */
+/** An empty file that stands for a deletion, as a nested overlay leaves it; its mode may forbid reading the value. */
 function isXattrWhiteout(dirfd: number, name: string, stat: Stat): boolean {
-  return isRegular(stat.mode) && stat.size === 0 && hasAnyXattr(dirfd, name, WHITEOUT_XATTRS);
+  if (!isRegular(stat.mode) || stat.size !== 0) return false;
+  const attributes = listxattrat(dirfd, name);
+  return WHITEOUT_XATTRS.some((attribute) => attributes.includes(attribute));
 }
 
 function kindOf(mode: number): Kind {
@@ -68,9 +69,8 @@ function kindOf(mode: number): Kind {
 export function directoryEntry(layer: Layer, dirfd: number, name: string): LayerEntry {
   const attributes = listxattrat(dirfd, name);
   if (attributes.length > 0) {
-    const marked = (attribute: string): boolean =>
-      attributes.includes(attribute) && getxattrat(dirfd, name, attribute)?.[0] === YES;
-    if (OPAQUE_XATTRS.some(marked)) return { is: 'directory', opaque: 'xattr' };
+    if (OPAQUE_XATTRS.some((attribute) => attributes.includes(attribute) && isYes(dirfd, name, attribute)))
+      return { is: 'directory', opaque: 'xattr' };
   }
   const opaque = readsDotNames(layer) ? dotOpaque(dirfd, name) : undefined;
   if (opaque !== undefined) return { is: 'directory', opaque };
@@ -78,6 +78,10 @@ export function directoryEntry(layer: Layer, dirfd: number, name: string): Layer
     ? { is: 'directory', redirect: readRedirect(dirfd, name) }
     : { is: 'directory' };
 }
+
+/** Whether a mark is set. One that may not be read counts: nothing that may be hidden is shown. */
+const isYes = (dirfd: number, name: string, attribute: string): boolean =>
+  (unless([E.EACCES], () => getxattrat(dirfd, name, attribute) ?? NOTHING) ?? yes)[0] === YES;
 
 function dotOpaque(dirfd: number, name: string): OpaqueForm | undefined {
   if (statat(dirfd, `${name}/${DOT_OPAQUE}`) !== undefined) return 'dot-wh-opq';
@@ -143,16 +147,19 @@ export function makeWhiteoutDevice(dirfd: number, name: string): void {
   mknodat(dirfd, name, S.IFCHR, 0, 0);
 }
 
+const PRIVATE = 0o600;
+
 /** Creates a whiteout file in two steps, so only where nobody sees it. */
 export function makeWhiteoutFile(prefix: OverlayPrefix, dirfd: number, name: string): void {
-  close(openat(dirfd, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0));
+  close(openat(dirfd, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, PRIVATE));
   setxattrat(dirfd, name, `${prefix}whiteout`, yes);
 }
 
 /** Marks a directory as one that may hold whiteout files, unless nothing shows through it anyway. */
 export function markHoldsWhiteoutFiles(prefix: OverlayPrefix, dirfd: number): void {
   const attribute = `${prefix}opaque`;
-  if (getxattrat(dirfd, '', attribute) === undefined) setxattrat(dirfd, '', attribute, Buffer.from('x'));
+  if (listxattrat(dirfd, '').includes(attribute)) return;
+  withOwnersRights([{ dirfd, name: '' }], () => setxattrat(dirfd, '', attribute, Buffer.from('x')));
 }
 
 /** Which form of a whiteout this process may write on this filesystem; `dirfd` is a directory of work. */
@@ -166,7 +173,7 @@ export function writableWhiteout(dirfd: number): WrittenWhiteout {
 
 /** Marks a directory of upper or work as opaque. */
 export function markOpaque(prefix: OverlayPrefix, dirfd: number, name: string): void {
-  setxattrat(dirfd, name, `${prefix}opaque`, yes);
+  withOwnersRights([{ dirfd, name }], () => setxattrat(dirfd, name, `${prefix}opaque`, yes));
 }
 
 /** Records where the lower directories of a directory in upper or work are. */

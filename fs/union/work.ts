@@ -22,6 +22,7 @@ import {
   unlinkat,
 } from '../sys/syscalls.js';
 import { finish } from './finish.js';
+import { withOwnersRights } from './lend.js';
 import { UsageError } from './stack.js';
 import {
   makeWhiteoutDevice,
@@ -90,17 +91,26 @@ export class Work {
 
   /** Moves what was staged to its place; what is there already is replaced, or kept with `noreplace`. */
   install(name: string, dirfd: number, target: string, noreplace: boolean): void {
-    renameat2(this.fd, name, dirfd, target, noreplace ? RENAME.NOREPLACE : 0);
+    const flags = noreplace ? RENAME.NOREPLACE : 0;
+    const moved = { dirfd: this.fd, name };
+    withOwnersRights([{ dirfd, name: '' }, moved], () => renameat2(this.fd, name, dirfd, target, flags));
   }
 
   /** Swaps what was staged with what is in place. */
   exchange(name: string, dirfd: number, target: string): void {
-    renameat2(this.fd, name, dirfd, target, RENAME.EXCHANGE);
+    const moved = [
+      { dirfd: this.fd, name },
+      { dirfd, name: target },
+    ];
+    withOwnersRights([{ dirfd, name: '' }, ...moved], () =>
+      renameat2(this.fd, name, dirfd, target, RENAME.EXCHANGE),
+    );
   }
 
   /** Moves what upper holds into the staging directory. */
   retire(dirfd: number, target: string, name: string): void {
-    renameat2(dirfd, target, this.fd, name);
+    const moved = { dirfd, name: target };
+    withOwnersRights([{ dirfd, name: '' }, moved], () => renameat2(dirfd, target, this.fd, name));
   }
 
   /** Removes a staged entry, whatever it is, and one that could not be removed before. */
