@@ -8,16 +8,20 @@ import { canonical, requireInspection, unionMounts } from './mounts.js';
 export interface StackOptions {
   readonly lower?: string;
   readonly upper?: string;
+  readonly workdir?: string;
 }
 
 /** The stack given by --lower and --upper; undefined if neither is. */
-export function givenStack({ lower, upper }: StackOptions): Stack | undefined {
+export function givenStack({ lower, upper, workdir }: StackOptions): Stack | undefined {
+  if (upper === undefined && workdir !== undefined) throw new UsageError('--workdir needs --upper');
   if (lower === undefined) {
     if (upper !== undefined) throw new UsageError('--upper needs --lower');
     return undefined;
   }
   const lowers = splitLayers(lower).map(directoryAt);
-  return upper === undefined ? { lowers } : { lowers, upper: directoryAt(upper) };
+  if (upper === undefined) return { lowers };
+  const own = directoryAt(upper);
+  return { lowers, upper: own, work: workdir === undefined ? defaultWork(own) : directoryAt(workdir) };
 }
 
 /** The stack of a mountpoint, or, when nothing is mounted, of an upper or work directory that was. */

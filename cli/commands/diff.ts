@@ -10,6 +10,7 @@ export function diffCommand(): Command {
     .argument('[mountpoint]', 'a mountpoint; unmounted, its upper or work directory')
     .option('--lower <a:b>', 'compare these layers instead')
     .option('--upper <dir>', 'with this one')
+    .option('--workdir <dir>', "and its work directory, which keeps lower files' hard links together")
     .option('--json', 'as JSON')
     .action(run);
 }
@@ -17,7 +18,7 @@ export function diffCommand(): Command {
 async function run(path: string | undefined, options: StackOptions & { json?: true }): Promise<void> {
   const stack = givenStack(options) ?? (path === undefined ? undefined : await stackAt(path));
   if (stack === undefined) throw new UsageError('name a mountpoint, or layers with --lower and --upper');
-  const { upper, lowers } = stack;
+  const { upper } = stack;
   if (upper === undefined) throw new UsageError('a union without upper has no changes');
-  printChanges({ upper, lowers }, options.json === true);
+  printChanges({ ...stack, upper }, options.json === true);
 }

@@ -1,10 +1,11 @@
 /** tscr diff: what a container, or an image's top layer, adds (A), changes (C) and deletes (D). */
 import { Command } from 'commander';
 import { UsageError } from '../../fs/index.js';
+import type { ChangedStack } from '../../fs/union/difference.js';
 import { changesOf } from '../../runtime/container/changes.js';
 import { searchRecord } from '../../runtime/container/containers.js';
 import type { Store } from '../../runtime/image/store.js';
-import { type ChangedStack, printChanges } from '../changes.js';
+import { printChanges } from '../changes.js';
 import { storeOf } from '../storage.js';
 
 export function diffCommand(): Command {

@@ -6,7 +6,7 @@
  * event loop, so the serving thread may call it. Scratch buffers are per thread and reused: nothing returned
  * aliases them unless the comment says so.
  */
-import { AT, O, PATH_MAX, POLLHUP, POLLIN, S, XATTR_SIZE_MAX } from './constants.js';
+import { AT, O, PATH_MAX, POLLHUP, POLLIN, S, SEEK, XATTR_SIZE_MAX } from './constants.js';
 import { E, Errno } from './errno.js';
 import { allocate, errno, type Memory, native } from './native.js';
 import {
@@ -149,21 +149,34 @@ const DT_SHIFT = 12;
 /** Every entry of the directory open at `fd`, "." and ".." left out, in the filesystem's order. */
 export function readDirectory(fd: number): DirectoryEntry[] {
   const entries: DirectoryEntry[] = [];
-  check('lseek', native.lseek(fd, 0, 0));
-  for (;;) {
-    const end = check('getdents64', native.getdents64(fd, dirents.address, dirents.bytes.length));
-    if (end === 0) return entries;
-    for (let at = 0; at < end; ) {
-      const length = direntWords.getUint16(at + 16, true);
-      const nul = dirents.bytes.indexOf(0, at + DIRENT_NAME);
-      const name = dirents.bytes.toString('latin1', at + DIRENT_NAME, nul);
-      if (name !== '.' && name !== '..') {
-        const ino = u64(direntWords.getUint32(at, true), direntWords.getUint32(at + 4, true));
-        entries.push({ name, ino, type: direntWords.getUint8(at + 18) << DT_SHIFT });
-      }
-      at += length;
+  seekDirectory(fd, 0);
+  while (readEntries(fd, entries));
+  return entries;
+}
+
+/** Adds the next entries of a directory, as many as the kernel gives at once; false at its end. */
+export function readEntries(fd: number, entries: DirectoryEntry[]): boolean {
+  const end = check('getdents64', native.getdents64(fd, dirents.address, dirents.bytes.length));
+  for (let at = 0; at < end; ) {
+    const length = direntWords.getUint16(at + 16, true);
+    const nul = dirents.bytes.indexOf(0, at + DIRENT_NAME);
+    const name = dirents.bytes.toString('latin1', at + DIRENT_NAME, nul);
+    if (name !== '.' && name !== '..') {
+      const ino = u64(direntWords.getUint32(at, true), direntWords.getUint32(at + 4, true));
+      entries.push({ name, ino, type: direntWords.getUint8(at + 18) << DT_SHIFT });
     }
+    at += length;
   }
+  return end > 0;
+}
+
+/** Where the next entries of a directory come from: what `seekDirectory` takes, also through another descriptor. */
+export function tellDirectory(fd: number): U64 {
+  return check('lseek', native.lseek(fd, 0, SEEK.CUR));
+}
+
+export function seekDirectory(fd: number, position: U64): void {
+  check('lseek', native.lseek(fd, position as number, SEEK.SET)); // koffi takes a bigint as well
 }
 
 /** makedev(3). */

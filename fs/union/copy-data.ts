@@ -17,15 +17,28 @@ const CANNOT = [E.EXDEV, E.EINVAL, E.EOPNOTSUPP, E.ENOSYS, E.EPERM, E.EBADF];
 export function copyData(from: number, to: number, size: number, length: number): void {
   if (size === 0) return;
   if (size === length && ficlone(to, from)) return;
-  let offset = 0;
-  while (offset < size) {
-    const start = unless([E.ENXIO], () => seekData(from, offset));
-    if (start === undefined || start >= size) break;
-    const end = Math.min(seekHole(from, start, size), size);
-    copyRange(from, to, start, end);
-    offset = end;
+  for (const { from: start, to: end, isHole } of extentsOf(from, size)) {
+    if (!isHole) copyRange(from, to, start, end);
   }
   ftruncate(to, size);
+}
+
+/** A part of a file that is a hole, or is none; `to` is behind its last byte. */
+export interface Extent {
+  readonly from: number;
+  readonly to: number;
+  readonly isHole: boolean;
+}
+
+/** The first `size` bytes of a file as parts, in order. */
+export function* extentsOf(fd: number, size: number): Generator<Extent> {
+  for (let offset = 0; offset < size; ) {
+    const data = Math.min(unless([E.ENXIO], () => seekData(fd, offset)) ?? size, size);
+    if (data > offset) yield { from: offset, to: data, isHole: true };
+    if (data === size) return;
+    offset = Math.min(seekHole(fd, data, size), size);
+    yield { from: data, to: offset, isHole: false };
+  }
 }
 
 /** The next byte that is not in a hole; filesystems without the notion have no holes. */

@@ -37,21 +37,27 @@ import { escapeXattr } from './xattr.js';
 /** Makes a directory, and those above it, exist in upper. */
 export function copyUpDirectory(union: Union, node: DirectoryNode): LayerDirectory {
   if (node.upper !== undefined) return node.upper;
-  const { upper } = union.writable();
-  if (node.removed || node.parent === undefined) throw new Errno(E.ENOENT);
+  union.writable();
+  const missing: DirectoryNode[] = [];
+  for (let at: DirectoryNode | undefined = node; at?.upper === undefined; at = at.parent) {
+    if (at === undefined || at.removed) throw new Errno(E.ENOENT);
+    missing.push(at);
+  }
+  for (const each of missing.reverse()) copyUpOne(union, each);
+  return copyUpDirectory(union, node);
+}
+
+/** The same for a directory whose parent is in upper. */
+function copyUpOne(union: Union, node: DirectoryNode): void {
   const { parent, name } = node;
-  copyUpDirectory(union, parent); // before any descriptor is taken: the way up may be long
+  const into = parent?.upper;
+  if (parent === undefined || into === undefined) throw new Errno(E.ENOENT);
   const dirfd = union.handles.directory(node.top);
   const stat = recordedOf(union, node, fstat(dirfd));
   const source = { directory: node.top, name: '', dirfd, stat, keep: 0 };
-  run(union, source, {
-    parent,
-    directory: () => union.handles.directory(copyUpDirectory(union, parent)),
-    name,
-  });
-  node.upper = new LayerDirectory(upper, parent.upper, name);
+  run(union, source, { parent, directory: () => union.handles.directory(into), name });
+  node.upper = new LayerDirectory(into.layer, into, name);
   parent.listing?.add(name, S.IFDIR, node.ino);
-  return node.upper;
 }
 
 /** Makes a non-directory exist in upper. */

@@ -5,6 +5,7 @@
  * one file. Data shares its extents with the layers where the filesystem can. Descriptors are followed, never paths.
  */
 import { O } from '../sys/constants.js';
+import { Descent } from '../sys/descent.js';
 import { isRegular, type Stat } from '../sys/stat.js';
 import { close, fstat, linkat, mkdirat, openat } from '../sys/syscalls.js';
 import {
@@ -22,6 +23,7 @@ import type { OverrideXattr } from './ownership.js';
 import { locate, recordedOf } from './place.js';
 import { listingOf } from './readdir.js';
 import type { Union } from './state.js';
+import { below, namesOf, type Trail } from './trail.js';
 import { escapeXattr } from './xattr.js';
 
 const PRIVATE = 0o700;
@@ -32,49 +34,80 @@ const PRIVATE = 0o700;
  * @param keep the attribute to keep owners and modes in, as a layer does that nobody needs privileges for
  */
 export function flatten(view: Union, to: number, keep?: OverrideXattr): void {
-  new Flattening(view, to, keep).directory(view.root, to, []);
+  const flattening = new Flattening(view, to, keep);
+  try {
+    flattening.run();
+  } finally {
+    flattening.close();
+  }
+}
+
+/** A directory that is being copied. */
+interface Copied {
+  readonly node: DirectoryNode;
+  readonly trail: Trail | undefined;
+  readonly names: Iterator<string>;
 }
 
 class Flattening {
   readonly #view: Union;
   readonly #root: number;
+  readonly #descent: Descent;
   readonly #keep: OverrideXattr | undefined;
-  /** Where files with several names were copied to: names from the root. */
-  readonly #linked = new Map<FileNode, readonly string[]>();
+  /** Where files with several names were copied to. */
+  readonly #linked = new Map<FileNode, Trail>();
 
   constructor(view: Union, root: number, keep: OverrideXattr | undefined) {
     this.#view = view;
     this.#root = root;
+    this.#descent = new Descent(root);
     this.#keep = keep;
   }
 
-  /** @param path the names that lead to the directory `to` */
-  directory(node: DirectoryNode, to: number, path: readonly string[]): void {
-    for (const { name } of [...listingOf(this.#view, node).names()]) {
-      const found = find(this.#view, node, name);
-      if (found?.node instanceof DirectoryNode) this.#subdirectory(found.node, to, [...path, name]);
-      else if (found !== undefined) this.#file(found.node as FileNode, found.stat, to, [...path, name]);
-    }
-    const { dirfd, name } = locate(this.#view, node);
-    const stat = recordedOf(this.#view, node, fstat(dirfd));
-    this.#finish({ directory: node.top, dirfd, name, stat, keep: 0 }, to, '');
+  close(): void {
+    this.#descent.close();
   }
 
-  #subdirectory(node: DirectoryNode, dirfd: number, path: readonly string[]): void {
-    const name = path.at(-1) as string;
-    mkdirat(dirfd, name, PRIVATE);
-    const fd = openat(dirfd, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
-    try {
-      this.directory(node, fd, path);
-    } finally {
-      close(fd);
+  run(): void {
+    const way = [this.#begin(this.#view.root, undefined)];
+    for (let at = way.at(-1); at !== undefined; at = way.at(-1)) {
+      const next = at.names.next();
+      if (next.done === true) {
+        this.#end(at.node);
+        way.pop();
+        continue;
+      }
+      const trail = below(at.trail, next.value);
+      const found = find(this.#view, at.node, next.value);
+      if (found?.node instanceof DirectoryNode) {
+        mkdirat(this.#descent.fd, next.value, PRIVATE);
+        this.#descent.enter(next.value);
+        way.push(this.#begin(found.node, trail));
+      } else if (found !== undefined) this.#file(found.node as FileNode, found.stat, trail);
     }
+  }
+
+  /** A directory stays known while what it holds comes and goes. */
+  #begin(node: DirectoryNode, trail: Trail | undefined): Copied {
+    node.lookups += 1;
+    const names = [...listingOf(this.#view, node).names()].map(({ name }) => name);
+    return { node, trail, names: names.values() };
+  }
+
+  #end(node: DirectoryNode): void {
+    const { dirfd, name } = locate(this.#view, node);
+    const stat = recordedOf(this.#view, node, fstat(dirfd));
+    this.#finish({ directory: node.top, dirfd, name, stat, keep: 0 }, this.#descent.fd, '');
+    node.lookups -= 1;
+    if (node === this.#view.root) return;
+    this.#descent.leave();
     this.#view.drop(node);
   }
 
-  #file(node: FileNode, inode: Stat, to: number, path: readonly string[]): void {
+  #file(node: FileNode, inode: Stat, trail: Trail): void {
     const stat = recordedOf(this.#view, node, inode);
-    const name = path.at(-1) as string;
+    const { name } = trail;
+    const to = this.#descent.fd;
     const first = this.#linked.get(node);
     if (first !== undefined) {
       this.#link(first, to, name);
@@ -90,7 +123,7 @@ class Flattening {
       if (fd >= 0) close(fd);
     }
     this.#finish(source, to, name);
-    if (stat.nlink > 1) this.#linked.set(node, path);
+    if (stat.nlink > 1) this.#linked.set(node, trail);
     else this.#view.drop(node);
   }
 
@@ -103,14 +136,14 @@ class Flattening {
     copyTimes(source, dirfd, name);
   }
 
-  #link(first: readonly string[], to: number, name: string): void {
+  #link(first: Trail, to: number, name: string): void {
     let fd = openat(this.#root, '.', O.PATH | O.DIRECTORY);
-    for (const parent of first.slice(0, -1)) {
+    for (const parent of namesOf(first.parent)) {
       const next = openat(fd, parent, O.PATH | O.DIRECTORY | O.NOFOLLOW);
       close(fd);
       fd = next;
     }
-    linkat(fd, first.at(-1) as string, to, name);
+    linkat(fd, first.name, to, name);
     close(fd);
   }
 }

@@ -98,11 +98,33 @@ export class Handles {
   directory(directory: LayerDirectory): number {
     if (directory.pinned >= 0) return directory.pinned;
     const cached = this.#open.get(directory);
-    if (cached !== undefined) return cached.fd;
-    if (directory.parent === undefined) throw new Errno(E.ESTALE);
-    const parent = this.directory(directory.parent);
-    const fd = this.#opening(() => openDirectory(directory, parent, directory.name));
-    this.#open.set(directory, { fd, writable: false });
+    return cached === undefined ? this.#openDirectory(directory) : cached.fd;
+  }
+
+  /**
+   * Opens a directory from its nearest open ancestor. Of a long way only the last directories stay open, so that what
+   * was used before does, too.
+   */
+  #openDirectory(directory: LayerDirectory): number {
+    const way = [directory];
+    let fd: number | undefined;
+    for (let at = directory; fd === undefined; ) {
+      if (at.parent === undefined) throw new Errno(E.ESTALE);
+      at = at.parent;
+      fd = at.pinned >= 0 ? at.pinned : this.#open.get(at)?.fd;
+      if (fd === undefined) way.push(at);
+    }
+    const kept = Math.max(1, Math.floor(this.#open.max / 2));
+    let passing = -1;
+    for (let next = way.pop(); next !== undefined; next = way.pop()) {
+      try {
+        fd = this.#openBelow(next, fd);
+      } finally {
+        if (passing >= 0) close(passing);
+      }
+      passing = way.length < kept ? -1 : fd;
+      if (passing < 0) this.#open.set(next, { fd, writable: false });
+    }
     return fd;
   }
 
@@ -120,6 +142,10 @@ export class Handles {
     } finally {
       close(readable);
     }
+  }
+
+  #openBelow(directory: LayerDirectory, parent: number): number {
+    return this.#opening(() => openDirectory(directory, parent, directory.name));
   }
 
   /** A descriptor of the directory that a node's attributes are in. */

@@ -7,13 +7,24 @@
  * that changes both by one keeps it true. The format is overlayfs' (index=on). Compare ovl_get_index_name,
  * ovl_get_nlink and ovl_set_nlink_upper in fs/overlayfs.
  */
+import { O } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import type { Stat } from '../sys/stat.js';
-import { getxattrat, linkat, readDirectory, setxattrat, statat, unlinkat } from '../sys/syscalls.js';
+import {
+  close,
+  getxattrat,
+  linkat,
+  readDirectory,
+  setxattrat,
+  statat,
+  tryOpenat,
+  unlinkat,
+} from '../sys/syscalls.js';
 import { finish } from './finish.js';
 import { type Layer, LayerDirectory } from './layer.js';
 import type { FileNode } from './node.js';
 import { encodeOrigin, originsAreUnique } from './origin.js';
+import { type OverlayPrefix, PRIVILEGED_PREFIX } from './whiteout.js';
 import { openPrivate, type Work } from './work.js';
 
 export const INDEX = 'index';
@@ -38,24 +49,40 @@ export function indexBelongsTo(upper: Layer, workFd: number): boolean | undefine
   return own && (recorded === undefined || own.equals(recorded));
 }
 
+/** Whether every lower file has a handle that leads to it alone. */
+const areNameable = (layers: readonly Layer[]): boolean =>
+  originsAreUnique(layers) &&
+  layers.every((layer) => layer.isUpper || encodeOrigin(layer, layer.rootFd, '') !== undefined);
+
 export class LinkIndex {
   readonly directory: LayerDirectory;
-  readonly #work: Work;
+  readonly #prefix: OverlayPrefix;
 
   /** Opens the index; undefined where lower files cannot be named by handles. */
   static open(workFd: number, layers: readonly Layer[], work: Work): LinkIndex | undefined {
     const [upper] = layers;
-    if (upper === undefined || !work.isPrivileged) return undefined; // nor has the kernel one
-    const nameable = layers.every((layer) => layer.isUpper || encodeOrigin(layer, layer.rootFd, ''));
-    return nameable && originsAreUnique(layers) ? new LinkIndex(workFd, upper, work) : undefined;
+    if (upper === undefined || !work.isPrivileged || !areNameable(layers)) return undefined; // nor has the kernel one
+    const index = new LinkIndex(upper, openPrivate(workFd, INDEX), work.xattrPrefix);
+    index.#recordUpper(upper);
+    finish('cleaning up the index', () => index.#removeOrphans());
+    return index;
   }
 
-  private constructor(workFd: number, upper: Layer, work: Work) {
+  /** The index of a union that is only looked at; undefined if there is none, or it is another upper's. */
+  static look(workFd: number, layers: readonly Layer[]): LinkIndex | undefined {
+    const [upper] = layers;
+    if (upper?.isUpper !== true || !areNameable(layers)) return undefined;
+    const fd = tryOpenat(workFd, INDEX, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+    if (fd < 0) return undefined;
+    if (indexBelongsTo(upper, workFd) === true) return new LinkIndex(upper, fd, PRIVILEGED_PREFIX);
+    close(fd);
+    return undefined;
+  }
+
+  private constructor(upper: Layer, fd: number, prefix: OverlayPrefix) {
     this.directory = new LayerDirectory(upper, undefined, INDEX);
-    this.directory.pinned = openPrivate(workFd, INDEX);
-    this.#work = work;
-    this.#recordUpper(upper);
-    finish('cleaning up the index', () => this.#removeOrphans());
+    this.directory.pinned = fd;
+    this.#prefix = prefix;
   }
 
   /** Removes what an interrupted operation has left without a name (ovl_indexdir_cleanup). */
@@ -102,7 +129,7 @@ export class LinkIndex {
   }
 
   get #nlinkXattr(): string {
-    return `${this.#work.xattrPrefix}nlink`;
+    return `${this.#prefix}nlink`;
   }
 
   /** What a copy that is staged for the index must carry: the union has as many names as the lower inode. */

@@ -172,20 +172,28 @@ export class Union {
     if (node.lookups <= 0 && node !== this.root) this.drop(node);
   }
 
-  /** Removes a node that neither the kernel nor a child refers to. */
+  /** Removes a node that neither the kernel nor a child refers to, and what only it held. */
   drop(node: Node): void {
-    if (node instanceof DirectoryNode) {
-      if (node.children.size > 0) return; // its children will come back to it
-      this.changes?.unwatch(node);
-      for (const directory of node.layers) this.#closeDirectory(directory);
-      this.population.delete(node);
-      this.#detach(node.parent, node.name, node);
-    } else {
-      this.handles.end(node);
-      for (const key of node.keys) if (this.#linked.get(key) === node) this.#linked.delete(key);
-      this.population.delete(node);
-      for (const { parent, name } of node.links) this.#detach(parent, name, node);
+    const dropped = [node];
+    for (let next = dropped.pop(); next !== undefined; next = dropped.pop()) {
+      if (next instanceof DirectoryNode) dropped.push(...this.#dropDirectory(next));
+      else dropped.push(...this.#dropFile(next));
     }
+  }
+
+  #dropDirectory(node: DirectoryNode): Node[] {
+    if (node.children.size > 0) return []; // its children will come back to it
+    this.changes?.unwatch(node);
+    for (const directory of node.layers) this.#closeDirectory(directory);
+    this.population.delete(node);
+    return this.#detach(node.parent, node.name, node);
+  }
+
+  #dropFile(node: FileNode): Node[] {
+    this.handles.end(node);
+    for (const key of node.keys) if (this.#linked.get(key) === node) this.#linked.delete(key);
+    this.population.delete(node);
+    return node.links.flatMap(({ parent, name }) => this.#detach(parent, name, node));
   }
 
   #closeDirectory(directory: LayerDirectory): void {
@@ -194,10 +202,11 @@ export class Union {
     this.handles.drop(directory);
   }
 
-  #detach(parent: DirectoryNode | undefined, name: string, child: Node): void {
-    if (parent === undefined) return;
+  /** Takes a child from its parent; what nothing holds any more then. */
+  #detach(parent: DirectoryNode | undefined, name: string, child: Node): Node[] {
+    if (parent === undefined) return [];
     if (parent.children.get(name) === child) parent.children.delete(name);
-    if (parent.lookups <= 0 && parent !== this.root) this.drop(parent);
+    return parent.lookups <= 0 && parent !== this.root ? [parent] : [];
   }
 
   /** Closes every descriptor of a layer. */

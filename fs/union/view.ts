@@ -3,22 +3,45 @@
  *
  * Rule: the same lookup and the same rules as the mount's, and nothing is ever changed.
  */
-import { close } from '../sys/syscalls.js';
+import { AT, O } from '../sys/constants.js';
+import { E, unless } from '../sys/errno.js';
+import { close, openat } from '../sys/syscalls.js';
 import { type Layer, LayerDirectory, openLowers, openWritable, upperLayer } from './layer.js';
+import { LinkIndex } from './link-index.js';
 import { find } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
 import { findOverrides } from './owners.js';
-import type { Stack } from './stack.js';
+import { type Stack, toBytes } from './stack.js';
 import { Union } from './state.js';
 
 const DESCRIPTORS = 256;
 
+/** With `work`, hard links of lower files show what was copied up under another of their names (`link-index.ts`). */
+export type ViewedStack = Pick<Stack, 'upper' | 'lowers' | 'work'>;
+
 /** A read-only union of a stack's layers; close it after use. */
-export function viewOf({ upper, lowers }: Pick<Stack, 'upper' | 'lowers'>): Union {
+export function viewOf({ upper, lowers, work }: ViewedStack): Union {
   const top = upper === undefined ? [] : [openUpper(upper)];
   const layers = [...top, ...openLowers(lowers, top.length)];
   findOverrides(layers, true); // what is only looked at gives nobody rights
-  return new Union(layers, undefined, { volatile: true, descriptors: DESCRIPTORS, layerChanges: 'never' });
+  const union = new Union(layers, undefined, {
+    volatile: true,
+    descriptors: DESCRIPTORS,
+    layerChanges: 'never',
+  });
+  if (upper !== undefined && work !== undefined) union.index = indexAt(work, layers);
+  return union;
+}
+
+/** The index of a work directory, if there is one. */
+function indexAt(work: string, layers: readonly Layer[]): LinkIndex | undefined {
+  const workFd = unless([E.ENOENT, E.ENOTDIR], () => openat(AT.FDCWD, toBytes(work), O.RDONLY | O.DIRECTORY));
+  if (workFd === undefined) return undefined;
+  try {
+    return LinkIndex.look(workFd, layers);
+  } finally {
+    close(workFd);
+  }
 }
 
 /** Nothing is changed, so nothing is staged. */

@@ -7,6 +7,7 @@
  * ovl_workdir_create, ovl_lookup_temp and ovl_cleanup in fs/overlayfs.
  */
 import { ACL, AT, O, RENAME } from '../sys/constants.js';
+import { Descent } from '../sys/descent.js';
 import { E, Errno, unless } from '../sys/errno.js';
 import { isDirectory } from '../sys/stat.js';
 import {
@@ -15,7 +16,6 @@ import {
   fstat,
   mkdirat,
   openat,
-  readDirectory,
   removexattrat,
   renameat2,
   statat,
@@ -155,31 +155,70 @@ function discardOthers(workFd: number, name: string): void {
 
 /** Removes everything below an open directory. */
 function emptyDirectory(fd: number): void {
-  for (const { name } of readDirectory(fd)) removeTree(fd, name);
+  const descent = new Descent(fd);
+  try {
+    removeBelow(descent);
+  } finally {
+    descent.close();
+  }
 }
 
 /** Removes `name` and all below it; what is gone already is no error. Symlinks are not followed. */
 export function removeTree(dirfd: number, name: string): void {
-  const stat = statat(dirfd, name);
-  if (stat === undefined) return;
-  if (stat.dev !== fstat(dirfd).dev) throw new Errno(E.EXDEV); // something is mounted there
-  if (!isDirectory(stat.mode)) {
-    unlinkat(dirfd, name);
-    return;
+  const descent = new Descent(dirfd);
+  try {
+    if (!removeEntry(descent, name)) removeBelow(descent, [entered(descent, name)]);
+  } finally {
+    descent.close();
   }
-  // Most directories that end here hold nothing.
+}
+
+/** A directory that is being emptied. */
+interface Emptied {
+  readonly name: string;
+  /** How often all that it listed was removed. */
+  rounds: number;
+}
+
+/** Filesystems may leave names out of a listing while others are removed, and who writes there meanwhile adds some. */
+const MOST_ROUNDS = 16;
+
+/** @param path the directories below the descent's root that lead to where it is */
+function removeBelow(descent: Descent, path: Emptied[] = []): void {
+  const endsAt = path.length; // entries of a root that was given are removed, its own siblings are not
+  for (;;) {
+    const entry = descent.next();
+    if (entry !== undefined) {
+      if (!removeEntry(descent, entry.name)) path.push(entered(descent, entry.name));
+      continue;
+    }
+    const emptied = path.pop();
+    if (emptied === undefined) return;
+    descent.leave();
+    const isGone = removeEntry(descent, emptied.name);
+    if (isGone && path.length < endsAt) return;
+    if (isGone) continue;
+    if (emptied.rounds === MOST_ROUNDS) throw new Errno(E.ENOTEMPTY, 'unlinkat');
+    path.push({ ...entered(descent, emptied.name), rounds: emptied.rounds + 1 });
+  }
+}
+
+/** Who is not root must be let into his own directories. */
+function entered(descent: Descent, name: string): Emptied {
+  const stat = statat(descent.fd, name);
+  if (stat !== undefined && (stat.mode & OWNER_ALL) !== OWNER_ALL) fchmodat(descent.fd, name, OWNER_ALL);
+  descent.enter(name);
+  return { name, rounds: 0 };
+}
+
+/** Whether the entry is gone; a directory that holds something is not. */
+function removeEntry({ fd, dev }: Descent, name: string): boolean {
+  const stat = statat(fd, name);
+  if (stat === undefined) return true;
+  if (stat.dev !== dev) throw new Errno(E.EXDEV); // something is mounted there
   const removed = unless([E.ENOTEMPTY, E.EEXIST], () => {
-    unlinkat(dirfd, name, AT.REMOVEDIR);
+    unlinkat(fd, name, isDirectory(stat.mode) ? AT.REMOVEDIR : 0);
     return true;
   });
-  if (removed === true) return;
-  // Who is not root must be let into his own directories.
-  if ((stat.mode & OWNER_ALL) !== OWNER_ALL) fchmodat(dirfd, name, OWNER_ALL);
-  const fd = openat(dirfd, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
-  try {
-    emptyDirectory(fd);
-  } finally {
-    close(fd);
-  }
-  unlinkat(dirfd, name, AT.REMOVEDIR);
+  return removed === true;
 }

@@ -7,20 +7,13 @@
 import { AT, O } from '../../fs/sys/constants.js';
 import type { Time } from '../../fs/sys/stat.js';
 import { close, fstat, openat, utimensat } from '../../fs/sys/syscalls.js';
+import type { ChangedStack } from '../../fs/union/difference.js';
 import { toBytes } from '../../fs/union/stack.js';
 import type { ContainerRecord } from './record.js';
 
-export interface Changes {
-  readonly upper: string;
-  /** The top one first: the init layer, then the image's. */
-  readonly lowers: readonly string[];
-  /** When upper, a copy of the lowers, was complete; undefined where it holds the changes alone. */
-  readonly copied?: Time;
-}
-
-export function changesOf({ driver, upper, work, init, lowers }: ContainerRecord): Changes {
+export function changesOf({ driver, upper, work, init, lowers }: ContainerRecord): ChangedStack {
   const stack = { upper, lowers: [init, ...lowers] };
-  return driver === 'copy' ? { ...stack, copied: changeTime(work) } : stack;
+  return driver === 'copy' ? { ...stack, copied: changeTime(work) } : { ...stack, work };
 }
 
 function changeTime(path: string): Time {

@@ -3,15 +3,17 @@
  *
  * Rules: nothing of this host gets in: no access times, no user names, none of the security labels that its policy
  * gives (capabilities are the file's own). Sockets are left out, as by docker and GNU tar: tar has no form for them. A
- * sparse file is written with its zeros. The second name of an inode is a hard link to the first.
+ * sparse file is written with its zeros (docs/decisions.md), which are not read. The second name of an inode is a hard link to the first.
  */
 import { UsageError } from '../../fs/index.js';
-import { isAcl, O, S } from '../../fs/sys/constants.js';
+import { S } from '../../fs/sys/constants.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import type { Stat } from '../../fs/sys/stat.js';
-import { close, getxattrat, listxattrat, openat, pread } from '../../fs/sys/syscalls.js';
-import { linkTarget, type Place } from '../../fs/union/owners.js';
-import type { OverrideXattr } from '../../fs/union/ownership.js';
+import { close, pread } from '../../fs/sys/syscalls.js';
+import { extentsOf } from '../../fs/union/copy-data.js';
+import { linkTarget } from '../../fs/union/owners.js';
+import { pathOf, type Trail } from '../../fs/union/trail.js';
+import { attributesOf, type TreeEntry } from '../../fs/union/trees.js';
 import { quote } from './names.js';
 import type { EntryType, TarEntry } from './tar-entry.js';
 import type { Item } from './tar-write.js';
@@ -26,69 +28,52 @@ const TYPES = new Map<number, EntryType>([
 ]);
 const CHUNK = 256 * 1024;
 
-/**
- * The name in the archive of an attribute that a file has; undefined leaves it out.
- * @param override how the file's layer keeps owners
- */
-export type NameAttribute = (attribute: string, override?: OverrideXattr) => string | undefined;
-
 /** Turns the files of one walk into items. */
 export class Packer {
   /** The first name of each inode with several. */
-  readonly #names = new Map<string, string>();
-  readonly #nameAttribute: NameAttribute;
-
-  constructor(nameAttribute: NameAttribute) {
-    this.#nameAttribute = nameAttribute;
-  }
+  readonly #names = new Map<string, Trail>();
 
   /**
-   * The item of a file; undefined if tar has no form for it.
-   * @param stat as its layer records it
-   * @param path relative to the root, "" for the root itself
-   * @param override how its layer keeps owners
+   * The item of a file; none if tar has no form for it.
+   * @param trail undefined for the root
    */
-  item(place: Place, stat: Stat, path: string, override?: OverrideXattr): Item | undefined {
+  *item(
+    file: TreeEntry,
+    trail: Trail | undefined,
+    attributes: ReadonlyMap<string, Buffer> = attributesOf(file),
+  ): Generator<Item> {
+    const { stat, place } = file;
     const type = TYPES.get(stat.mode & S.IFMT);
-    if (type === undefined) return undefined;
-    const first = type === 'directory' ? undefined : this.#firstName(stat, path);
-    if (first !== undefined) return { entry: { ...plain(stat, path, 'link'), linkName: first } };
+    if (type === undefined) return;
+    const path = pathOf(trail);
+    const first = type === 'directory' ? undefined : this.#firstName(file, trail);
+    if (first !== undefined) {
+      yield { entry: { ...plain(stat, path, 'link'), linkName: pathOf(first) } };
+      return;
+    }
+    if (type === 'file' && file.isMetacopy())
+      throw new UsageError(`${quote(path)} is a metadata-only copy, whose data is elsewhere`);
     const size = type === 'file' ? Number(stat.size) : 0;
+    const isDevice = type === 'character' || type === 'block';
     const entry: TarEntry = {
       ...plain(stat, type === 'directory' ? `${path || '.'}/` : path, type),
       size,
       stored: size,
       linkName: type === 'symlink' ? linkTarget(place) : '',
-      major: type === 'character' || type === 'block' ? stat.rdevMajor : 0,
-      minor: type === 'character' || type === 'block' ? stat.rdevMinor : 0,
-      xattrs: this.#xattrs(place, override),
+      major: isDevice ? stat.rdevMajor : 0,
+      minor: isDevice ? stat.rdevMinor : 0,
+      xattrs: attributes,
     };
-    return type === 'file' ? { entry, data: dataOf(place, size, path) } : { entry };
+    yield type === 'file' ? { entry, data: dataOf(file, size, path) } : { entry };
   }
 
-  #firstName({ nlink, dev, ino }: Stat, path: string): string | undefined {
-    if (nlink < 2) return undefined;
+  #firstName({ inode: { nlink, dev, ino } }: TreeEntry, trail: Trail | undefined): Trail | undefined {
+    if (nlink < 2 || trail === undefined) return undefined;
     const key = `${dev}:${ino}`;
     const first = this.#names.get(key);
-    if (first === undefined) this.#names.set(key, path);
+    if (first === undefined) this.#names.set(key, trail);
     return first;
   }
-
-  #xattrs({ dirfd, name }: Place, override: OverrideXattr | undefined): Map<string, Buffer> {
-    const found = new Map<string, Buffer>();
-    for (const attribute of listxattrat(dirfd, name).sort()) {
-      const shown = this.#nameAttribute(attribute, override);
-      const value = shown === undefined || !isOfFile(shown) ? undefined : getxattrat(dirfd, name, attribute);
-      if (shown !== undefined && value !== undefined) found.set(shown, Buffer.from(value));
-    }
-    return found;
-  }
-}
-
-/** Whether an attribute belongs to the file and not to the host it lies on. */
-function isOfFile(attribute: string): boolean {
-  if (attribute.startsWith('security.')) return attribute === 'security.capability';
-  return !attribute.startsWith('system.') || isAcl(attribute);
 }
 
 const PERMISSIONS = 0o7777;
@@ -103,22 +88,31 @@ export function plain(
   return { type, name, mode: mode & PERMISSIONS, uid, gid, mtime, ...nothing };
 }
 
-/** The first `size` bytes of a file. */
-function* dataOf({ dirfd, name }: Place, size: number, path: string): Generator<Buffer> {
-  const fd = name === '' ? dirfd : openat(dirfd, name, O.RDONLY | O.NOFOLLOW | O.NONBLOCK);
+/** The first `size` bytes of a file; its holes are not read. */
+function* dataOf(file: TreeEntry, size: number, path: string): Generator<Buffer> {
+  const fd = file.openData();
   try {
-    for (let offset = 0; offset < size; ) {
-      const chunk = Buffer.allocUnsafe(Math.min(CHUNK, size - offset));
-      const count = pread(fd, chunk, chunk.length, offset);
-      if (count === 0) throw new UsageError(`${quote(path)} shrank while it was read`);
-      yield chunk.subarray(0, count);
-      offset += count;
+    for (const { from, to, isHole } of extentsOf(fd, size)) {
+      for (let offset = from; offset < to; ) {
+        const length = Math.min(CHUNK, to - offset);
+        const chunk = isHole ? ZEROS.subarray(0, length) : readAt(fd, offset, length);
+        if (chunk.length === 0) throw new UsageError(`${quote(path)} shrank while it was read`);
+        yield chunk;
+        offset += chunk.length;
+      }
     }
   } catch (error) {
     if (error instanceof Errno && error.code === E.EIO)
       throw new UsageError(`${quote(path)} cannot be read: EIO`);
     throw error;
   } finally {
-    if (name !== '') close(fd);
+    close(fd);
   }
+}
+
+const ZEROS = Buffer.alloc(CHUNK);
+
+function readAt(fd: number, offset: number, length: number): Buffer {
+  const chunk = Buffer.allocUnsafe(length);
+  return chunk.subarray(0, pread(fd, chunk, length, offset));
 }

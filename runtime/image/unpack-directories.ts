@@ -9,10 +9,11 @@
  * that no entry describes is as the layers below have it (`layers-below.ts`), else 0755, root's, from 1970.
  */
 import { LRUCache } from 'lru-cache';
-import { AT, NAME_MAX, O } from '../../fs/sys/constants.js';
+import { NAME_MAX, O } from '../../fs/sys/constants.js';
+import { Descent } from '../../fs/sys/descent.js';
 import { E, Errno, unless } from '../../fs/sys/errno.js';
 import { isSymlink, isWhiteoutDevice, type Time } from '../../fs/sys/stat.js';
-import { close, mkdirat, openat, readDirectory, statat, unlinkat, utimensat } from '../../fs/sys/syscalls.js';
+import { close, mkdirat, openat, statat, utimensat } from '../../fs/sys/syscalls.js';
 import { linkTarget, recorded } from '../../fs/union/owners.js';
 import type { OverrideXattr } from '../../fs/union/ownership.js';
 import {
@@ -24,6 +25,7 @@ import {
   markOpaque,
   OVERLAY_PREFIXES,
 } from '../../fs/union/whiteout.js';
+import { removeTree } from '../../fs/union/work.js';
 import { isUsual, type LayersBelow, USUAL_MODE } from './layers-below.js';
 import { type Attributes, applyAttributes } from './unpack-attributes.js';
 
@@ -71,8 +73,13 @@ export class NotDirectory extends Error {
 }
 
 /** Of an entry in a directory, from the layer's root. */
-const pathOf = ({ parent, name: own }: Directory, name: string): string =>
-  parent === undefined ? name : `${pathOf(parent, own)}/${name}`;
+const pathOf = (directory: Directory, name: string): string => [...namesOf(directory), name].join('/');
+
+function namesOf(directory: Directory): string[] {
+  const names: string[] = [];
+  for (let at = directory; at.parent !== undefined; at = at.parent) names.push(at.name);
+  return names.reverse();
+}
 
 export class Directories {
   readonly root = new Directory(undefined, '');
@@ -100,12 +107,18 @@ export class Directories {
 
   /** A descriptor of a directory; asking for others may close it. */
   fd(directory: Directory): number {
-    if (directory.parent === undefined) return this.#rootFd;
-    const known = this.#open.get(directory);
-    if (known !== undefined) return known;
-    const fd = openat(this.fd(directory.parent), directory.name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
-    this.#open.set(directory, fd);
-    return fd;
+    const way: Directory[] = [];
+    let fd: number | undefined;
+    for (let at = directory; ; at = at.parent) {
+      fd = at.parent === undefined ? this.#rootFd : this.#open.get(at);
+      if (fd !== undefined || at.parent === undefined) break;
+      way.push(at);
+    }
+    for (let next = way.pop(); next !== undefined; next = way.pop()) {
+      fd = openat(fd ?? this.#rootFd, next.name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+      this.#open.set(next, fd);
+    }
+    return fd ?? this.#rootFd;
   }
 
   /** The directory at a path of this layer; undefined if there is none. Throws NotDirectory. */
@@ -195,14 +208,18 @@ export class Directories {
 
   #remove(parent: Directory, name: string): void {
     const directory = parent.children.get(name);
-    if (directory === undefined) {
-      unlinkat(this.fd(parent), name);
-      return;
-    }
-    for (const inside of readDirectory(this.fd(directory))) this.#remove(directory, inside.name);
-    this.#open.delete(directory);
+    if (directory !== undefined) this.#forget(directory);
     parent.children.delete(name);
-    unlinkat(this.fd(parent), name, AT.REMOVEDIR);
+    removeTree(this.fd(parent), name);
+  }
+
+  /** Closes what is open of a directory and of those below it. */
+  #forget(directory: Directory): void {
+    const gone = [directory];
+    for (let next = gone.pop(); next !== undefined; next = gone.pop()) {
+      this.#open.delete(next);
+      for (const child of next.children.values()) gone.push(child);
+    }
   }
 
   /** Hides a name in the layers below: by a whiteout, or, where this layer has a directory, by making it opaque. */
@@ -239,22 +256,42 @@ export class Directories {
     if (!marked) makeMark(dirfd, DOT_OPAQUE);
   }
 
-  /** Sets the attributes of all directories; the number of those that were refused. */
-  finish(directory = this.root, path: readonly string[] = [], isAlone = false): number {
+  /** Sets the attributes of all directories, innermost first; the number of those that were refused. */
+  finish(): number {
+    this.#open.clear();
+    const descent = new Descent(this.#rootFd);
+    const begin = (directory: Directory, isAlone: boolean) => ({
+      directory,
+      isAlone,
+      rest: directory.children.values(),
+    });
+    const unfinished = [begin(this.root, false)];
     let skipped = 0;
-    for (const child of directory.children.values()) {
-      const isHidden = isAlone || directory.isOpaque || directory.hidden.has(child.name);
-      skipped += this.finish(child, [...path, child.name], isHidden);
+    try {
+      for (let at = unfinished.at(-1); at !== undefined; at = unfinished.at(-1)) {
+        const { directory, isAlone } = at;
+        const { done, value: child } = at.rest.next();
+        if (done !== true) {
+          descent.enter(child.name);
+          unfinished.push(begin(child, isAlone || directory.isOpaque || directory.hidden.has(child.name)));
+          continue;
+        }
+        if (directory !== this.root) descent.leave(); // before its mode may forbid that
+        const attributes = this.#attributesOf(directory, isAlone);
+        skipped += applyAttributes(descent.fd, directory.name, attributes, this.keep);
+        unfinished.pop();
+      }
+    } finally {
+      descent.close();
     }
-    const attributes = this.#attributesOf(directory, path, isAlone);
-    skipped += applyAttributes(this.fd(directory), '', attributes, this.keep);
-    this.#open.delete(directory);
     return skipped;
   }
 
   /** Every layer that has no entry for the root leans on the root below, but that is nearly always the usual one. */
-  #attributesOf({ attributes }: Directory, path: readonly string[], isAlone: boolean): Attributes {
+  #attributesOf(directory: Directory, isAlone: boolean): Attributes {
+    const { attributes } = directory;
     if (attributes !== UNDESCRIBED || isAlone) return attributes;
+    const path = namesOf(directory);
     const inherited = this.below.directory(path);
     const isUsualRoot = path.length === 0 && (inherited === undefined || isUsual(inherited));
     if (isUsualRoot) return UNDESCRIBED;

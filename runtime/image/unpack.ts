@@ -9,6 +9,7 @@
  * - Whiteouts concern only the layers below, wherever in the archive they stand (OCI image-spec layer.md, "Whiteouts").
  *   They become 0/0 devices and overlayfs' opaque mark, or stay `.wh.` files where those are refused. Other names of
  *   aufs (`.wh..wh.*`) are left out.
+ * - Blocks of zeros become holes.
  * - Data and attributes are counted when they are announced, so a bomb is refused before it is written.
  *
  * Compare UnpackLayer in moby's pkg/archive/diff.go and umoci's oci/layer/tar_extract.go.
@@ -24,11 +25,11 @@ import {
   linkat,
   mknodat,
   openat,
-  pwrite,
   readDirectory,
   statat,
   symlinkat,
 } from '../../fs/sys/syscalls.js';
+import { writeSparse } from '../../fs/sys/write-sparse.js';
 import { makeSymlinkFile } from '../../fs/union/make-recorded.js';
 import { toBytes } from '../../fs/union/stack.js';
 import { DOT_OPAQUE, DOT_WHITEOUT } from '../../fs/union/whiteout.js';
@@ -41,7 +42,7 @@ import { type Attributes, applyAttributes, keepFor, overrideOf, TYPE_BITS } from
 import { Directories, type Directory, NotDirectory } from './unpack-directories.js';
 
 export interface UnpackLimits {
-  /** Most bytes of data and attributes. */
+  /** Most bytes of data, attributes and paths. */
   readonly maxBytes: number;
   /** Most entries, and directories that only names of entries imply. */
   readonly maxEntries: number;
@@ -106,11 +107,14 @@ class Unpacker implements TarSink {
   readonly #limits: UnpackLimits;
   #entries = 0;
   #bytes = 0;
+  /** Of whole paths: each is taken apart. */
+  #nameBytes = 0;
   #skipped = 0;
   #describesRoot = false;
   #entry: TarEntry | undefined;
-  /** The regular file that is being written, or -1. */
+  /** The regular file that is being written, or -1, and how long it is. */
   #fd = -1;
+  #written = 0;
 
   constructor(directories: Directories, limits: UnpackLimits) {
     this.#directories = directories;
@@ -132,11 +136,7 @@ class Unpacker implements TarSink {
   data(chunk: Buffer, offset: number): void {
     if (this.#fd < 0) return;
     this.#explaining(() => {
-      let done = 0;
-      while (done < chunk.length) {
-        const rest = done === 0 ? chunk : chunk.subarray(done);
-        done += pwrite(this.#fd, rest, rest.length, offset + done);
-      }
+      this.#written = Math.max(this.#written, writeSparse(this.#fd, chunk, offset));
     });
   }
 
@@ -144,7 +144,7 @@ class Unpacker implements TarSink {
     const [fd, entry] = [this.#fd, this.#entry];
     if (fd < 0 || entry === undefined) return;
     this.#explaining(() => {
-      if (entry.size !== entry.stored) ftruncate(fd, entry.size);
+      if (this.#written < entry.size) ftruncate(fd, entry.size); // it ends with a hole
       this.#skipped += applyAttributes(fd, '', { ...entry, type: 'file' }, this.#directories.keep);
     });
     this.#fd = -1;
@@ -172,9 +172,10 @@ class Unpacker implements TarSink {
     this.#entries += 1;
     this.#checkEntries(entry);
     this.#bytes += entry.stored;
+    this.#nameBytes += entry.name.length + entry.linkName.length;
     for (const value of entry.xattrs.values()) this.#bytes += value.length;
     const { maxBytes } = this.#limits;
-    if (this.#bytes > maxBytes) {
+    if (this.#bytes + this.#nameBytes > maxBytes) {
       throw refusal(
         entry.name,
         `makes the layer larger than ${maxBytes} bytes; allow more with --max-unpacked`,
@@ -225,6 +226,7 @@ class Unpacker implements TarSink {
   #file(parent: Directory, name: string): void {
     this.#directories.replacing(parent, name, (dirfd) => {
       this.#fd = openat(dirfd, name, NEW_FILE, PRIVATE);
+      this.#written = 0;
     });
   }
 

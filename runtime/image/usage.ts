@@ -77,6 +77,9 @@ export function imageUse(store: Store): Use {
   return { total: images.length, active: active.length, size, reclaimable: size - needed };
 }
 
+/** What st_blocks counts, in bytes. */
+const BLOCK = 512;
+
 /** Bytes of the blobs and layers of images, each counted once. */
 function sizeOf(store: Store, images: readonly StoredImage[]): number {
   const blobs = images.flatMap(({ manifest, manifestDigest, id }) => [
@@ -84,10 +87,10 @@ function sizeOf(store: Store, images: readonly StoredImage[]): number {
     id,
     ...manifest.layers.map(({ digest }) => digest),
   ]);
-  const stored = [...new Set(blobs)].reduce(
-    (sum, digest) => sum + (statSync(store.layout.blobPath(digest), { throwIfNoEntry: false })?.size ?? 0),
-    0,
-  );
+  const stored = [...new Set(blobs)].reduce((sum, digest) => {
+    const stat = statSync(store.layout.blobPath(digest), { throwIfNoEntry: false });
+    return sum + (stat?.blocks ?? 0) * BLOCK;
+  }, 0);
   return distinctLayers(images).reduce((sum, key) => sum + store.layout.layerSize(key).bytes, stored);
 }
 

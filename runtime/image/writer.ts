@@ -5,13 +5,14 @@
  * image is there with all its parts or not at all. What a killed writer has shown already is content-addressed: it
  * is right, and used by the next writer or swept with the rest. Blobs keep the bytes they came with.
  */
-import { closeSync, mkdirSync, openSync, renameSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UsageError } from '../../fs/index.js';
-import { syncfs } from '../../fs/sys/syscalls.js';
+import { ftruncate, syncfs } from '../../fs/sys/syscalls.js';
+import { writeSparse } from '../../fs/sys/write-sparse.js';
 import { type Compression, decompress } from './compression.js';
 import { placedKeys } from './layer-keys.js';
 import { hasUsualRoot } from './layers-below.js';
@@ -53,7 +54,7 @@ interface LayerPlace {
   readonly below: readonly string[];
 }
 
-/** A blob that is being written. Nothing is kept of it unless `end` succeeds. */
+/** A blob that is being written, with holes for its zeros. Nothing is kept of it unless `end` succeeds. */
 export class BlobFile {
   readonly #fd: number;
   readonly #check: Check;
@@ -68,13 +69,15 @@ export class BlobFile {
 
   /** Throws `UsageError` if there are more bytes than expected. */
   write(chunk: Buffer): void {
+    const offset = this.#check.size;
     this.#check.update(chunk);
-    for (let done = 0; done < chunk.length; ) done += writeSync(this.#fd, chunk, done);
+    writeSparse(this.#fd, chunk, offset);
   }
 
   /** Throws `UsageError` if the bytes are not the expected ones. */
   end(): Blob {
     const digest = this.#check.finish();
+    ftruncate(this.#fd, this.#check.size); // it may end with a hole
     this.close();
     this.#keep(digest);
     return { digest, size: this.#check.size };
