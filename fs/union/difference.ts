@@ -138,19 +138,23 @@ export class Comparison {
 
   /** What names share inodes, and which of them have to be told for that. */
   #survey(): Links {
-    const links = new Links();
+    for (;;) {
+      const links = new Links();
+      if (this.#addLinks(links)) return links;
+      this.#isFull = true;
+    }
+  }
+
+  /** False as soon as names that upper does not hold may belong to the same inode. */
+  #addLinks(links: Links): boolean {
     for (const { parent, here, was } of this.#visits()) {
       if (here === undefined || !hasLinks(here, was)) continue;
       const isAsBefore = was !== undefined && this.#isAsBefore(here, was, parent);
       links.add(here, isAsBefore ? was : undefined);
-      if (this.#isFull) continue;
-      // Names that upper does not hold may belong to the same inode.
       const isReplaced = isAsBefore && !isSameInode(here.inode, was.inode);
-      if (!isReplaced && (isAsBefore || !here.isShared)) continue;
-      this.#isFull = true;
-      return this.#survey();
+      if (!this.#isFull && (isReplaced || (!isAsBefore && here.isShared))) return false;
     }
-    return links;
+    return true;
   }
 
   /** Both trees' names, the lower tree's only where they matter. */
@@ -256,7 +260,7 @@ const told = (kind: Kind, trail: Trail, entry: TreeEntry): Difference => ({
 
 const keyOf = ({ dev, ino }: Stat): string => `${dev}:${ino}`;
 const isSameInode = (a: Stat, b: Stat): boolean => a.dev === b.dev && a.ino === b.ino;
-const hasSeveral = ({ inode, stat }: TreeEntry): boolean => inode.nlink > 1 && !isDirectory(stat.mode);
+const hasSeveral = ({ links, stat }: TreeEntry): boolean => links > 1 && !isDirectory(stat.mode);
 
 const hasLinks = (here: TreeEntry, was: TreeEntry | undefined): boolean =>
   !isDirectory(here.stat.mode) && (hasSeveral(here) || (was !== undefined && hasSeveral(was)));

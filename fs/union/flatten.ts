@@ -123,7 +123,7 @@ class Flattening {
       if (fd >= 0) close(fd);
     }
     this.#finish(source, to, name);
-    if (stat.nlink > 1) this.#linked.set(node, trail);
+    if (stat.nlink > 1 || node.index !== undefined) this.#linked.set(node, trail);
     else this.#view.drop(node);
   }
 

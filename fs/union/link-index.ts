@@ -22,7 +22,7 @@ import {
 } from '../sys/syscalls.js';
 import { finish } from './finish.js';
 import { type Layer, LayerDirectory } from './layer.js';
-import type { FileNode } from './node.js';
+import { FileNode, type Node } from './node.js';
 import { encodeOrigin, originsAreUnique } from './origin.js';
 import { type OverlayPrefix, PRIVILEGED_PREFIX } from './whiteout.js';
 import { openPrivate, type Work } from './work.js';
@@ -37,6 +37,10 @@ export interface IndexEntry {
   /** Names in the union minus links of the upper inode. */
   offset: number;
 }
+
+/** How many names an inode has in the union: those that upper does not hold are counted nowhere else. */
+export const linksOf = (node: Node, { nlink }: Stat): number =>
+  node instanceof FileNode && node.index !== undefined ? nlink + node.index.offset : nlink;
 
 /** What `overlay.nlink` says of a file whose only link is the one in the index. */
 const NO_NAMES = Buffer.from('U-1');

@@ -8,6 +8,7 @@ import { Descent, sortedNames } from '../sys/descent.js';
 import { isRegular, type Stat } from '../sys/stat.js';
 import { close, fstat, getxattrat, listxattrat, openat, statat } from '../sys/syscalls.js';
 import { type Layer, type LayerDirectory, openData } from './layer.js';
+import { linksOf } from './link-index.js';
 import { find, statOf } from './lookup.js';
 import { DirectoryNode, type Node } from './node.js';
 import { type Place, recordedForArchive, treeOverrideAt } from './owners.js';
@@ -21,8 +22,10 @@ import { DOT_OPAQUE, DOT_WHITEOUT, isDotName, isMetacopy, readsDotNames } from '
 import { unescapeXattr } from './xattr.js';
 
 export interface TreeEntry {
-  /** The inode's own attributes: its identity, its links, when it changed. */
+  /** The inode's own attributes: its identity, when it changed. */
   readonly inode: Stat;
+  /** How many names it has, or may have. */
+  readonly links: number;
   /** What is recorded of it (`owners.ts`). */
   readonly stat: Stat;
   readonly place: Place;
@@ -98,6 +101,7 @@ export class PlainTree implements Tree {
     const override = this.#override;
     return {
       inode,
+      links: inode.nlink,
       stat: recordedForArchive(override, place, inode, this.#owner),
       place,
       override,
@@ -183,6 +187,7 @@ export class UnionTree implements Tree {
     const place = locate(this.#union, node);
     return {
       inode,
+      links: linksOf(node, inode),
       stat: recordedForArchive(override, place, inode, this.#ownerOf(layer)),
       place,
       override,

@@ -67,8 +67,8 @@ export class Packer {
     yield type === 'file' ? { entry, data: dataOf(file, size, path) } : { entry };
   }
 
-  #firstName({ inode: { nlink, dev, ino } }: TreeEntry, trail: Trail | undefined): Trail | undefined {
-    if (nlink < 2 || trail === undefined) return undefined;
+  #firstName({ links, inode: { dev, ino } }: TreeEntry, trail: Trail | undefined): Trail | undefined {
+    if (links < 2 || trail === undefined) return undefined;
     const key = `${dev}:${ino}`;
     const first = this.#names.get(key);
     if (first === undefined) this.#names.set(key, trail);

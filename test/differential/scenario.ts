@@ -132,13 +132,13 @@ const CALLS: Record<string, readonly fc.Arbitrary<string | number>[]> = {
  */
 export const NOT_AS_THE_KERNEL: ReadonlySet<string> = new Set(['read_again', 'remove_acl', 'holes']);
 
-const operation: fc.Arbitrary<Operation> = fc.oneof(
+export const operation: fc.Arbitrary<Operation> = fc.oneof(
   ...Object.entries(CALLS).map(([call, parts]) =>
     fc.record({ call: fc.constant(call), arguments: fc.tuple(...parts), uid }),
   ),
 );
 
-const layer = fc.array(layerEntry, { minLength: 2, maxLength: MAX_ENTRIES, size: 'max' });
+export const layer = fc.array(layerEntry, { minLength: 2, maxLength: MAX_ENTRIES, size: 'max' });
 /**
  * Where a layer above hides one of two names, a link count says so on every union, but not on a plain directory. Without
  * the host's root there is no index of hard links, so there are none in layers.
