@@ -54,5 +54,6 @@ export default [
   alone('dist/runtime/container/owners/owner-worker.js', 'owner-worker.js'),
   alone('dist/fs/transport/flusher-thread.js', 'flusher-thread.js'),
   alone('dist/fs/transport/notifier.js', 'transport/notifier.js'),
+  alone('dist/runtime/host/execute.js', 'execute.js'),
   alone('dist/runtime/container/init/main.js', 'init.cjs'),
 ];

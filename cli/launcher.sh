@@ -1,30 +1,61 @@
 #!/bin/sh
 # tscr and unionfs, also as unionfs-overlay and mount.fuse.unionfs, as they are installed.
 #
-# Rules: Node looks for options of its own anywhere on its command line, whatever lies before them, and obeys variables
-# of the caller's. Nothing of the user's may reach it so: every word is hidden behind "=", and variables that Node,
-# libuv or OpenSSL read are set aside under another name. runtime/host/call.ts takes both back.
+# Rules: Node looks for options of its own anywhere on its command line, whatever lies before them, and Node, V8, libuv,
+# OpenSSL, ICU and addons obey variables of the caller's. Nothing of the user's may reach them so: every word is hidden
+# behind "=", and of the variables only those are left that our own programs read. A shell is no better: it takes no
+# variable whose name is none of its own ("a.b", bash's exported functions) and changes others (PWD, IFS). So the caller's
+# environment, as the kernel gave it to this process, is carried as a whole, in base64. runtime/host/call.ts takes words
+# and environment back.
 #
 # What certainly asks for a mount in the background costs one Node, the server; a shell waits for its word, as
 # background.ts does. Everything else becomes the program, which decides for itself.
 
-set_aside() {
-  while IFS= read -r line; do
+NEWLINE='
+'
+
+# Leaves what our own programs, the loader of Node and its libraries, and tmpdir() of Node read, and what a shell may not
+# unset.
+clear_environment() {
+  set -f
+  IFS=$NEWLINE
+  for line in $(export -p); do # a value may have lines of its own, which name nothing or what is to go anyway
     name=${line#export }
+    name=${name#declare -x }
     name=${name%%=*}
     case $name in
-      *[!A-Za-z0-9_]*) ;;
-      NODE_CHANNEL_*) unset "$name" ;; # of the caller's own descriptors, for him alone
-      NODE_* | UV_* | OPENSSL_* | SSL_CERT_*)
-        eval "[ \"\${$name+set}\" ] || continue; UNIONFS_ASIDE_$name=\$$name"
-        export "UNIONFS_ASIDE_$name"
-        unset "$name"
-        ;;
+      PATH | HOME | TMPDIR | TMP | TEMP | TERM | TZ | LANG | LC_* | LD_* | XDG_DATA_HOME | XDG_RUNTIME_DIR) ;;
+      TSCR_ROOT | TSCR_RUN | SOURCE_DATE_EPOCH | NO_COLOR | container) ;;
+      OPTIND | PPID | UID | EUID | SHELLOPTS | BASHOPTS | NEWLINE | IFS | line | name) ;;
+      '' | [0-9]* | *[!A-Za-z0-9_]*) ;;
+      *) unset "$name" ;;
     esac
-  done <<EOF
-$(export -p)
-EOF
-  unset line name
+  done
+  unset IFS line name
+  set +f
+}
+
+# The kernel takes 128 KiB in a variable (MAX_ARG_STRLEN).
+carry_environment() {
+  carried=$(base64 -w 98304 "/proc/$$/environ") || exit 125
+  part=0
+  for text in $carried; do
+    part=$((part + 1))
+    export "UNIONFS_ENVIRONMENT_$part=$text"
+  done
+  unset carried part text
+}
+
+# "set" with every word once, in steps: a shell copies all that it has at each.
+hide_words() {
+  references= some= at=0
+  while [ $at -lt $# ]; do
+    at=$((at + 1))
+    some="$some \"=\${$at}\""
+    case $at in *00) references=$references$some some= ;; esac
+  done
+  references=$references$some
+  unset some at
 }
 
 in_background() {
@@ -42,18 +73,17 @@ in_background() {
   done
 }
 
+unset -f base64 kill node printf readlink # bash takes functions from the environment
+clear_environment
 self=$(readlink -f -- "$0")
 programs=${self%/*}
 program=${self##*/}
 background=
 [ "$program" = tscr ] || ! in_background "$@" || background=yes
-
-for word; do
-  shift
-  set -- "$@" "=$word"
-done
-unset word
-set_aside
+[ "$background" ] || carry_environment
+hide_words "$@"
+eval "set -- $references"
+unset references
 
 if [ "$program" = tscr ]; then exec node -- "$programs/tscr.js" = "$@"; fi
 if [ ! "$background" ]; then exec node -- "$programs/unionfs.js" = "=--called-as" "=$0" "$@"; fi

@@ -9,8 +9,8 @@ import {
   mountTmpfs,
   PROPAGATION,
   type Propagation,
-  runCommand,
 } from '../../runtime/container/namespaces.js';
+import { runForeground } from '../../runtime/foreground.js';
 import { callerEnvironment } from '../../runtime/host/call.js';
 import { warn } from '../output.js';
 
@@ -20,8 +20,6 @@ interface Options {
   readonly tmpfs: readonly string[];
   readonly root?: string;
 }
-
-const NOT_FOUND = 127;
 
 export function unshareCommand(): Command {
   const collect = (value: string, all: readonly string[]): string[] => [...all, value];
@@ -48,8 +46,9 @@ async function run([command = '', ...args]: string[], options: Options): Promise
   enter(options.propagation);
   for (const directory of directories) mountTmpfs(directory);
   if (root !== undefined) enterRoot(root);
-  process.exitCode = await runCommand({ command, args, env: callerEnvironment() });
-  if (process.exitCode === NOT_FOUND) warn(`unshare: "${command}" was not found`);
+  const { exitCode, refusal } = await runForeground({ command, args, env: callerEnvironment() }, {});
+  process.exitCode = exitCode;
+  if (refusal !== undefined) warn(`unshare: "${command}" ${refusal}`);
 }
 
 function enter(propagation: Propagation): void {

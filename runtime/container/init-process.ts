@@ -13,6 +13,7 @@ import { constants } from 'node:os';
 import { AT, CLONE, MOUNT_ATTR } from '../../fs/sys/constants.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import { changeMount, cloneTree } from '../../fs/sys/mount-api.js';
+import { toBytes } from '../../fs/sys/path-bytes.js';
 import { setns } from '../../fs/sys/process.js';
 import { close, unshare } from '../../fs/sys/syscalls.js';
 import { HostError } from '../../fs/union/stack.js';
@@ -98,7 +99,7 @@ export function startInit(input: Input): InitProcess {
 /** Node's program in a read-only mount of its own. */
 function sealedNode(): number {
   try {
-    const node = cloneTree(AT.FDCWD, Buffer.from(process.execPath).toString('latin1'), false);
+    const node = cloneTree(AT.FDCWD, toBytes(process.execPath), false);
     changeMount(node, { set: MOUNT_ATTR.RDONLY });
     return node;
   } catch (error) {

@@ -3,18 +3,25 @@
  *
  * Rules: Node looks for options of its own anywhere on its command line, also behind the program ("--env-file",
  * "--experimental-config-file"), and obeys variables (NODE_OPTIONS). So the launcher (cli/launcher.sh) hides the words
- * behind a mark, and sets variables aside that Node interprets; here both come back. Node's own argv and env have lost
- * bytes that are not UTF-8; /proc has them (`fs/sys/path-bytes.ts`).
+ * behind a mark, and carries the environment in base64; here both come back. Node's own argv and env have lost bytes
+ * that are not UTF-8; /proc has them (`fs/sys/path-bytes.ts`).
  */
 import { readFileSync } from 'node:fs';
 import { UsageError } from '../../fs/index.js';
-import { rawByteIn, rawByteOffset, wordsOf } from '../../fs/sys/path-bytes.js';
+import { rawByteIn, rawByteOffset, toBytes, wordsOf } from '../../fs/sys/path-bytes.js';
 import { workingDirectory } from '../../fs/union/stack.js';
 
 /** Alone: the words that follow are hidden. Before a word: it is no option to Node. */
 export const MARK = '=';
-/** Before the name of a variable that was set aside. */
-const ASIDE = 'UNIONFS_ASIDE_';
+/** Before the numbers, from 1, of the variables that carry the caller's environment in base64. */
+const CARRIED = 'UNIONFS_ENVIRONMENT_';
+/** As much as a variable takes (MAX_ARG_STRLEN), whole groups of base64. */
+const PART = 98_304;
+/** Names a descriptor that Node's caller has opened for this process; a child of it does not have it. */
+const CHANNEL = /^NODE_CHANNEL_/;
+
+/** Variables by name; every name is possible, "__proto__" and "constructor" too. */
+export type Environment = Readonly<Record<string, string>>;
 
 const raw = (file: 'cmdline' | 'environ'): string[] => wordsOf(readFileSync(`/proc/self/${file}`, 'latin1'));
 
@@ -54,19 +61,31 @@ function requireUtf8(what: string, text: string): void {
 }
 
 /** The caller's environment, without what is between programs of ours. */
-export function callerEnvironment(): Record<string, string> {
-  const variables: Record<string, string> = {};
-  for (const line of raw('environ')) {
+export function callerEnvironment(): Environment {
+  const own = variablesOf(raw('environ'));
+  const parts: string[] = [];
+  for (let part = 1; own[CARRIED + part] !== undefined; part++) parts.push(own[CARRIED + part] ?? '');
+  if (parts.length > 0) return variablesOf(wordsOf(Buffer.from(parts.join(''), 'base64').toString('latin1')));
+  delete own[NAMESPACE_ORDER]; // started without the launcher
+  return own;
+}
+
+function variablesOf(lines: readonly string[]): Record<string, string> {
+  const variables: Record<string, string> = Object.create(null);
+  for (const line of lines) {
     const equals = line.indexOf('=');
     const name = line.slice(0, equals);
-    if (equals > 0 && name !== NAMESPACE_ORDER) variables[name] = line.slice(equals + 1);
-  }
-  for (const [name, value] of Object.entries(variables)) {
-    if (!name.startsWith(ASIDE)) continue;
-    delete variables[name];
-    variables[name.slice(ASIDE.length)] = value;
+    if (equals > 0 && !CHANNEL.test(name)) variables[name] = line.slice(equals + 1);
   }
   return variables;
+}
+
+/** An environment in the form in which `callerEnvironment` finds it in another program of ours. */
+export function carriedEnvironment(environment: Environment): Environment {
+  const lines = Object.entries(environment).map(([name, value]) => `${name}=${value}\0`);
+  const text = Buffer.from(toBytes(lines.join('')), 'latin1').toString('base64');
+  const parts = text.match(new RegExp(`.{1,${PART}}`, 'g')) ?? [''];
+  return Object.fromEntries(parts.map((part, at) => [`${CARRIED}${at + 1}`, part]));
 }
 
 /** The variable that tells a program how it goes on in a new user namespace (`runtime/user/namespace.ts`). */

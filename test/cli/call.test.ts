@@ -119,6 +119,11 @@ describe(SUITE, () => {
       );
     });
 
+    it('20,000 words take no longer than they must', () => {
+      const shown = sh(`timeout 20 "$unionfs" exec --lower lower -- sh -c 'echo $# $1' sh $(seq 20000)`);
+      assert.equal(shown, '20000 1\n');
+    });
+
     it('what an interrupted Node would read from the directory is not read', () => {
       place.make({
         'node.config.json': '{"nodeOptions":{"require":["./evil.cjs"]}}',
@@ -128,7 +133,149 @@ describe(SUITE, () => {
     });
   });
 
+  describe('variables', () => {
+    /** Names that shells do not take or change, and those that objects of JavaScript have. */
+    const ODD = [
+      ...[
+        'a.b=1',
+        'my-var=2',
+        '1st=3',
+        'BASH_FUNC_module%%=() { echo; }',
+        'IFS=x',
+        'PPID=7',
+        'PS4=w',
+        'PWD=/not',
+      ],
+      ...[
+        'OLDPWD=/b',
+        'OPTIND=1',
+        'LINENO=9',
+        'ENV=/none',
+        'CDPATH=/',
+        '__proto__=p',
+        'constructor=c',
+        'EMPTY=',
+      ],
+      ...[
+        'NODE_OPTIONS=--bad',
+        'UNIONFS_USER_NAMESPACE=junk',
+        'UNIONFS_ENVIRONMENT_1=junk',
+        'part=1',
+        'line=2',
+      ],
+      ...['LINES=a\nexport PATH=1\nexport program=2\n', 'POSIXLY_CORRECT=1', `BIG=${'b'.repeat(100_000)}`],
+      `BIGGER=${'c'.repeat(100_000)}`,
+    ];
+
+    /** What a command that is run by `program` has, beside what it is given of ours. */
+    function environmentIn(program: string, prelude = '', more = ''): string[] {
+      const [path, home] = [`PATH=${process.env['PATH']}`, 'HOME=/root'];
+      writeFileSync(place.path('odd'), [path, home, ...ODD, ''].join('\0'));
+      const start = `${prelude} xargs -0 -a odd sh -c 'exec env -i "$@" ${more} ${program} cat /proc/self/environ' sh`;
+      return sh(start)
+        .split('\0')
+        .filter((line) => line !== '' && !line.startsWith('UNIONFS_MOUNT='))
+        .sort();
+    }
+
+    for (const program of ['$unionfs exec --lower lower --', '$tscr unshare --mount']) {
+      it(`the command of "${program}" has all of the caller's, byte by byte`, () => {
+        const direct = environmentIn('');
+        assert.isAbove(direct.length, ODD.length);
+        assert.deepEqual(
+          environmentIn(program.replace(/\$(\w+)/, (_, name) => (name === 'tscr' ? TSCR : CLI))),
+          direct,
+        );
+      });
+    }
+
+    it('also when names and values are not UTF-8', () => {
+      const raw = [`export X="$(printf 'n\\377=v\\303')";`, '"$X"'] as const;
+      const direct = environmentIn('', ...raw);
+      assert.include(direct, 'n\xff=v\xc3');
+      assert.deepEqual(environmentIn(`${CLI} exec --lower lower --`, ...raw), direct);
+    });
+
+    /** sh of Debian, of Red Hat, of Alpine. */
+    for (const shell of ['dash', 'bash --posix', 'busybox sh']) {
+      it(`${shell} as sh gives Node nothing but what our programs read, and takes no function from the caller`, () => {
+        place.make({ fake: {} });
+        writeFileSync(
+          place.path('fake/node'),
+          '#!/bin/sh\ntr "\\0" "\\n" </proc/$$/environ | cut -d= -f1; echo "words $#"\n',
+          { mode: 0o755 },
+        );
+        const functions = ['readlink', 'base64', 'node'].map(
+          (name) => `'BASH_FUNC_${name}%%=() { touch obeyed; }'`,
+        );
+        const interpreted = [
+          ...[
+            'NODE_OPTIONS',
+            'NODE_PATH',
+            'NODE_V8_COVERAGE',
+            'NODE_COMPILE_CACHE',
+            'NODE_REPL_EXTERNAL_MODULE',
+          ],
+          ...[
+            'NODE_EXTRA_CA_CERTS',
+            'NODE_CHANNEL_FD',
+            'NODE_UNIQUE_ID',
+            'NODE_ICU_DATA',
+            'ICU_TIMEZONE_FILES_DIR',
+          ],
+          ...[
+            'OPENSSL_CONF',
+            'OPENSSL_MODULES',
+            'SSL_CERT_FILE',
+            'CTLOG_FILE',
+            'UV_THREADPOOL_SIZE',
+            'QLOGDIR',
+          ],
+          ...[
+            'SIMDUTF_FORCE_IMPLEMENTATION',
+            'WATCH_REPORT_DEPENDENCIES',
+            'DEBUG_ASYNC',
+            'ENV',
+            'BASH_ENV',
+            'CDPATH',
+          ],
+          ...['UNIONFS_USER_NAMESPACE', 'UNIONFS_ENVIRONMENT_7'],
+        ];
+        const given = [
+          ...functions,
+          ...interpreted.map((name) => `${name}=x`),
+          'PATH="$PWD/fake:$PATH"',
+          'LC_ALL=C',
+        ];
+        for (const [program, count] of [
+          [TSCR, 5],
+          [CLI, 7],
+        ] as const) {
+          const lines = sh(`env ${given.join(' ')} ${shell} '${program}' 'a b' ''`)
+            .trimEnd()
+            .split('\n');
+          assert.equal(lines.pop(), `words ${count}`);
+          assert.includeMembers(lines, ['PATH', 'LC_ALL', 'UNIONFS_ENVIRONMENT_1']);
+          assert.isEmpty(lines.filter((name) => interpreted.includes(name)));
+        }
+      });
+    }
+
+    it('-e NAME of a name that JavaScript knows is none that the caller has', () => {
+      const shown = sh('"$tscr" run --rm -e constructor -e __proto__ -e toString host:1 env');
+      assert.notMatch(shown, /^(constructor|__proto__|toString)/m);
+    });
+  });
+
   describe('bytes that are not UTF-8', () => {
+    it('a command that cannot be run gives the exit code of a shell', () => {
+      const run = (command: string): string =>
+        sh(`"$unionfs" exec --lower lower -- ${command} "$(printf 'x\\377')" 2>&1; echo $?`);
+      assert.equal(run('no-such'), '"no-such" was not found\n127\n');
+      assert.equal(run('/etc/passwd'), '"/etc/passwd" cannot be executed\n126\n');
+      assert.equal(run('sh -c "kill -TERM \\$\\$"'), '143\n');
+    });
+
     for (const bytes of BYTES) {
       it(`${bytes}: layers, work directories and mountpoints`, () => {
         const script = `
