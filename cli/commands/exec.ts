@@ -15,7 +15,7 @@ import { directoryAt } from '../../fs/union/stack.js';
 import { Guardian } from '../../runtime/container/guardian.js';
 import { enterMountNamespace } from '../../runtime/container/namespaces.js';
 import { becomeReaper, killChildren, type Outcome, runForeground } from '../../runtime/foreground.js';
-import { callerEnvironment } from '../../runtime/host/call.js';
+import { callerEnvironment, requireTextIn } from '../../runtime/host/call.js';
 import { temporaryDirectory } from '../../runtime/host/temporary.js';
 import { caller } from '../../runtime/user/caller.js';
 import { enterForMounts } from '../../runtime/user/ladder.js';
@@ -33,6 +33,9 @@ interface Options {
 
 /** Tells the command where the union is. */
 const VARIABLE = 'UNIONFS_MOUNT';
+
+/** What tmpdir() reads. */
+const TEMPORARY = ['TMPDIR', 'TMP', 'TEMP'];
 
 export function execCommand(): Command {
   return new Command('exec')
@@ -52,7 +55,8 @@ export function execCommand(): Command {
 }
 
 async function run([command = '', ...args]: string[], options: Options): Promise<void> {
-  if (options.at !== undefined) directoryAt(options.at);
+  if (options.at === undefined) requireTextIn(TEMPORARY);
+  else directoryAt(options.at);
   enterForMounts();
   enterMountNamespace('slave');
   const made =

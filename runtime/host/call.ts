@@ -50,8 +50,13 @@ const DIRECTORIES = ['TSCR_ROOT', 'TSCR_RUN', 'XDG_DATA_HOME', 'XDG_RUNTIME_DIR'
 export function requireText(given: readonly string[]): void {
   for (const [at, word] of given.entries()) requireUtf8(`argument ${at + 1},`, word);
   requireUtf8('the working directory,', workingDirectory());
+  requireTextIn(DIRECTORIES);
+}
+
+/** Refuses values of the caller's variables that Node's own functions would lose bytes of. Throws `UsageError`. */
+export function requireTextIn(names: readonly string[]): void {
   const variables = callerEnvironment();
-  for (const name of DIRECTORIES) requireUtf8(`the value of ${name},`, variables[name] ?? '');
+  for (const name of names) requireUtf8(`the value of ${name},`, variables[name] ?? '');
 }
 
 function requireUtf8(what: string, text: string): void {

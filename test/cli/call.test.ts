@@ -335,11 +335,15 @@ describe(SUITE, () => {
       });
     }
 
-    it('a working directory, and a variable that names one, are refused by tscr', () => {
+    it('a working directory, and variables that name one, are refused where Node would lose them', () => {
       const complaint = sh(
         `d="$(printf 'd\\377')"; mkdir "$d"; cd "$d"; "$tscr" run host:1 true 2>&1 || test $? = 125`,
       );
       assert.match(complaint, /the working directory, ".*d\\xff", is not UTF-8/);
+      const scratch = sh(
+        `TMPDIR="$(printf '/tmp/d\\377')" "$unionfs" exec --lower lower -- true 2>&1 || test $? = 125`,
+      );
+      assert.match(scratch, /the value of TMPDIR, ".*d\\xff", is not UTF-8/);
       const other = sh(`TSCR_ROOT="$(printf '/tmp/d\\377')" "$tscr" images 2>&1 || test $? = 125`);
       assert.match(other, /the value of TSCR_ROOT, ".*d\\xff", is not UTF-8/);
     });
