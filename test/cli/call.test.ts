@@ -3,7 +3,15 @@
  * of its own among all words and obeys variables; the shell of the launcher; and decoders of text, which replace bytes.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { assert } from 'chai';
 import { PACKAGE } from '../container/tscr.js';
 import { CLI, usePlace } from '../mount/place.js';
@@ -261,6 +269,27 @@ describe(SUITE, () => {
       });
     }
 
+    it('what our sources read of the environment is what the launcher leaves', () => {
+      const launcher = readFileSync(`${PACKAGE}/cli/launcher.sh`, 'utf8');
+      const left = new Set(
+        launcher
+          .match(/^ {6}(PATH \|.*|TSCR_ROOT \|.*)\) ;;$/gm)
+          ?.flatMap((line) => line.match(/\w+/g) ?? []),
+      );
+      const sources = ['fs', 'runtime', 'cli'].map(sourcesIn).join('');
+      const indexed = [...sources.matchAll(/(?:process\.env|environment)\['(\w+)'\]/g)].map(
+        ([, name = '']) => name,
+      );
+      const picked = [...sources.matchAll(/const \{([^}]*)\} = process\.env/g)].flatMap(([, names = '']) =>
+        names.split(',').map((name) => name.replace(/:.*/, '').trim()),
+      );
+      assert.includeMembers(picked, ['TSCR_ROOT', 'HOME']);
+      assert.deepEqual(
+        [...indexed, ...picked].filter((name) => !left.has(name)),
+        [],
+      );
+    });
+
     it('-e NAME of a name that JavaScript knows is none that the caller has', () => {
       const shown = sh('"$tscr" run --rm -e constructor -e __proto__ -e toString host:1 env');
       assert.notMatch(shown, /^(constructor|__proto__|toString)/m);
@@ -371,3 +400,10 @@ describe(SUITE, () => {
 /** Octal escapes of printf(1) as the programs show those bytes. */
 const shownOf = (octal: string): string =>
   octal.replace(/\\(\d{3})/g, (_, digits: string) => `\\x${Number.parseInt(digits, 8).toString(16)}`);
+
+/** The TypeScript of one of the package's directories. */
+const sourcesIn = (directory: string): string =>
+  readdirSync(`${PACKAGE}/${directory}`, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => readFileSync(`${PACKAGE}/${directory}/${name}`, 'utf8'))
+    .join('');
