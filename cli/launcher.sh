@@ -35,9 +35,11 @@ clear_environment() {
   set +f
 }
 
-# The kernel takes 128 KiB in a variable (MAX_ARG_STRLEN).
+# The kernel takes 128 KiB in a variable (MAX_ARG_STRLEN). The file is this shell's, so this shell opens it: by its pid
+# it would be somebody else's where /proc is of another pid namespace. What such a /proc means, the programs say.
 carry_environment() {
-  carried=$(base64 -w 98304 "/proc/$$/environ") || exit 125
+  [ -r /proc/self/environ ] || return 0
+  { carried=$(base64 -w 98304 <&3) || exit 125; } 3</proc/self/environ
   part=0
   for text in $carried; do
     part=$((part + 1))

@@ -204,6 +204,11 @@ describe(SUITE, () => {
       assert.deepEqual(environmentIn(`${CLI} exec --lower lower --`, ...raw), direct);
     });
 
+    it("where /proc numbers processes otherwise, it is the caller's and not another process's", () => {
+      const script = `exec env -i "PATH=$PATH" a.b=1 '${TSCR}' unshare --mount env`;
+      assert.include(sh(`unshare --pid --fork sh -c '${script.replaceAll("'", `'"'"'`)}'`), 'a.b=1\n');
+    });
+
     /** sh of Debian, of Red Hat, of Alpine. */
     for (const shell of ['dash', 'bash --posix', 'busybox sh']) {
       it(`${shell} as sh gives Node nothing but what our programs read, and takes no function from the caller`, () => {
