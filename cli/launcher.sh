@@ -39,7 +39,7 @@ clear_environment() {
 # it would be somebody else's where /proc is of another pid namespace. What such a /proc means, the programs say.
 carry_environment() {
   [ -r /proc/self/environ ] || return 0
-  { carried=$(base64 -w 98304 <&3) || exit 125; } 3</proc/self/environ
+  { carried=$(PATH=${PATH:+$PATH:}/usr/bin:/bin base64 -w 98304 <&3) || exit 125; } 3</proc/self/environ
   part=0
   for text in $carried; do
     part=$((part + 1))
