@@ -66,9 +66,15 @@ export class Group {
     writeFileSync(join(this.directory, file), value, { flag: 'r+' });
   }
 
-  /** Takes a process in. The kernel may wait for all processors meanwhile. */
+  /** Takes a process in, unless it has ended. The kernel may wait for all processors meanwhile. */
   async join(pid: number): Promise<void> {
-    await writeFile(join(this.directory, 'cgroup.procs'), String(pid), { flag: 'r+' });
+    try {
+      await writeFile(join(this.directory, 'cgroup.procs'), String(pid), { flag: 'r+' });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ESRCH') return;
+      await this.remove();
+      throw error;
+    }
   }
 
   /** After the container's processes have ended. What cannot be removed is left to the next command. */
