@@ -78,7 +78,9 @@ export function runCommand(): Command {
         .default('true'),
     )
     .addOption(
-      new Option('--network <net>', "the host's network, or none").choices(['host', 'none']).default('host'),
+      new Option('--network <net>', "the host's network, with its abstract sockets in reach, or none")
+        .choices(['host', 'none'])
+        .default('host'),
     )
     .addOption(
       new Option('--pull <when>', 'get a missing image').choices(['missing', 'never']).default('missing'),

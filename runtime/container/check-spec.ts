@@ -1,9 +1,10 @@
 /**
  * Whether a config.json can be honoured.
  *
- * Rules: a document from outside becomes a `RuntimeSpec` here and nowhere else. What would protect or change something
- * and is not supported is refused by its name, limits of resources as well.
- * Properties that the specification does not have are ignored, as it demands.
+ * Rules: a document from outside becomes a `RuntimeSpec` here and nowhere else. Every property of config.md and
+ * config-linux.md is applied, which a check below shows, or is in the table `NOT_SUPPORTED` and refused by its name if it
+ * asks for anything. Ignored are, as the specification demands: annotations, "consoleSize" without a terminal, and
+ * properties that it does not have.
  */
 import { posix } from 'node:path';
 import { UsageError } from '../../fs/union/stack.js';
@@ -39,6 +40,7 @@ const KINDS: Readonly<Record<string, (value: unknown) => boolean>> = {
   'an absolute path': (value) => typeof value === 'string' && /^\/[^\0]*$/s.test(value),
   'a number': (value) => typeof value === 'number' && Number.isInteger(value),
   'an id': (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 32 - 1,
+  'a 16-bit number': (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 16,
   'a boolean': (value) => typeof value === 'boolean',
 };
 
@@ -62,29 +64,59 @@ function elements(name: string, value: unknown, kind: string): unknown[] {
 const objects = (name: string, value: unknown): Json[] => elements(name, value, 'an object') as Json[];
 const strings = (name: string, value: unknown): string[] => elements(name, value, 'a string') as string[];
 
-/** Parts of the specification that are not supported, and mean something when they are there. */
-const UNSUPPORTED = {
-  '': ['hooks', 'solaris', 'windows', 'vm', 'zos'],
-  process: ['terminal', 'apparmorProfile', 'selinuxLabel', 'scheduler', 'ioPriority', 'execCPUAffinity'],
-  linux: [
-    'uidMappings',
-    'gidMappings',
-    'timeOffsets',
-    'mountLabel',
-    'intelRdt',
-    'personality',
-    'memoryPolicy',
-    'netDevices',
-  ],
-} as const;
+/** Properties that are not applied; "[]" stands for each element of a list. */
+const NOT_SUPPORTED: readonly string[] = [
+  ...['hooks', 'solaris', 'windows', 'vm', 'zos', 'freebsd'],
+  ...['process.terminal', 'process.commandLine', 'process.user.username'],
+  ...['process.apparmorProfile', 'process.selinuxLabel'],
+  ...['process.scheduler', 'process.ioPriority', 'process.execCPUAffinity'],
+  ...['mounts[].uidMappings', 'mounts[].gidMappings'],
+  ...['linux.uidMappings', 'linux.gidMappings', 'linux.timeOffsets'],
+  ...['linux.mountLabel', 'linux.intelRdt', 'linux.personality', 'linux.memoryPolicy', 'linux.netDevices'],
+  ...['linux.resources.memory', 'linux.resources.cpu', 'linux.resources.pids', 'linux.resources.blockIO'],
+  ...['linux.resources.hugepageLimits', 'linux.resources.network', 'linux.resources.rdma'],
+  'linux.resources.unified',
+  ...['linux.seccomp.listenerPath', 'linux.seccomp.listenerMetadata'],
+];
 
-function refuseUnsupported(part: keyof typeof UNSUPPORTED, object: Json): void {
-  const found = UNSUPPORTED[part].find((name) => !isEmpty(object[name]));
-  if (found !== undefined) refuse(`"${part === '' ? '' : `${part}.`}${found}" is not supported`);
+/** Those whose keys are names of the user's: each asks for something, whatever its value. */
+const MAPS: readonly string[] = ['linux.netDevices', 'linux.resources.rdma', 'linux.resources.unified'];
+
+/** What a dotted path of the table leads to, each with its own path ("mounts[0].uidMappings"). */
+function* valuesAt(
+  value: unknown,
+  steps: readonly string[],
+  name = '',
+): Generator<[name: string, value: unknown]> {
+  const [step, ...rest] = steps;
+  if (step === undefined) {
+    yield [name, value];
+  } else if (step === '[]') {
+    for (const [index, element] of Array.isArray(value) ? value.entries() : [])
+      yield* valuesAt(element, rest, `${name}[${index}]`);
+  } else if (isObject(value)) {
+    yield* valuesAt(value[step], rest, name === '' ? step : `${name}.${step}`);
+  }
+}
+
+/** Where a value that is not empty lies: the value itself, or what an object holds. */
+function whatIsAsked(name: string, value: unknown): string | undefined {
+  if (isEmpty(value)) return undefined;
+  const [key] = isObject(value) ? (Object.entries(value).find(([, held]) => !isEmpty(held)) ?? []) : [];
+  return key === undefined ? name : whatIsAsked(`${name}.${key}`, (value as Json)[key]);
+}
+
+function refuseUnsupported(document: Json): void {
+  for (const path of NOT_SUPPORTED) {
+    for (const [name, value] of valuesAt(document, path.replaceAll('[]', '.[]').split('.'))) {
+      const [key] = MAPS.includes(path) && isObject(value) ? Object.keys(value) : [];
+      const asked = key === undefined ? whatIsAsked(name, value) : `${name}.${key}`;
+      if (asked !== undefined) refuse(`"${asked}" is not supported`);
+    }
+  }
 }
 
 function checkProcess(process: Json): void {
-  refuseUnsupported('process', process);
   const { args, env, cwd, user, noNewPrivileges, oomScoreAdj, capabilities, rlimits } = process;
   if (strings('process.args', args).length === 0) refuse('"process.args" is empty');
   for (const entry of strings('process.env', env)) {
@@ -96,7 +128,11 @@ function checkProcess(process: Json): void {
   checkIfAny('process.noNewPrivileges', noNewPrivileges, 'a boolean');
   checkIfAny('process.oomScoreAdj', oomScoreAdj, 'a number');
   checkCapabilities(capabilities);
-  for (const { type, soft, hard } of objects('process.rlimits', rlimits)) {
+  const limits = objects('process.rlimits', rlimits);
+  for (const [index, { type, soft, hard }] of limits.entries()) {
+    check(`process.rlimits[${index}].type`, type, 'a string');
+    if (limits.findIndex((other) => other['type'] === type) !== index)
+      refuse(`"process.rlimits" has "${type}" twice`);
     if (!Object.hasOwn(RLIMITS, String(type))) refuse(`there is no limit "${type}"`);
     check(`${type}.soft`, soft, 'a number');
     check(`${type}.hard`, hard, 'a number');
@@ -121,6 +157,9 @@ function checkCapabilities(capabilities: unknown): void {
   }
 }
 
+/** Words that no filesystem knows; the runtime would have to do them. */
+const RUNTIME_OPTIONS: readonly string[] = ['idmap', 'ridmap', 'tmpcopyup'];
+
 function checkMount(mount: Json): void {
   const { destination, source, type, options } = mount;
   check('mounts.destination', destination, 'an absolute path');
@@ -128,10 +167,9 @@ function checkMount(mount: Json): void {
     refuse('a mount on "/" would hide the root');
   checkIfAny(`source of "${destination}"`, source, 'a string');
   checkIfAny(`type of "${destination}"`, type, 'a string');
-  for (const name of ['uidMappings', 'gidMappings']) {
-    if (!isEmpty(mount[name])) refuse(`"${name}" of mount "${destination}" is not supported`);
-  }
   const words = strings(`options of "${destination}"`, options);
+  const unapplied = words.find((word) => RUNTIME_OPTIONS.includes(word));
+  if (unapplied !== undefined) refuse(`option "${unapplied}" of mount "${destination}" is not supported`);
   const { bind, data } = parseMountOptions(type as string | undefined, words);
   if (!bind && type === undefined) refuse(`mount "${destination}" has no type`);
   if (!bind) return;
@@ -177,7 +215,6 @@ function checkSysctls(sysctls: unknown, namespaces: ReadonlySet<NamespaceType>):
 }
 
 function checkLinux(linux: Json): ReadonlySet<NamespaceType> {
-  refuseUnsupported('linux', linux);
   const { namespaces, sysctl, maskedPaths, readonlyPaths, devices, rootfsPropagation, seccomp } = linux;
   const found = checkNamespaces(namespaces);
   checkSysctls(sysctl, found);
@@ -201,29 +238,38 @@ function checkDevice(device: Json): void {
 function checkSeccomp(seccomp: unknown): void {
   if (seccomp === undefined) return;
   check('linux.seccomp', seccomp, 'an object');
-  const { defaultAction, listenerPath, syscalls, architectures, flags } = seccomp as Json;
+  const { defaultAction, defaultErrnoRet, syscalls, architectures, flags } = seccomp as Json;
   check('linux.seccomp.defaultAction', defaultAction, 'a string');
-  if (!isEmpty(listenerPath)) refuse('"linux.seccomp.listenerPath" is not supported');
+  checkErrno('linux.seccomp.defaultErrnoRet', defaultErrnoRet, String(defaultAction));
   strings('linux.seccomp.architectures', architectures);
   strings('linux.seccomp.flags', flags);
-  for (const { names, action, args } of objects('linux.seccomp.syscalls', syscalls)) {
+  for (const { names, action, errnoRet, args } of objects('linux.seccomp.syscalls', syscalls)) {
     strings('linux.seccomp.syscalls.names', names);
     check('linux.seccomp.syscalls.action', action, 'a string');
-    for (const { index, value, op } of objects('linux.seccomp.syscalls.args', args)) {
+    checkErrno('linux.seccomp.syscalls.errnoRet', errnoRet, String(action));
+    for (const { index, value, valueTwo, op } of objects('linux.seccomp.syscalls.args', args)) {
       check('linux.seccomp.syscalls.args.index', index, 'a number');
       check('linux.seccomp.syscalls.args.value', value, 'a number');
+      checkIfAny('linux.seccomp.syscalls.args.valueTwo', valueTwo, 'a number');
       check('linux.seccomp.syscalls.args.op', op, 'a string');
     }
   }
 }
 
-/** Device rules are applied; no limit is. */
+/** Actions that return a number; for others "the runtime MUST print an error and fail". */
+const ACTIONS_WITH_ERRNO: readonly string[] = ['SCMP_ACT_ERRNO', 'SCMP_ACT_TRACE'];
+
+function checkErrno(name: string, value: unknown, action: string): void {
+  if (value === undefined) return;
+  check(name, value, 'a 16-bit number');
+  if (!ACTIONS_WITH_ERRNO.includes(action)) refuse(`"${name}" means nothing for "${action}"`);
+}
+
+/** Device rules; limits are in `NOT_SUPPORTED`. */
 function checkResources(resources: unknown): void {
   if (isEmpty(resources)) return;
   check('linux.resources', resources, 'an object');
-  const { devices, ...limits } = resources as Json;
-  const limit = Object.keys(limits).find((name) => !isEmpty(limits[name]));
-  if (limit !== undefined) refuse(`"linux.resources.${limit}" is not supported`);
+  const { devices } = resources as Json;
   for (const { allow, type, major, minor, access } of objects('linux.resources.devices', devices)) {
     check('linux.resources.devices.allow', allow, 'a boolean');
     if (!isEmpty(type) && !['a', 'b', 'c', 'u'].includes(String(type)))
@@ -246,13 +292,14 @@ function checkCgroupsPath(path: unknown): void {
 /** Checks a parsed config.json. Throws `UsageError` that names the first thing that cannot be honoured. */
 export function checkSpec(document: unknown): CheckedSpec {
   if (!isObject(document)) refuse('it is not an object');
-  const { ociVersion, process, root, linux, mounts, hostname, domainname } = document;
+  const { ociVersion, process, root, linux, mounts, hostname, domainname, annotations } = document;
   check('ociVersion', ociVersion, 'a string');
   if (!String(ociVersion).startsWith('1.')) refuse(`version "${ociVersion}" is unknown`);
-  refuseUnsupported('', document);
+  refuseUnsupported(document);
   for (const [name, part] of Object.entries({ process, root, linux })) check(name, part, 'an object');
   checkRoot(root as Json);
   checkProcess(process as Json);
+  checkAnnotations(annotations);
   objects('mounts', mounts).forEach(checkMount);
   const namespaces = checkLinux(linux as Json);
   for (const [name, value] of Object.entries({ hostname, domainname })) {
@@ -263,6 +310,14 @@ export function checkSpec(document: unknown): CheckedSpec {
   checkResources(resources);
   checkCgroupsPath(cgroupsPath);
   return { spec: document as unknown as RuntimeSpec };
+}
+
+/** Keys are anybody's; values are strings. */
+function checkAnnotations(annotations: unknown): void {
+  if (annotations === undefined || annotations === null) return;
+  check('annotations', annotations, 'an object');
+  for (const [key, value] of Object.entries(annotations as Json))
+    check(`annotations.${key}`, value, 'a string');
 }
 
 function checkRoot({ path, readonly }: Json): void {

@@ -19,6 +19,7 @@ import { type IdRangeFacts, judgeIdRanges, probeIdRanges } from './id-ranges.js'
 import { type Identity, judgeIdentity, probeIdentity } from './identity.js';
 import { judgeKernel, type KernelFacts, probeKernel } from './kernel.js';
 import { type Mode, modesOf, REFUSED } from './modes.js';
+import { judgeNetwork, type NetworkFacts, probeNetwork } from './network.js';
 import { judgeOverlay, type OverlayFacts, probeOverlay } from './overlay.js';
 import { judgeSeccomp, probeSeccomp, type SeccompFacts } from './seccomp.js';
 import { judgeStore, probeStore, type StoreFacts } from './store.js';
@@ -36,6 +37,7 @@ export interface Facts {
   readonly overlay: OverlayFacts;
   readonly seccomp: SeccompFacts;
   readonly cgroups: CgroupFacts;
+  readonly network: NetworkFacts;
   readonly store: StoreFacts;
   readonly environment: EnvironmentFacts;
   /** Undefined where other facts refuse a container already. */
@@ -64,6 +66,7 @@ export function probe(host: Host, storePath: string | undefined): Facts {
     overlay: probeOverlay(host, identity),
     seccomp: probeSeccomp(host),
     cgroups: probeCgroups(host),
+    network: probeNetwork(host),
     store: probeStore(host, storePath),
     environment: probeEnvironment(host),
     trial: undefined,
@@ -85,6 +88,7 @@ export function judge(facts: Facts): Report {
     ...judgeOverlay(facts.overlay, identity),
     ...judgeSeccomp(facts.seccomp),
     ...judgeCgroups(facts.cgroups, identity),
+    ...judgeNetwork(facts.network),
     ...judgeStore(facts.store, identity),
     ...judgeEnvironment(facts.environment, identity, facts.store.elsewhere),
     ...(facts.trial === undefined ? [] : judgeTrial(facts.trial)),

@@ -555,6 +555,20 @@ describe('doctor: a user with everything', () => {
     assert.deepEqual(waysOf(examined({ files })), BEST);
   });
 
+  it("is told that the host's network brings abstract sockets with it", () => {
+    const sockets = [
+      'Num       RefCount Protocol Flags    Type St Inode Path',
+      '0: 00000002 00000000 00010000 0001 01 101 @/tmp/.X11-unix/X0',
+      '0: 00000003 00000000 00000000 0001 03 102 @/tmp/.X11-unix/X0',
+      '0: 00000002 00000000 00010000 0001 01 103 /run/dbus/system_bus_socket',
+      '0: 00000003 00000000 00000000 0001 03 104',
+    ];
+    const report = examined({ texts: { '/proc/net/unix': `${sockets.join('\n')}\n` } });
+    const { status, detail, fix } = findingOf(report, 'network.host');
+    assert.deepEqual({ status, fix, ready: report.ready }, { status: 'ok', fix: undefined, ready: true });
+    assert.match(detail, /abstract sockets \(1 now\).*--network none/);
+  });
+
   it('has stable keys', () => {
     assert.deepEqual(
       examined().findings.map(({ id }) => id),
@@ -576,6 +590,7 @@ describe('doctor: a user with everything', () => {
         'seccomp.kernel',
         'seccomp.library',
         'cgroups.version',
+        'network.host',
         'store.writable',
         'store.local',
         'store.xattrs',
