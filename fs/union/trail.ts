@@ -20,5 +20,22 @@ export function namesOf(trail: Trail | undefined): string[] {
   return names.reverse();
 }
 
+interface Known {
+  readonly trail: Trail;
+  readonly path: string;
+}
+
+/** What was asked last, and its directory: in a walk the next one lies in one of them, and a path may be long. */
+let last: Known | undefined;
+let directory: Known | undefined;
+
 /** Relative to the root; "" for the root itself. */
-export const pathOf = (trail: Trail | undefined): string => namesOf(trail).join('/');
+export function pathOf(trail: Trail | undefined): string {
+  if (trail === undefined) return '';
+  const { parent, name } = trail;
+  if (parent === undefined) return name;
+  const known = [last, directory].find((candidate) => candidate?.trail === parent);
+  directory = known ?? { trail: parent, path: namesOf(parent).join('/') };
+  last = { trail, path: `${directory.path}/${name}` };
+  return last.path;
+}

@@ -17,7 +17,7 @@ import { type ChangedStack, Comparison } from '../../fs/union/difference.js';
 import { below, pathOf, type Trail } from '../../fs/union/trail.js';
 import { attributesOf, PlainTree } from '../../fs/union/trees.js';
 import { DOT_WHITEOUT, isDotName } from '../../fs/union/whiteout.js';
-import { quote } from './names.js';
+import { quote, splitName } from './names.js';
 import { Packer, plain } from './pack-entry.js';
 import { type Item, tarStream } from './tar-write.js';
 import { UNPACK_LIMITS } from './unpack.js';
@@ -65,10 +65,11 @@ export function packChanges(stack: ChangedStack): Readable {
   return tarStream(bounded(changeItems(new Comparison(stack))));
 }
 
-/** Refuses what no store unpacks before it is written: a sparse file may be of any length. */
+/** Refuses what no store unpacks before it is written: a sparse file may be of any length, a tree of any depth. */
 function* bounded(items: Iterable<Item>): Generator<Item> {
   let bytes = 0;
   for (const item of items) {
+    splitName(item.entry.name);
     bytes += item.entry.size;
     if (bytes > UNPACK_LIMITS.maxBytes)
       throw new UsageError(
