@@ -144,12 +144,12 @@ export const ATTACKS: readonly Attack[] = [
   ),
   rowWith(
     'a hard link to an absolute name',
-    /"h" is a hard link to ".*\/sentinel", which this layer does not hold/,
+    /"h" is a hard link to ".*\/sentinel", which neither this layer nor those below hold/,
     (out) => [link('h', `${out}/sentinel`)],
   ),
   rowWith(
     'a hard link through a symlink',
-    /"h" is a hard link to "l\/sentinel", which this layer does not hold/,
+    /"h" is a hard link to "l\/sentinel", which neither this layer nor those below hold/,
     (out) => [symlink('l', out), link('h', 'l/sentinel')],
   ),
   row(
