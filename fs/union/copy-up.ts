@@ -57,6 +57,7 @@ function copyUpOne(union: Union, node: DirectoryNode): void {
   const source = { directory: node.top, name: '', dirfd, stat, keep: 0 };
   run(union, source, { parent, directory: () => union.handles.directory(into), name });
   node.upper = new LayerDirectory(into.layer, into, name);
+  node.upper.holdsDotNames = false;
   parent.listing?.add(name, S.IFDIR, node.ino);
 }
 

@@ -191,6 +191,7 @@ function newNode(union: Union, parent: DirectoryNode, name: string, stat: Stat):
   let node: Node;
   if (isDirectory(stat.mode)) {
     const upper = new LayerDirectory(parent.upper.layer, parent.upper, name);
+    upper.holdsDotNames = false;
     const ino = union.inodes.of(stat.dev, stat.ino);
     const made = union.newDirectory(ino, { parent, name }, { upper, lowers: [] });
     made.listing = new Listing(); // it is empty, and every later name passes through here

@@ -91,6 +91,8 @@ export class LayerDirectory {
   last: Stat | undefined;
   /** Upper's: whether it holds copies of lower entries; undefined until asked. */
   impure: boolean | undefined;
+  /** Whether it may hold `.wh.` names; undefined where that is not known. */
+  holdsDotNames: boolean | undefined;
   /** Whether opening with O_NOATIME was refused; then it is not tried again for this directory's files. */
   atimeRefused = false;
 

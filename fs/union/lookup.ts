@@ -9,6 +9,7 @@ import { NAME_MAX } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import type { Stat } from '../sys/stat.js';
 import { fstat, statat } from '../sys/syscalls.js';
+import { settleDotNames } from './dot-names.js';
 import { LayerDirectory } from './layer.js';
 import type { IndexEntry } from './link-index.js';
 import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
@@ -18,7 +19,7 @@ import { recordedOf } from './place.js';
 import { ABSENT, type LayerEntry, merge } from './rules.js';
 import { FOREVER, type Union } from './state.js';
 import { hasChanged, isUnwatched, remember } from './unwatched.js';
-import { classify, type Depth, isDotName, readsDotNames } from './whiteout.js';
+import { classify, type Depth, isDotName } from './whiteout.js';
 
 /** What lies under a name, before it is tied to a node. */
 export type Found =
@@ -49,11 +50,12 @@ export function probe(
   name: string,
   somethingBelow: boolean,
 ): { entry: LayerEntry; stat: Stat | undefined } {
-  if (isDotName(name) && readsDotNames(directory.layer)) return { entry: ABSENT, stat: undefined };
+  if (isDotName(name)) return { entry: ABSENT, stat: undefined };
+  if (directory.layer.isUpper) settleDotNames(union, directory);
   const dirfd = union.handles.directory(directory);
   const stat = statat(dirfd, name);
   return {
-    entry: classify(directory.layer, dirfd, name, stat, depth(union, directory, somethingBelow)),
+    entry: classify(directory, dirfd, name, stat, depth(union, directory, somethingBelow)),
     stat,
   };
 }

@@ -8,13 +8,14 @@ import type { DirectoryPlusSink, DirectorySink, Entry } from '../protocol/filesy
 import { S } from '../sys/constants.js';
 import { Errno } from '../sys/errno.js';
 import { type DirectoryEntry, statat } from '../sys/syscalls.js';
+import { settleDotNames } from './dot-names.js';
 import type { LayerDirectory } from './layer.js';
 import { type ListedName, Listing } from './listing.js';
 import { depth, entryOf, find } from './lookup.js';
 import type { DirectoryNode } from './node.js';
 import { isImpure } from './origin.js';
 import type { Union } from './state.js';
-import { classify, DOT_OPAQUE, DOT_WHITEOUT, isDotName, readsDotNames } from './whiteout.js';
+import { classify, DOT_OPAQUE, DOT_WHITEOUT, isDotName } from './whiteout.js';
 
 /** The names of a directory as they are now. */
 export function listingOf(union: Union, node: DirectoryNode): Listing {
@@ -40,9 +41,10 @@ function mergeNames(union: Union, directories: readonly LayerDirectory[]): Map<s
     const dirfd = union.handles.directory(directory);
     const hides: string[] = [];
     const somethingBelow = skip + 1 < directories.length;
+    if (directory.layer.isUpper) settleDotNames(union, directory);
     for (const entry of union.handles.names(directory)) {
       const { name } = entry;
-      if (isDotName(name) && readsDotNames(directory.layer)) {
+      if (isDotName(name)) {
         if (name !== DOT_OPAQUE) hides.push(name.slice(DOT_WHITEOUT.length));
         continue;
       }
@@ -70,7 +72,7 @@ function isWhiteout(
   const stat = statat(dirfd, entry.name);
   if (stat === undefined) return true;
   const below = depth(union, directory, somethingBelow);
-  return classify(directory.layer, dirfd, entry.name, stat, below).is === 'whiteout';
+  return classify(directory, dirfd, entry.name, stat, below).is === 'whiteout';
 }
 
 const DOT_COOKIE = 1;

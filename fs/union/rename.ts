@@ -12,6 +12,7 @@ import { renameat2, unlinkat } from '../sys/syscalls.js';
 import { execute, Target } from './apply.js';
 import { copyUpDirectory, copyUpName } from './copy-up.js';
 import { checkNewName } from './create.js';
+import { requireNoDotName } from './dot-names.js';
 import { finish } from './finish.js';
 import { refuseProtected } from './flags.js';
 import { find } from './lookup.js';
@@ -47,6 +48,8 @@ export function rename(
   for (const node of [moved, replaced]) refuseProtected(union, node);
   const { work } = union.writable();
   const redirects = work.isPrivileged;
+  requireNoDotName(union, parent.upper, name);
+  requireNoDotName(union, newParent.upper, newName);
   const attempt = () =>
     planRename(source.situation(), targetSituation(union, target, replaced), mode, { redirects });
   const renameWith = (flag: number): void => renameat2(source.dirfd, name, target.dirfd, newName, flag);

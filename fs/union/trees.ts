@@ -18,7 +18,7 @@ import { listingOf } from './readdir.js';
 import { toBytes } from './stack.js';
 import type { Union } from './state.js';
 import { type ViewedStack, viewOf } from './view.js';
-import { DOT_OPAQUE, DOT_WHITEOUT, isDotName, isMetacopy, readsDotNames } from './whiteout.js';
+import { isMetacopy, namedBy } from './whiteout.js';
 import { unescapeXattr } from './xattr.js';
 
 export interface TreeEntry {
@@ -45,6 +45,127 @@ export interface Tree {
   readonly root: TreeEntry;
   /** The present directory's names, sorted by their bytes. */
   names(): string[];
+  find(name: string): TreeEntry | undefined;
+  /** Goes into the directory that was found last. */
+  enter(name: string): void;
+  leave(): void;
+  close(): void;
+}
+
+/** The attributes of an entry by the names that users see, sorted, without those that are the host's. */
+export function attributesOf({ place: { dirfd, name }, shown }: TreeEntry): Map<string, Buffer> {
+  const found = new Map<string, Buffer>();
+  for (const attribute of listxattrat(dirfd, name)) {
+    const seen = shown(attribute);
+    const value = seen === undefined || !isOfFile(seen) ? undefined : getxattrat(dirfd, name, attribute);
+    if (seen !== undefined && value !== undefined) found.set(seen, Buffer.from(value));
+  }
+  return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Whether an attribute belongs to the file and not to the host it lies on. */
+function isOfFile(attribute: string): boolean {
+  if (attribute.startsWith('security.')) return attribute === 'security.capability';
+  return !attribute.startsWith('system.') || isAcl(attribute);
+}
+
+/** A directory that is no layer, but may keep its owners as one does. */
+export class PlainTree implements Tree {
+  readonly #fd: number;
+  readonly #descent: Descent;
+  readonly #override: OverrideXattr | undefined;
+  readonly #owner: Stat;
+
+  constructor(path: string) {
+    this.#fd = openat(AT.FDCWD, toBytes(path), O.RDONLY | O.DIRECTORY);
+    this.#descent = new Descent(this.#fd);
+    this.#override = treeOverrideAt(this.#fd);
+    this.#owner = fstat(this.#fd);
+  }
+
+  get root(): TreeEntry {
+    return this.#entry({ dirfd: this.#fd, name: '' }, this.#owner);
+  }
+
+  names(): string[] {
+    return this.#descent.names();
+  }
+
+  find(name: string): TreeEntry | undefined {
+    const dirfd = this.#descent.fd;
+    const inode = statat(dirfd, name);
+    return inode && this.#entry({ dirfd, name }, inode);
+  }
+
+  #entry(place: Place, inode: Stat): TreeEntry {
+    const override = this.#override;
+    return {
+      inode,
+      links: inode.nlink,
+      stat: recordedForArchive(override, place, inode, this.#owner),
+      place,
+      override,
+      isShared: false,
+      isMetacopy: () => false,
+      shown: (attribute) => (override === undefined ? attribute : unescapeXattr(attribute, override)),
+      openData: () => openat(place.dirfd, place.name, O.RDONLY | O.NOFOLLOW | O.NONBLOCK),
+    };
+  }
+
+  enter(name: string): void {
+    this.#descent.enter(name);
+  }
+
+  leave(): void {
+    this.#descent.leave();
+  }
+
+  close(): void {
+    this.#descent.close();
+    close(this.#fd);
+  }
+}
+
+export class UnionTree implements Tree {
+  readonly #union: Union;
+  readonly #way: DirectoryNode[];
+  /** What was found last. */
+  #found: Node | undefined;
+  readonly #owners = new Map<Layer, Stat>();
+
+  constructor(stack: ViewedStack) {
+    this.#union = viewOf(stack);
+    this.#way = [this.#union.root];
+  }
+
+  /** The present directory. */
+  get directory(): DirectoryNode {
+    return this.#way.at(-1) as DirectoryNode;
+  }
+
+  /** Whether names that upper does not hold may show what it holds (`link-index.ts`). */
+  get hasLinksElsewhere(): boolean {
+    const { index } = this.#union;
+    return index !== undefined && sortedNames(index.fd).length > 0;
+  }
+
+  get root(): TreeEntry {
+    const { root } = this.#union;
+    return this.#entry(root, statOf(this.#union, root));
+  }
+
+  names(): string[] {
+    return [...listingOf(this.#union, this.directory).names()].map(({ name }) => name).sort();
+  }
+
+  /** The names that upper's directory holds something under, deletions too. */
+  upperNames(): string[] {
+    const { upper } = this.directory;
+    if (upper === undefined) return [];
+    const held = this.#union.handles.names(upper).map(({ name }) => namedBy(name));
+    return [...new Set(held.filter((name) => name !== undefined))].sort();
+  }
+
   find(name: string): TreeEntry | undefined;
   /** Goes into the directory that was found last. */
   enter(name: string): void;

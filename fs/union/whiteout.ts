@@ -2,11 +2,10 @@
  * Whiteouts and opaque directories on disk: every form is read, overlayfs' form is written.
  *
  * Rules:
- * - Read in any layer: a 0/0 character device; an empty regular file with an overlay.whiteout xattr, in a
+ * - Read in any layer: `.wh.NAME` and `.wh..wh..opq` (the aufs and OCI form; such names are never shown, and cannot be
+ *   created; in upper they are rewritten, see dot-names.ts); a 0/0 character device; an empty regular file with an overlay.whiteout xattr, in a
  *   layer whose root is marked for them (overlay.opaque = "x"); a directory with `trusted.overlay.opaque`,
  *   `user.overlay.opaque` or `user.fuseoverlayfs.opaque` = "y".
- * - Read in lower layers only: `.wh.NAME` and `.wh..wh..opq` (the aufs and OCI form). Such names are never shown,
- *   and cannot be created.
  * - Written: the device, or the file where upper's filesystem refuses the device as unions do; for directories the
  *   xattr. Xattrs are `trusted.overlay.` as root, `user.overlay.` without privilege.
  *
@@ -25,7 +24,7 @@ import {
   setxattrat,
   statat,
 } from '../sys/syscalls.js';
-import type { Layer } from './layer.js';
+import type { LayerDirectory } from './layer.js';
 import { withOwnersRights } from './lend.js';
 import type { Kind, LayerEntry, OpaqueForm } from './rules.js';
 
@@ -48,10 +47,14 @@ const YES = 'y'.charCodeAt(0);
 const yes = Buffer.from([YES]);
 const NOTHING = Buffer.alloc(0);
 
-/** Whether a layer's `.wh.` names are whiteouts: upper's are ordinary (and never made). */
-export const readsDotNames = (layer: Layer): boolean => !layer.isUpper;
-
 export const isDotName = (name: string): boolean => name.startsWith(DOT_WHITEOUT);
+
+/** The name that a name in a layer's directory says something of; undefined for those about the whole directory. */
+export function namedBy(name: string): string | undefined {
+  if (!isDotName(name)) return name;
+  const hidden = name.slice(DOT_WHITEOUT.length);
+  return hidden === '' || hidden === '.' || hidden === '..' || isDotName(hidden) ? undefined : hidden;
+}
 
 /** An empty file that stands for a deletion, as a nested overlay leaves it; its mode may forbid reading the value. */
 function isXattrWhiteout(dirfd: number, name: string, stat: Stat): boolean {
@@ -65,14 +68,14 @@ function kindOf(mode: number): Kind {
   return type === S.IFREG ? 'file' : type === S.IFLNK ? 'symlink' : 'special';
 }
 
-/** How the directory `name` merges with those below: not at all, or with some that lie elsewhere. */
-export function directoryEntry(layer: Layer, dirfd: number, name: string): LayerEntry {
+/** How the directory `name` in another merges with those below: not at all, or with some that lie elsewhere. */
+export function directoryEntry({ holdsDotNames }: LayerDirectory, dirfd: number, name: string): LayerEntry {
   const attributes = listxattrat(dirfd, name);
   if (attributes.length > 0) {
     if (OPAQUE_XATTRS.some((attribute) => attributes.includes(attribute) && isYes(dirfd, name, attribute)))
       return { is: 'directory', opaque: 'xattr' };
   }
-  const opaque = readsDotNames(layer) ? dotOpaque(dirfd, name) : undefined;
+  const opaque = dotOpaque(dirfd, name, holdsDotNames !== false);
   if (opaque !== undefined) return { is: 'directory', opaque };
   return attributes.includes(REDIRECT_XATTR)
     ? { is: 'directory', redirect: readRedirect(dirfd, name) }
@@ -83,9 +86,10 @@ export function directoryEntry(layer: Layer, dirfd: number, name: string): Layer
 const isYes = (dirfd: number, name: string, attribute: string): boolean =>
   (unless([E.EACCES], () => getxattrat(dirfd, name, attribute) ?? NOTHING) ?? yes)[0] === YES;
 
-function dotOpaque(dirfd: number, name: string): OpaqueForm | undefined {
+/** @param beside whether `.wh.` names may lie beside it */
+function dotOpaque(dirfd: number, name: string, beside: boolean): OpaqueForm | undefined {
   if (statat(dirfd, `${name}/${DOT_OPAQUE}`) !== undefined) return 'dot-wh-opq';
-  return hasDotWhiteout(dirfd, name) ? 'dot-wh' : undefined;
+  return beside && hasDotWhiteout(dirfd, name) ? 'dot-wh' : undefined;
 }
 
 /** Whether `.wh.NAME` lies beside; a name too long for that cannot have one. */
@@ -117,25 +121,26 @@ export interface Depth {
 }
 
 /**
- * What a layer holds under `name`, given its stat.
- * @param dirfd the layer's directory
+ * What a layer's directory holds under `name`, given its stat.
+ * @param dirfd its descriptor
  */
 export function classify(
-  layer: Layer,
+  directory: LayerDirectory,
   dirfd: number,
   name: string,
   stat: Stat | undefined,
   below: Depth,
 ): LayerEntry {
   if (stat === undefined) {
-    const hidden = below.sameName && readsDotNames(layer) && hasDotWhiteout(dirfd, name);
+    const hidden = below.sameName && directory.holdsDotNames !== false && hasDotWhiteout(dirfd, name);
     return hidden ? { is: 'whiteout', form: 'dot-wh' } : { is: 'absent' };
   }
   if (isDirectory(stat.mode)) {
-    return below.anyName ? directoryEntry(layer, dirfd, name) : { is: 'directory' };
+    return below.anyName ? directoryEntry(directory, dirfd, name) : { is: 'directory' };
   }
   if (isWhiteoutDevice(stat)) return { is: 'whiteout', form: 'device' };
-  if (layer.hasXattrWhiteouts && isXattrWhiteout(dirfd, name, stat)) return { is: 'whiteout', form: 'xattr' };
+  if (directory.layer.hasXattrWhiteouts && isXattrWhiteout(dirfd, name, stat))
+    return { is: 'whiteout', form: 'xattr' };
   return { is: kindOf(stat.mode) };
 }
 

@@ -123,24 +123,22 @@ class Rules {
   }
 
   #entry(layer: number, directory: string, name: string): LayerEntry {
-    const isLower = layer > 0 || !this.#hasUpper;
-    if (isLower && name.startsWith(DOT_WHITEOUT)) return ABSENT;
+    if (name.startsWith(DOT_WHITEOUT)) return ABSENT;
     const found = this.#at({ layer, path: join(directory, name) });
-    const hidden = isLower && this.#at({ layer, path: join(directory, DOT_WHITEOUT + name) }) !== undefined;
+    const hidden = this.#at({ layer, path: join(directory, DOT_WHITEOUT + name) }) !== undefined;
     if (found === undefined) return hidden ? { is: 'whiteout', form: 'dot-wh' } : ABSENT;
     const { type, rdev } = found;
-    if (type === 'directory') return this.#directory({ layer, path: join(directory, name) }, isLower, hidden);
+    if (type === 'directory') return this.#directory({ layer, path: join(directory, name) }, hidden);
     if (type === 'character device' && rdev === '0') return { is: 'whiteout', form: 'device' };
     if (this.#isXattrWhiteout(layer, found)) return { is: 'whiteout', form: 'xattr' };
     return { is: type === 'file' || type === 'symlink' ? type : 'special' };
   }
 
-  #directory(place: Place, isLower: boolean, hidden: boolean): LayerEntry {
+  #directory(place: Place, hidden: boolean): LayerEntry {
     const found = this.#at(place) as Entry;
     const opaque = (form: OpaqueForm): LayerEntry => ({ is: 'directory', opaque: form });
     if (MARKS.some((mark) => found[`xattr ${mark}opaque`]?.startsWith(YES))) return opaque('xattr');
-    if (isLower && this.#at({ ...place, path: join(place.path, '.wh..wh..opq') }))
-      return opaque('dot-wh-opq');
+    if (this.#at({ ...place, path: join(place.path, '.wh..wh..opq') })) return opaque('dot-wh-opq');
     if (hidden) return opaque('dot-wh');
     const redirect = found['xattr trusted.overlay.redirect'];
     if (redirect === undefined) return { is: 'directory' };

@@ -89,7 +89,7 @@ const DOT_OPAQUE = '.wh..wh..opq';
 interface Reading {
   /** What the layers below the one that is applied show at the root, for redirects. */
   readonly root: Seen | undefined;
-  /** Whether `.wh.` names are whiteouts: in lower layers. */
+  /** Whether `.wh.` names are looked for: in lower layers; upper's are rewritten before. */
   readonly dots: boolean;
 }
 

@@ -26,7 +26,7 @@ export const FORMS = {
 
 export type Form = keyof typeof FORMS;
 export const ALL_FORMS = Object.keys(FORMS) as Form[];
-/** Upper's `.wh.` names are ordinary ones (`readsDotNames` in whiteout.ts), so these forms do not exist there. */
+/** Upper's `.wh.` names are rewritten before a plan is made (dot-names.ts), so these forms do not exist there. */
 export const UPPER_FORMS = ALL_FORMS.filter((form) => !form.includes('.wh.'));
 
 /** What directories hold: names of their own, nothing, or lower names that upper's directory hides by whiteouts. */
