@@ -1,8 +1,8 @@
 /**
  * The command lines of fuse-overlayfs (1.x and 2.0) and of mount(8)'s helpers, as arguments of `unionfs mount`.
  *
- * Rules: whatever they accept is accepted. What has no meaning here is ignored in silence, what nobody knows is ignored
- * with a warning; where `unionfs mount` is strict, callers of these are written for another program. As with
+ * Rules: whatever they accept means what it means there, or is refused by name. Hints about speed are ignored in silence,
+ * what nobody knows is ignored with a warning; where `unionfs mount` is strict, callers of these are written for another program. As with
  * fuse-overlayfs, access times are not kept and lower layers are not watched unless asked for. Compare fuse_opt_proc in
  * fuse-overlayfs' main.c, parse_args in its config.rs, and "EXTERNAL HELPERS" in mount(8).
  */
@@ -17,15 +17,16 @@ const HELPER_NAMES = ['mount.fuse.unionfs', 'mount.unionfs'];
 /** Options that change nothing: the union does so anyway, or has no such thing. */
 const WITHOUT_MEANING = new Set([
   // fuse-overlayfs
-  ...['context', 'fast_ino', 'fast_ino_check', 'ino32_t', 'noacl', 'noxattrs', 'plugins', 'redirect_dir'],
-  ...['static_nlink', 'threaded', 'xino'],
+  ...['fast_ino', 'fast_ino_check', 'threaded'],
   // libfuse
-  ...['allow_root', 'auto_unmount', 'blkdev', 'clone_fd', 'kernel_cache', 'max_idle_threads', 'max_read'],
-  ...['max_threads', 'max_write', 'splice_move', 'splice_read', 'splice_write', 'subtype'],
+  ...['clone_fd', 'kernel_cache', 'max_idle_threads', 'max_read', 'max_threads'],
+  ...['max_write', 'splice_move', 'splice_read', 'splice_write', 'subtype'],
   // mount(8)
   ...['async', 'auto', 'comment', 'defaults', 'diratime', 'group', 'nofail', 'noauto', 'nouser', 'owner'],
   ...['silent', 'uhelper', 'user', 'users', '_netdev'],
 ]);
+/** Options that would be missed: `unionfs mount`, which does not know them, refuses them by name. */
+const REFUSED = new Set(['plugins', 'allow_root', 'auto_unmount', 'blkdev']);
 const FOR_OTHERS = /^x-/; // mount(8): "x-*" and "X-*" are for programs around it
 const ATIME_WORDS = ['atime', 'noatime', 'relatime', 'norelatime', 'strictatime', 'nostrictatime'];
 
@@ -124,10 +125,11 @@ class MountRequest {
     const [, name = '', value] = /^([^=]*)(?:=(.*))?$/s.exec(item) ?? [];
     if (ATIME_WORDS.includes(name)) this.#keepsAtime = true;
     if (name === 'fsync' || (name === 'sync' && value !== undefined)) this.#pass(value === '0' && 'volatile');
+    else if (name === 'noxattrs') this.#pass(value !== '0' && name);
     else if (name === 'writeback') this.#pass(value !== '0' && name);
     else if (name === 'timeout') this.#layerChanges = trust(Number(value));
     else if (name === 'debug') this.#serveHere('--trace');
-    else if (MOUNT_WORDS.includes(name)) this.#pass(item.replace(/(?<!\\),/g, '\\,'));
+    else if (MOUNT_WORDS.includes(name) || REFUSED.has(name)) this.#pass(item.replace(/(?<!\\),/g, '\\,'));
     else if (
       !WITHOUT_MEANING.has(name) &&
       !ATIME_WORDS.includes(name) &&
@@ -158,6 +160,7 @@ class MountRequest {
       ...(this.#keepsAtime || this.#isHelper ? [] : ['-o', 'noatime']),
       '--layer-changes',
       this.#layerChanges,
+      '--clear-workdir',
       ...this.#args,
       '--',
       ...mountpoint,

@@ -50,8 +50,11 @@ export function attachFuse(device: number, options: MountOptions, stack: Stack, 
     mountpoint: toBytes(mountpoint),
     source: toBytes(options.source ?? describe(stack)),
     flags,
+    ...(options.context !== undefined && { context: options.context }),
   };
   if (attachOrClose(device, place)) return device;
+  if (options.context !== undefined)
+    throw new HostError('"-o context" takes the right to call mount(2)', 'run "unionfs mount" as root');
   const attached = attachByHelper(place, options.allowOther ?? false);
   if (typeof attached === 'number') return attached;
   throw explain(attached, mountpoint);

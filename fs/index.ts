@@ -25,11 +25,13 @@ import { close } from './sys/syscalls.js';
 import type { Writable } from './union/layer.js';
 import type { Ownership } from './union/ownership.js';
 import type { Stack } from './union/stack.js';
+import type { LeftOut } from './union/state.js';
 import type { VirtualOwners } from './union/virtual-owners.js';
 
 export { startServingThread } from './serving-thread.js';
 export type { IdRange, Ownership } from './union/ownership.js';
 export { HostError, type Stack, UsageError } from './union/stack.js';
+export type { LeftOut } from './union/state.js';
 export { newVirtualOwners, type VirtualOwners } from './union/virtual-owners.js';
 
 export const TRANSPORTS = ['kernel', 'fuse-native'] as const;
@@ -59,6 +61,14 @@ export interface MountOptions {
   readonly nodes?: number;
   /** How requests arrive: the kernel's own protocol, or libfuse by way of the optional package fuse-native. */
   readonly transport?: Transport;
+  /** What an interrupted mount of any program has left in the work directory is removed, as overlayfs does. */
+  readonly clearsWork?: boolean;
+  /** What is left out on request. */
+  readonly without?: readonly LeftOut[];
+  /** Refuse layers whose inode numbers could not stay the same over mounts. */
+  readonly lastingInodes?: boolean;
+  /** The security context of everything in the mount, where the kernel runs SELinux. */
+  readonly context?: string;
   /** Whose files are shown as whose, and where owners are kept; by default inodes have them. */
   readonly ownership?: Ownership;
   /** How owners and devices are recorded that the kernel refuses (`newVirtualOwners`). */

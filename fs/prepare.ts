@@ -7,6 +7,7 @@ import { accessSync, closeSync, constants, lstatSync, openSync, statfsSync, stat
 import { basename, dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from './index.js';
+import { checkContext, checkInodes } from './requirements.js';
 import { LOCK, O } from './sys/constants.js';
 import { E, Errno, errnoName, unless } from './sys/errno.js';
 import { forNode } from './sys/path-bytes.js';
@@ -57,6 +58,7 @@ const quoted = (name: string): string => JSON.stringify(Buffer.from(name, 'latin
 
 export function prepare(options: MountOptions): { stack: Stack; mountpoint: string } {
   if (options.lowers.length === 0) throw new UsageError('no lower layer is given; name one with --lower');
+  checkContext(options.context);
   const lowers = options.lowers.map(lowerAt);
   const mountpoint = mountpointAt(options.mountpoint);
   if (options.upper === undefined) {
@@ -64,13 +66,16 @@ export function prepare(options: MountOptions): { stack: Stack; mountpoint: stri
       throw new UsageError(`workdir "${options.work}" is of no use without --upper`);
     const stack = { lowers };
     checkStack(stack, mountpoint, isReachedApart);
+    checkInodes(stack, options);
     return { stack, mountpoint };
   }
   const upper = upperAt(options.upper);
   const work = options.work === undefined ? ownWork(upper) : realWork(options.work);
   const stack = { lowers, upper, work };
   checkStack(stack, mountpoint, isReachedApart);
-  if (statSync(forNode(work), { throwIfNoEntry: false }) !== undefined) checkWorkAt(work);
+  checkInodes(stack, options);
+  if (statSync(forNode(work), { throwIfNoEntry: false }) !== undefined)
+    checkWorkAt(work, options.clearsWork === true);
   return { stack, mountpoint };
 }
 
@@ -129,7 +134,7 @@ export interface Taken {
  */
 export async function take(
   stack: Stack,
-  { ownership, flags }: Pick<MountOptions, 'ownership' | 'flags'>,
+  { ownership, flags, clearsWork }: Pick<MountOptions, 'ownership' | 'flags' | 'clearsWork'>,
   cancel: () => void,
 ): Promise<Taken> {
   const { upper, work } = stack;
@@ -157,7 +162,7 @@ export async function take(
     const workFd = keep(mount.open(work));
     await lockDirectory(workFd, work);
     const writable = { upperFd, workFd, told: mount.told };
-    checkWork(workFd, work);
+    checkWork(workFd, work, clearsWork === true);
     checkMarks(workFd, upper);
     checkIndex({ upper, work }, writable);
     checkKeep(workFd, upper, ownership);
@@ -172,15 +177,18 @@ export async function take(
 
 /** What this program and the kernel keep in a work directory. */
 const WORK_NAMES = new Set([STAGING, INDEX, RECORD, `${RECORD}.new`, LOG]);
+/** Where the kernel says that upper is not to be trusted, after a volatile mount that was not ended. */
+const INCOMPATIBLE = 'incompat';
+const CLEAR = ', or have it emptied with --clear-workdir';
 const WORK_FILES = [RECORD, `${RECORD}.new`, LOG];
 const PERMISSIONS = 0o777;
 
-function checkWorkAt(work: string): void {
+function checkWorkAt(work: string, clears: boolean): void {
   const passage = openWithoutSymlinks(toBytes(work));
   try {
     const fd = openat(passage, '.', O.RDONLY | O.DIRECTORY);
     try {
-      checkWork(fd, work);
+      checkWork(fd, work, clears);
     } finally {
       close(fd);
     }
@@ -194,15 +202,19 @@ function checkWorkAt(work: string): void {
   }
 }
 
-/** What lies in it will be removed, so a work directory must be empty, ours, or the kernel's. */
-function checkWork(workFd: number, work: string): void {
+/**
+ * What lies in its staging directory will be removed, so a work directory must be empty, ours, or the kernel's, unless it
+ * is said that it is one. Then, as with overlayfs, other names in it do not matter.
+ */
+function checkWork(workFd: number, work: string, clears: boolean): void {
   const names = readDirectory(workFd).map(({ name }) => name);
-  const foreign =
-    names.find((name) => !WORK_NAMES.has(name)) ??
-    (!names.includes(RECORD) && isForeignStaging(workFd) ? STAGING : undefined);
+  const foreign = clears
+    ? names.find((name) => name === INCOMPATIBLE)
+    : (names.find((name) => !WORK_NAMES.has(name)) ??
+      (!names.includes(RECORD) && isForeignStaging(workFd) ? STAGING : undefined));
   if (foreign !== undefined) {
     throw new UsageError(
-      `workdir "${work}" holds ${quoted(foreign)}, which is not scratch; choose an empty directory`,
+      `workdir "${work}" holds ${quoted(foreign)}, which is not scratch; choose an empty directory${foreign === STAGING ? CLEAR : ''}`,
     );
   }
   for (const name of WORK_FILES) {

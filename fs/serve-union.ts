@@ -133,6 +133,7 @@ export function serveUnion(asked: ServeData, tell: (event: ServeEvent) => void):
     wishes: {
       writeback: data.writeback,
       invalidation: typeof data.settings.layerChanges === 'number' ? 'by-mtime' : 'explicit',
+      acl: !union.without.has('acl') && !union.without.has('xattrs'),
       maxWrite: MAX_WRITE,
       pageSize: getpagesize(),
     },

@@ -127,6 +127,7 @@ export function unionSettings(
     nodes: options.nodes ?? nodeLimit(),
     layerChanges: options.layerChanges ?? layerChanges,
     ...(options.ownership !== undefined && { ownership: options.ownership }),
+    ...(options.without !== undefined && { without: options.without }),
   };
 }
 

@@ -5,12 +5,14 @@ import { absolute, splitLayers } from '../../fs/union/stack.js';
 import { suggestion } from '../../runtime/nearest.js';
 import { MOUNT_WORDS, VALUED } from '../mount-words.js';
 import { ownershipOf } from '../ownership.js';
+import { showingOf } from '../showing.js';
 
 interface Options {
   readonly lower?: string;
   readonly upper?: string;
   readonly workdir?: string;
   readonly work?: string;
+  readonly clearWorkdir?: true;
   readonly option: readonly string[];
   readonly layerChanges?: string;
   readonly transport?: Transport;
@@ -33,6 +35,7 @@ export function mountCommand(ways: Ways): Command {
     .option('--upper <dir>', 'the layer that takes all changes; without it the mount is read-only')
     .option('--workdir <dir>', "scratch space on upper's filesystem (default: a hidden sibling of upper)")
     .addOption(new Option('--work <dir>').hideHelp())
+    .option('--clear-workdir', 'remove what another program has left in WORKDIR/work')
     .option('-o, --option <list>', `mount options: ${knownOptions().join(', ')}`, collect, [])
     .option('--layer-changes <how>', 'notice changes to lower layers: watch, ttl=SECONDS or never')
     .addOption(
@@ -91,6 +94,8 @@ export function mountOptions(mountpoint: string, options: Options): MountOptions
     ...(source !== undefined && { source }),
     ...(layerChanges !== undefined && { layerChanges }),
     ...(ownership !== undefined && { ownership }),
+    ...showingOf(given),
+    ...(options.clearWorkdir === true && { clearsWork: true }),
     flags,
     allowOther: given.has('allow_other'),
     volatile: given.has('volatile'),

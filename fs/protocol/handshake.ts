@@ -48,6 +48,8 @@ export interface Wishes {
   readonly writeback: boolean;
   /** How changes behind the mount's back reach the kernel's page cache. */
   readonly invalidation: 'explicit' | 'by-mtime';
+  /** The kernel reads and obeys ACLs. */
+  readonly acl: boolean;
   readonly maxWrite: number;
   /** Bytes; arm64 kernels have pages of 4, 16 or 64 KiB. */
   readonly pageSize: number;
@@ -109,6 +111,7 @@ export function negotiate(init: InitIn, wishes: Wishes): Negotiation {
   }
   const wanted = new Set(WANTED);
   if (wishes.writeback) wanted.add('WRITEBACK_CACHE');
+  if (!wishes.acl) wanted.delete('POSIX_ACL');
   wanted.add(wishes.invalidation === 'explicit' ? 'EXPLICIT_INVAL_DATA' : 'AUTO_INVAL_DATA');
   const flags = new Set([...wanted].filter((name) => init.flags.has(name)));
   return {

@@ -32,17 +32,20 @@ export interface Place {
   readonly source: string;
   /** Flags of mount(2). */
   readonly flags: number;
+  /** SELinux' context of all that is mounted. */
+  readonly context?: string;
 }
 
 const shorten = (source: string): string =>
   source.length > SOURCE_MAX ? `${source.slice(0, SOURCE_MAX)}...` : source;
 
 /** Attaches the device to a directory with mount(2); false if this user may not. Throws `Errno`. */
-export function attach(fd: number, { mountpoint, source, flags }: Place): boolean {
+export function attach(fd: number, { mountpoint, source, flags, context }: Place): boolean {
   const uid = process.getuid?.() ?? 0;
   const gid = process.getgid?.() ?? 0;
   const rootmode = S.IFDIR.toString(8);
-  const data = `fd=${fd},rootmode=${rootmode},user_id=${uid},group_id=${gid},default_permissions,allow_other`;
+  const labels = context === undefined ? '' : `,context="${context}"`;
+  const data = `fd=${fd},rootmode=${rootmode},user_id=${uid},group_id=${gid},default_permissions,allow_other${labels}`;
   const refused = unless([E.EPERM], () => {
     mount(shorten(source), mountpoint, FUSE_TYPE, flags, data);
     return false;

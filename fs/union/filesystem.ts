@@ -15,6 +15,8 @@ import type {
   NewInode,
   NodeId,
 } from '../protocol/filesystem.js';
+import { isAcl } from '../sys/constants.js';
+import { E, Errno } from '../sys/errno.js';
 import { type FilesystemStat, fstatfs } from '../sys/syscalls.js';
 import { getattr, setattr } from './attributes.js';
 import { create, link, unnamed } from './create.js';
@@ -147,20 +149,35 @@ export class UnionFilesystem implements Filesystem {
       if (chunk !== undefined) return chunk;
     }
     if (name === this.#union.virtualOwners?.secret) return givenOwner(this.#union, found);
+    this.#refuseAttribute(name);
     return getxattr(this.#union, found, name);
   }
 
+  /** Some are left out on request. */
+  #refuseAttribute(name: string): void {
+    const { without } = this.#union;
+    if (without.has('xattrs') || (without.has('acl') && isAcl(name))) throw new Errno(E.EOPNOTSUPP);
+  }
+
   listxattr(caller: Caller, node: NodeId): string[] {
-    return listxattr(this.#union, caller, this.#union.node(node));
+    const { without } = this.#union;
+    if (without.has('xattrs')) throw new Errno(E.EOPNOTSUPP);
+    const names = listxattr(this.#union, caller, this.#union.node(node));
+    return without.has('acl') ? names.filter((name) => !isAcl(name)) : names;
   }
 
   setxattr(node: NodeId, name: string, value: Uint8Array, flags: number, killSetGid: boolean): void {
     const found = this.#union.node(node);
-    if (name === this.#union.virtualOwners?.secret) giveAway(this.#union, found, value);
-    else setxattr(this.#union, found, name, value, flags, killSetGid);
+    if (name === this.#union.virtualOwners?.secret) {
+      giveAway(this.#union, found, value);
+      return;
+    }
+    this.#refuseAttribute(name);
+    setxattr(this.#union, found, name, value, flags, killSetGid);
   }
 
   removexattr(node: NodeId, name: string): void {
+    this.#refuseAttribute(name);
     removexattr(this.#union, this.#union.node(node), name);
   }
 }

@@ -381,7 +381,7 @@ function dressRecorded(union: Union, node: Node, stored: Stat): Stat {
   if (node instanceof DirectoryNode) {
     if (node.removed) stat.nlink = 0;
     // Subdirectories of several layers are not counted; 1 says so, as on overlayfs and btrfs.
-    else if (node.layers.length > 1) stat.nlink = 1;
+    else if (node.layers.length > 1 || union.without.has('link-counts')) stat.nlink = 1;
   } else if (union.handles.isOrphan(node)) {
     if (stat.nlink > 0) stat.nlink -= 1;
   } else if (node.index !== undefined) {

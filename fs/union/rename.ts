@@ -47,7 +47,7 @@ export function rename(
   if (moved === undefined) throw new Errno(E.ENOENT);
   for (const node of [moved, replaced]) refuseProtected(union, node);
   const { work } = union.writable();
-  const redirects = work.isPrivileged;
+  const redirects = work.isPrivileged && !union.without.has('redirects');
   requireNoDotName(union, parent.upper, name);
   requireNoDotName(union, newParent.upper, newName);
   const attempt = () =>

@@ -30,7 +30,15 @@ export const UNWATCHED = 1;
 /** The umask of what is made for the union itself: its modes are meant as they are. */
 export const NO_MASK = 0;
 
+/**
+ * What a mount leaves out because it was asked to, as fuse-overlayfs(1) defines it: extended attributes (noxattrs), ACLs
+ * (noacl), link counts of directories (static_nlink), the upper half of inode numbers (ino32_t), redirects
+ * (redirect_dir=off).
+ */
+export type LeftOut = 'xattrs' | 'acl' | 'link-counts' | 'wide-inodes' | 'redirects';
+
 export interface UnionSettings {
+  readonly without?: readonly LeftOut[];
   /** Whose files are shown as whose; undefined shows inodes' owners. */
   readonly ownership?: Ownership;
   /** Skip fsync in copy-up: a crash of the machine may lose or truncate copied-up files. */
@@ -50,6 +58,7 @@ export class Union {
   /** Hard links of lower files; undefined where they do not survive copy-up. */
   index: LinkIndex | undefined;
   readonly settings: UnionSettings;
+  readonly without: ReadonlySet<LeftOut>;
   readonly handles: Handles;
   readonly inodes: InodeNumbers;
   readonly root: DirectoryNode;
@@ -84,12 +93,14 @@ export class Union {
     this.layers = layers;
     this.work = work;
     this.settings = settings;
+    this.without = new Set(settings.without);
     this.upper = layers.find((layer) => layer.isUpper);
     if (work?.whiteoutForm === 'xattr') this.upper?.holdWhiteoutFiles(work.xattrPrefix);
     this.keepsTypes = layers.some(({ override }) => override !== undefined);
     this.handles = new Handles(settings.descriptors, this.upper, work);
     this.originsAreUnique = originsAreUnique(layers);
-    this.inodes = new InodeNumbers(layers.map((layer) => layer.dev));
+    const devices = layers.map((layer) => layer.dev);
+    this.inodes = new InodeNumbers(devices, this.without.has('wide-inodes'));
     const lowers = layers.filter((layer) => !layer.isUpper).map((layer) => layer.root);
     const stat = fstat((lowers[0] ?? layers[0]?.root)?.pinned ?? -1);
     this.population = new Population(settings.nodes);

@@ -68,8 +68,8 @@ export const deviceWorks = ({ refusal }: DeviceFacts): boolean => refusal === un
 export const fuseMounts = ({ init }: FuseFacts): boolean => init !== undefined && served(init);
 
 const served = (init: InitIn): boolean =>
-  negotiate(init, { writeback: false, invalidation: 'explicit', maxWrite: 0, pageSize: 1 }).outcome ===
-  'agreed';
+  negotiate(init, { writeback: false, invalidation: 'explicit', acl: true, maxWrite: 0, pageSize: 1 })
+    .outcome === 'agreed';
 
 /** @param userNamespaces whether one can be made, in which users would mount */
 export function judgeFuse(facts: FuseFacts, identity: Identity, userNamespaces: boolean): Finding[] {

@@ -2,7 +2,7 @@
  * Protects those who call fuse-overlayfs or mount(8) and get the union instead: every option of theirs is taken, and a
  * mount that they asked for is there when the command returns.
  */
-import { rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { assert } from 'chai';
 import { overlayRequest, type Request } from '../../cli/overlay.js';
 import { CLI, mountAt, type Outcome, usePlace } from '../mount/place.js';
@@ -12,7 +12,7 @@ const SUITE = 'cli: in place of fuse-overlayfs';
 const COMMANDS = ['mount', 'umount'];
 /** Where mount(8) looks for helpers. */
 const HELPER = '/usr/sbin/mount.fuse.unionfs';
-const DEFAULTS = ['-o', 'noatime', '--layer-changes', 'never'];
+const DEFAULTS = ['-o', 'noatime', '--layer-changes', 'never', '--clear-workdir'];
 
 function request(args: readonly string[], program = '/usr/bin/unionfs-overlay'): Request | undefined {
   return overlayRequest(program, args, COMMANDS);
@@ -55,9 +55,13 @@ describe(`${SUITE}: command lines`, () => {
     ['fsync=1 as what is done anyway', ['-o', 'fsync=1', 'm'], [...DEFAULTS, '--', 'm']],
     ['writeback=1', ['-o', 'writeback=1', 'm'], [...DEFAULTS, '-o', 'writeback', '--', 'm']],
     ['writeback=0', ['-o', 'writeback=0', 'm'], [...DEFAULTS, '--', 'm']],
-    ['a timeout', ['-o', 'timeout=1.5', 'm'], ['-o', 'noatime', '--layer-changes', 'ttl=2', '--', 'm']],
+    [
+      'a timeout',
+      ['-o', 'timeout=1.5', 'm'],
+      ['-o', 'noatime', '--layer-changes', 'ttl=2', '--clear-workdir', '--', 'm'],
+    ],
     ['the longest timeout', ['-o', 'timeout=1000000000', 'm'], [...DEFAULTS, '--', 'm']],
-    ['access times', ['-o', 'atime', 'm'], ['--layer-changes', 'never', '--', 'm']],
+    ['access times', ['-o', 'atime', 'm'], ['--layer-changes', 'never', '--clear-workdir', '--', 'm']],
     [
       'owners',
       ['-o', 'uidmapping=0:1000:1:1:100000:65536,squash_to_root,xattr_permissions=2', 'm'],
@@ -72,6 +76,21 @@ describe(`${SUITE}: command lines`, () => {
       ['none', 'm', '-o', 'lowerdir=a'],
       ['-o', 'fsname=none', ...DEFAULTS, '-o', 'lowerdir=a', '--', 'm'],
     ],
+    [
+      'what is left out',
+      ['-o', 'noxattrs=1,noacl,static_nlink,ino32_t,redirect_dir=off,xino=on', 'm'],
+      [
+        ...DEFAULTS,
+        ...['-o', 'noxattrs', '-o', 'noacl', '-o', 'static_nlink', '-o', 'ino32_t'],
+        ...['-o', 'redirect_dir=off', '-o', 'xino=on', '--', 'm'],
+      ],
+    ],
+    ['noxattrs=0', ['-o', 'noxattrs=0', 'm'], [...DEFAULTS, '--', 'm']],
+    [
+      'a context, with its commas',
+      ['-o', 'context="a:s0:c1,c2"', 'm'],
+      [...DEFAULTS, '-o', 'context="a:s0:c1\\,c2"', '--', 'm'],
+    ],
     ['a mountpoint that looks like an option', ['--', '-m'], [...DEFAULTS, '--', '-m']],
   ];
   for (const [name, args, mount] of translated) {
@@ -85,6 +104,7 @@ describe(`${SUITE}: command lines`, () => {
       'fsname=none',
       '--layer-changes',
       'never',
+      '--clear-workdir',
       '-o',
       'rw',
       '-o',
@@ -141,7 +161,7 @@ describe(`${SUITE}: command lines`, () => {
 });
 
 describe(`${SUITE}: mounts`, () => {
-  const place = usePlace(SUITE, ['fusermount3']);
+  const place = usePlace(SUITE, ['fusermount3', 'setfacl']);
 
   const overlay = (args: readonly string[], options: { cwd?: string } = {}): Outcome =>
     place.outcome(place.path('fuse-overlayfs'), args, options);
@@ -160,6 +180,135 @@ describe(`${SUITE}: mounts`, () => {
     place.run('fusermount3', ['-u', mountpoint]);
     assert.isUndefined(mountAt(mountpoint));
     waitUntil('the server ends', () => processesNaming(mountpoint).length === 0);
+  });
+
+  /** What is refused, and how it is called. */
+  const refused: readonly (readonly [option: string, message: string])[] = [
+    ['plugins=/x.so', 'unknown option "-o plugins"'],
+    ['allow_root', 'unknown option "-o allow_root"'],
+    ['auto_unmount', 'unknown option "-o auto_unmount"'],
+    ['redirect_dir=follow', 'the option "-o redirect_dir=follow" is none of "on", "off"'],
+    ['xino=often', 'the option "-o xino=often" is none of "off", "auto", "on"'],
+    ['context="a:b"', 'the option "-o context=a:b" needs SELinux, which this kernel does not run'],
+  ];
+  for (const [option, message] of refused) {
+    it(`refuses "-o ${option}" by name, and mounts nothing`, () => {
+      place.make({ refused: { lower: {}, m: {} } });
+      const outcome = overlay(['-o', `lowerdir=refused/lower,${option}`, 'refused/m']);
+      assert.equal(outcome.status, 1);
+      assert.include(outcome.stderr, `mount: ${message}`);
+      assert.isUndefined(mountAt(place.path('refused/m')));
+    });
+  }
+
+  it('refuses "-o xino=on" where a layer has no numbers that last', () => {
+    const union = place.union('below-xino', { lowers: [{}] });
+    place.make({ 'xino-m': {} });
+    const outcome = overlay(['-o', `lowerdir=${union.mountpoint},xino=on`, 'xino-m']);
+    const complaint = `the layer "${union.mountpoint}" has no file handles, which "-o xino=on" asks for; leave it out`;
+    assert.equal(outcome.stderr, `mount: ${complaint}\n`);
+  });
+
+  /** Mounts a union of one lower layer with these options, and runs Python there. */
+  function withOptions<T>(name: string, options: string, lower: string, code: string): T {
+    place.make({ [name]: { lower: {}, upper: {}, work: {}, m: {} } });
+    place.python(lower, {}, { cwd: place.path(name, 'lower') });
+    const list = `lowerdir=lower,upperdir=upper,workdir=work,${options}`;
+    const outcome = overlay(['-o', list, 'm'], { cwd: place.path(name) });
+    assert.deepEqual(outcome, { status: 0, stdout: '', stderr: '' });
+    const seen = place.python<T>(code, {}, { cwd: place.path(name, 'm') });
+    place.umount(place.path(name, 'm'));
+    return seen;
+  }
+
+  const ATTRIBUTES = `
+    ACL = struct.pack('<IHHIHHIHHI', 2, 1, 6, 2**32 - 1, 4, 4, 2**32 - 1, 32, 4, 2**32 - 1)
+    def calls(name):
+        return [
+            attempt(os.setxattr, 'f', name, ACL if 'acl' in name else b'new'), attempt(os.getxattr, 'f', name), attempt(os.removexattr, 'f', name),
+        ]
+    lists = attempt(os.listxattr, 'f')
+    names = [] if lists != 'ok' else [name for name in os.listxattr('f') if not name.startswith('security.')]
+  `;
+  const LOWER_ATTRIBUTES = `
+    create('f')
+    os.setxattr('f', 'user.x', b'lower')
+    subprocess.run(['setfacl', '-m', 'u:4321:rw,m::rwx', 'f'], check=True)
+  `;
+
+  it('noxattrs: there are no extended attributes, and what is copied up keeps them in upper', () => {
+    const seen = withOptions(
+      'noxattrs',
+      'noxattrs=1',
+      LOWER_ATTRIBUTES,
+      `${ATTRIBUTES}
+    os.chmod('f', 0o600)
+    result = [calls('user.x'), calls('user.y'), lists]`,
+    );
+    assert.deepEqual(seen, [Array(3).fill('EOPNOTSUPP'), Array(3).fill('EOPNOTSUPP'), 'EOPNOTSUPP']);
+    assert.equal(place.python(`result = os.getxattr('noxattrs/upper/f', 'user.x').decode()`), 'lower');
+  });
+
+  it('noacl: ACLs are neither shown nor set, other attributes are', () => {
+    const seen = withOptions(
+      'noacl',
+      'noacl',
+      LOWER_ATTRIBUTES,
+      `${ATTRIBUTES}
+    result = [calls('system.posix_acl_access'), names, calls('user.x')]`,
+    );
+    assert.deepEqual(seen, [Array(3).fill('EOPNOTSUPP'), ['user.x'], Array(3).fill('ok')]);
+  });
+
+  it('static_nlink: every directory has one link; without, those of one layer count theirs', () => {
+    const make = `os.makedirs('d/a'); os.makedirs('d/b')`;
+    const code = `os.makedirs('new/x'); result = [os.stat(name).st_nlink for name in ['.', 'd', 'new']]`;
+    assert.deepEqual(withOptions('static', 'static_nlink', make, code), [1, 1, 1]);
+    assert.deepEqual(withOptions('counted', 'threaded=0', make, code), [1, 4, 3]);
+  });
+
+  it('ino32_t: inode numbers are cut to 32 bits, in listings as in stat(2)', () => {
+    const [inode] = withOptions<number[]>(
+      'narrow',
+      'ino32_t',
+      `create('f')`,
+      `
+      entry, = os.scandir('.')
+      result = [entry.inode(), os.stat('f').st_ino]
+      assert result[0] == result[1] < 2**32`,
+    );
+    const below = lstatSync(place.path('narrow/lower/f'), { bigint: true }).ino;
+    assert.equal(BigInt(inode ?? 0), BigInt.asUintN(32, below));
+  });
+
+  it('redirect_dir=off: directories of lower layers are not renamed', () => {
+    const make = `os.mkdir('d')`;
+    assert.equal(
+      withOptions('stay', 'redirect_dir=off', make, `result = attempt(os.rename, 'd', 'e')`),
+      'EXDEV',
+    );
+  });
+
+  it('what another program has left in its work directory goes, as with overlayfs; and nothing else', () => {
+    place.make({ left: { lower: { f: 'f' }, upper: {}, outside: { kept: 'k' }, m: {} } });
+    place.make({ 'left/work': { other: 'o', 'work/#5': 'x', 'work/foo/deep/er': { f: 'x' } } });
+    symlinkSync('../../outside', place.path('left/work/work/link'));
+    chmodSync(place.path('left/work/work/foo'), 0);
+    const list = 'lowerdir=lower,upperdir=upper,workdir=work';
+    const native = ['mount', '-o', list, 'm'];
+    assert.include(
+      place.unionfs(native, { cwd: place.path('left') }).stderr,
+      'holds "other", which is not scratch',
+    );
+    rmSync(place.path('left/work/other'));
+    const told = place.unionfs(native, { cwd: place.path('left') }).stderr;
+    assert.include(told, 'holds "work", which is not scratch');
+    assert.include(told, '--clear-workdir');
+    place.make({ 'left/work/other': 'o' });
+    assert.equal(overlay(['-o', list, 'm'], { cwd: place.path('left') }).status, 0);
+    assert.deepEqual(readdirSync(place.path('left/work/work')), []);
+    assert.equal(place.run('cat', ['left/work/other', 'left/outside/kept', 'left/m/f']), 'okf');
+    place.umount(place.path('left/m'));
   });
 
   it('leaves no descriptor of its caller with the server', () => {

@@ -20,7 +20,13 @@ import { HEADER_LENGTH, INIT_5_4, INIT_6_2, INIT_6_18 } from './init-bytes.js';
 
 const SEED = 7;
 const DRAWN = 500;
-const PLAIN: Wishes = { writeback: false, invalidation: 'explicit', maxWrite: 1024 * 1024, pageSize: 4096 };
+const PLAIN: Wishes = {
+  writeback: false,
+  invalidation: 'explicit',
+  acl: true,
+  maxWrite: 1024 * 1024,
+  pageSize: 4096,
+};
 const EVERY_WISH: readonly Wishes[] = [false, true].flatMap((writeback) =>
   (['explicit', 'by-mtime'] as const).map((invalidation) => ({ ...PLAIN, writeback, invalidation })),
 );

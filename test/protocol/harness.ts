@@ -61,7 +61,7 @@ export class Harness {
   constructor({ answers = {}, fd, init, options = {} }: Settings = {}) {
     this.#fd = fd ?? temporaryFile();
     this.session = new Session(this.#fd, recording(this.calls, answers), {
-      wishes: { writeback: false, invalidation: 'explicit', maxWrite: 16384, pageSize: 4096 },
+      wishes: { writeback: false, invalidation: 'explicit', acl: true, maxWrite: 16384, pageSize: 4096 },
       trace: false,
       onReady: () => this.ready++,
       flusher: { flush: () => assert.fail('nothing is to be flushed') },

@@ -271,7 +271,7 @@ describe('transport/session: fsync', () => {
 
 describe('transport/session: the loop', () => {
   const options: SessionOptions = {
-    wishes: { writeback: false, invalidation: 'explicit', maxWrite: 4096, pageSize: 4096 },
+    wishes: { writeback: false, invalidation: 'explicit', acl: true, maxWrite: 4096, pageSize: 4096 },
     trace: false,
     onReady: () => {},
     flusher: { flush: () => 0 },
