@@ -9,7 +9,8 @@
 import { writeSync } from 'node:fs';
 import type { Notifier } from '../protocol/filesystem.js';
 import { AT, FUSE_SUPER_MAGIC, IN, O } from '../sys/constants.js';
-import { Errno, errnoName } from '../sys/errno.js';
+import { E, Errno, errnoName, unless } from '../sys/errno.js';
+import { isDirectory } from '../sys/stat.js';
 import {
   allocate,
   close,
@@ -18,9 +19,11 @@ import {
   inotifyInit,
   inotifyRmWatch,
   openat,
+  statat,
   tryRead,
 } from '../sys/syscalls.js';
-import { distrust } from './lookup.js';
+import type { LayerDirectory } from './layer.js';
+import { distrust, resolve } from './lookup.js';
 import { DirectoryNode, type FileNode } from './node.js';
 import { UNWATCHED, type Union } from './state.js';
 
@@ -28,7 +31,11 @@ const EVENTS =
   IN.MODIFY | IN.ATTRIB | IN.MOVED_FROM | IN.MOVED_TO | IN.CREATE | IN.DELETE | IN.ONLYDIR | IN.EXCL_UNLINK;
 /** Events that change what a name means; the others change the inode it leads to. */
 const NAME_EVENTS = IN.MOVED_FROM | IN.MOVED_TO | IN.CREATE | IN.DELETE;
+/** Those after which a file may have one name more. */
+const NEW_NAME_EVENTS = IN.MOVED_TO | IN.CREATE;
 const EVENT_HEADER = 16;
+/** What a directory that is just being changed may answer. */
+const UNKNOWN = [E.ENOENT, E.ENOTDIR, E.EACCES, E.EIO, E.ELOOP, E.ESTALE];
 
 /** f_type of filesystems whose other clients change files unseen (linux/magic.h): nfs, cifs, smb2, fuse, 9p, ceph... */
 const REMOTE_TYPES = new Set([
@@ -52,6 +59,9 @@ export function changesAreSeen(path: string): boolean {
     close(fd);
   }
 }
+
+const isSameDirectory = (a: LayerDirectory, b: LayerDirectory | undefined): boolean =>
+  a.layer === b?.layer && a.parent === b.parent && a.name === b.name;
 
 const STDERR = 2;
 const WATCHES_FIX = 'sysctl fs.inotify.max_user_watches=1048576';
@@ -163,16 +173,41 @@ export class Changes {
 
   /** Without a name the directory itself changed. */
   #changed(node: DirectoryNode, name: string, mask: number): void {
-    if (name === '') {
-      this.#notifier.invalidateInode(node.id);
-      return;
+    const isName = (mask & NAME_EVENTS) !== 0 || this.#isMark(mask);
+    if (name !== '' && isName) this.#renamed(node, name);
+    const changed = name === '' ? node : node.children.get(name);
+    if (changed !== undefined) this.#notifier.invalidateInode(changed.id); // also how many names it has
+    if (changed instanceof DirectoryNode && (mask & IN.ATTRIB) !== 0) this.#reconsider(changed);
+    if (name !== '' && (mask & NEW_NAME_EVENTS) !== 0) this.#linked(node, name);
+  }
+
+  /** An attribute may make a file a whiteout, or a whiteout a file. */
+  #isMark(mask: number): boolean {
+    return (mask & IN.ATTRIB) !== 0 && this.#union.layers.some(({ hasXattrWhiteouts }) => hasXattrWhiteouts);
+  }
+
+  /** An attribute may say which directories are merged: opaque marks and redirects come and go. */
+  #reconsider(node: DirectoryNode): void {
+    const { parent, name, lowers } = node;
+    if (parent === undefined || node.stale || node.removed) return;
+    const found = unless(UNKNOWN, () => resolve(this.#union, parent, name));
+    const isSame =
+      found?.is === 'directory' &&
+      found.lowers.length === lowers.length &&
+      found.lowers.every((lower, index) => isSameDirectory(lower, lowers[index]));
+    if (!isSame) this.#reopen(node);
+  }
+
+  /** A further name of a file changes the file: its parent is not told (vfs_link). */
+  #linked(node: DirectoryNode, name: string): void {
+    for (const directory of node.lowers) {
+      const stat = unless(UNKNOWN, () => statat(this.#union.handles.directory(directory), name));
+      if (stat === undefined || stat.nlink < 2 || isDirectory(stat.mode)) continue;
+      const known = this.#union.linked(stat) ?? this.#union.singleNamed(stat);
+      if (known === undefined) continue;
+      this.#union.registerLinks(known, stat);
+      this.#notifier.invalidateInode(known.id);
     }
-    if ((mask & NAME_EVENTS) === 0) {
-      const child = node.children.get(name);
-      if (child !== undefined) this.#notifier.invalidateInode(child.id);
-      return;
-    }
-    this.#renamed(node, name);
   }
 
   /** A `.wh.NAME` that comes or goes changes NAME; `.wh..wh..opq` changes every name. */

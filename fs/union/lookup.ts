@@ -260,7 +260,7 @@ function adoptFile(
 ): FileNode {
   const { stat } = found;
   const same = known instanceof FileNode && known.dev === stat.dev && known.layerIno === stat.ino;
-  const linked = same ? known : (union.linked(stat) ?? union.linked(found.origin));
+  const linked = same ? known : linkedNode(union, found);
   const node = linked === undefined || hasChanged(linked, stat) ? newFile(union, found) : linked;
   if (node.pinned >= 0 && found.home.directory.layer.isUpper) {
     union.handles.unpin(node); // it has a name again
@@ -270,6 +270,13 @@ function adoptFile(
   if (found.origin.nlink > 1) union.registerLinks(node, found.origin);
   node.addLink(parent, name);
   return node;
+}
+
+/** The node of another name of the file. */
+function linkedNode(union: Union, { stat, origin, home }: Found & { is: 'file' }): FileNode | undefined {
+  const node = union.linked(stat) ?? union.linked(origin);
+  if (node !== undefined || stat.nlink < 2 || home.directory.layer.isUpper) return node;
+  return union.singleNamed(stat);
 }
 
 function newFile(union: Union, { stat, home, origin, index }: Found & { is: 'file' }): FileNode {

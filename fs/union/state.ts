@@ -37,6 +37,10 @@ export const NO_MASK = 0;
  */
 export type LeftOut = 'xattrs' | 'acl' | 'link-counts' | 'wide-inodes' | 'redirects';
 
+/** How far a filesystem's clock may be behind. */
+const CLOCK_SLACK_MS = 2000;
+const MS_PER_S = 1000;
+
 export interface UnionSettings {
   readonly without?: readonly LeftOut[];
   /** Whose files are shown as whose; undefined shows inodes' owners. */
@@ -84,6 +88,9 @@ export class Union {
   readonly population: Population;
   /** Files with several links, by inode in their layer. */
   readonly #linked = new Map<string, FileNode>();
+  /** Files of lower layers that had one name when they were found, by inode; made when it is needed first. */
+  #singles: Map<string, FileNode> | undefined;
+  readonly #since = Date.now() - CLOCK_SLACK_MS;
   #nextId = FUSE_ROOT_ID;
   #callerUid = process.geteuid?.();
   #callerGid = process.getegid?.();
@@ -128,6 +135,7 @@ export class Union {
     const ino = this.inodes.of(origin.dev, origin.ino);
     const node = new FileNode(this.#nextId++ as NodeId, ino, stat, home);
     this.population.add(node);
+    if (this.#singles !== undefined && !node.inUpper) this.#singles.set(keyOf(node), node);
     return node;
   }
 
@@ -160,6 +168,21 @@ export class Union {
     if (node.keys.includes(key)) return;
     node.keys.push(key);
     this.#linked.set(key, node);
+  }
+
+  /** The node of a lower inode that had one name when it was found and has got another since the mount began. */
+  singleNamed(stat: Stat): FileNode | undefined {
+    if (this.changes === undefined || stat.ctime.seconds * MS_PER_S < this.#since) return undefined;
+    this.#singles ??= this.#indexSingles();
+    const node = this.#singles.get(inodeKey(stat));
+    return node?.inUpper === false ? node : undefined;
+  }
+
+  #indexSingles(): Map<string, FileNode> {
+    const singles = new Map<string, FileNode>();
+    for (const node of this.population.all())
+      if (node instanceof FileNode && !node.inUpper) singles.set(keyOf(node), node);
+    return singles;
   }
 
   /** It is not known what a name leads to: it is looked up again, by us and by the kernel. */
@@ -202,6 +225,7 @@ export class Union {
 
   #dropFile(node: FileNode): Node[] {
     this.handles.end(node);
+    if (this.#singles?.get(keyOf(node)) === node) this.#singles.delete(keyOf(node));
     for (const key of node.keys) if (this.#linked.get(key) === node) this.#linked.delete(key);
     this.population.delete(node);
     return node.links.flatMap(({ parent, name }) => this.#detach(parent, name, node));
@@ -298,4 +322,7 @@ export class Union {
   }
 }
 
-const inodeKey = (stat: Stat): string => `${stat.dev}:${stat.ino}`;
+const inodeKey = ({ dev, ino }: Pick<Stat, 'dev' | 'ino'>): string => `${dev}:${ino}`;
+
+/** Of the inode that a node is. */
+const keyOf = ({ dev, layerIno }: FileNode): string => inodeKey({ dev, ino: layerIno });

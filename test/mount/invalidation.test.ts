@@ -16,6 +16,7 @@ import {
 import { join } from 'node:path';
 import { assert } from 'chai';
 import { run } from '../acceptance/run.js';
+import { MARK } from '../privilege.js';
 import { list, mountAt, type Union, usePlace } from './place.js';
 import { sleep, waitUntil } from './processes.js';
 
@@ -105,4 +106,88 @@ describe(SUITE, () => {
       assertMounted();
     });
   }
+
+  describe('what a watched lower layer gets while it is mounted', () => {
+    const LAYERS = [
+      { 'd/top': 't', 'e/top': 't' },
+      {
+        'd/below': 'b',
+        'd/sub/x': 'x',
+        f: 'one name',
+        'other/g': 'another file',
+        'w/file': '',
+        'w/kept': '',
+      },
+    ];
+    let watched: Union;
+    const inLayer = (layer: number, code: string): unknown =>
+      place.python(code, {}, { cwd: watched.lowers[layer] ?? '' });
+    const seen = <T>(code: string): T => place.python<T>(code, {}, { cwd: watched.mountpoint });
+
+    before(() => {
+      watched = place.layers('watched', { lowers: LAYERS });
+      inLayer(1, `os.setxattr('.', '${MARK}opaque', b'x')`);
+      watched.mount();
+      run('ls', ['-lR', watched.mountpoint]); // everything is known, watched and cached
+    });
+
+    /** Until the kernel has been told. */
+    function becomes(what: string, code: string, expected: unknown): void {
+      let last: unknown;
+      const arrived = (): boolean => {
+        last = seen(code);
+        return JSON.stringify(last) === JSON.stringify(expected);
+      };
+      try {
+        waitUntil(what, arrived);
+      } catch {
+        assert.deepEqual(last, expected, what);
+      }
+    }
+
+    it('opaque marks, which come and go', () => {
+      const names = `result = sorted(os.listdir('d'))`;
+      for (const [index, attribute] of [`${MARK}opaque`, 'user.fuseoverlayfs.opaque'].entries()) {
+        assert.deepEqual(seen(names), ['below', 'sub', 'top']);
+        inLayer(0, `os.setxattr('d', '${attribute}', b'y')`);
+        becomes(`mark ${index} hides what is below`, names, ['top']);
+        assert.equal(seen(`result = attempt(os.stat, 'd/below')`), 'ENOENT');
+        assert.equal(seen(`result = attempt(os.stat, 'd/sub/x')`), 'ENOENT');
+        inLayer(0, `os.removexattr('d', '${attribute}')`);
+        becomes(`mark ${index} has gone`, names, ['below', 'sub', 'top']);
+        assert.equal(seen(`result = read('d/sub/x')`), 'x');
+      }
+      inLayer(0, `os.chmod('d', 0o750)`);
+      becomes('a mode', `result = oct(os.stat('d').st_mode)`, '0o40750');
+    });
+
+    it('marks of whiteouts in files, which come and go', () => {
+      const names = `result = [sorted(os.listdir('w')), attempt(os.stat, 'w/file')]`;
+      inLayer(1, `os.setxattr('w/file', '${MARK}whiteout', b'y')`);
+      becomes('the file is a whiteout', names, [['kept'], 'ENOENT']);
+      inLayer(1, `os.removexattr('w/file', '${MARK}whiteout')`);
+      becomes('it is a file', names, [['file', 'kept'], 'ok']);
+    });
+
+    it('further names of a file: one inode, with one content, before and after a change', () => {
+      const file = `
+        a, b = os.stat('f'), os.stat('other/link')
+        result = [a.st_nlink, b.st_nlink, a.st_ino == b.st_ino, read('f'), read('other/link')]
+      `;
+      const links = `result = os.stat('f').st_nlink`;
+      assert.equal(seen(links), 1);
+      inLayer(1, `os.link('f', 'other/link')`);
+      becomes('the other name is counted', links, 2);
+      assert.deepEqual(seen(file), [2, 2, true, 'one name', 'one name']);
+      inLayer(1, `open('other/link', 'w').write('changed')`);
+      becomes('what is written under one name is read under both', file, [2, 2, true, 'changed', 'changed']);
+      seen(`open('f', 'a').write(' above')`);
+      assert.deepEqual(seen(file), [2, 2, true, 'changed above', 'changed above']);
+      inLayer(1, `os.link('other/g', 'g2')`);
+      becomes('a name that is not looked up', `result = os.stat('other/g').st_nlink`, 2);
+      assert.equal(seen(`result = os.stat('g2').st_ino == os.stat('other/g').st_ino`), true);
+      inLayer(1, `os.unlink('g2')`);
+      becomes('a name that has gone', `result = os.stat('other/g').st_nlink`, 1);
+    });
+  });
 });
