@@ -182,6 +182,43 @@ describe(SUITE, function () {
     assert.match(refused.stderr, /rules of "linux.resources.devices" cannot be kept/);
   });
 
+  it('a /dev of the host that a bind shows is left as it is', () => {
+    const stand = place.path('host-dev');
+    mkdirSync(stand);
+    for (const [name, minor] of [
+      ['null', 3],
+      ['zero', 5],
+    ] as const)
+      execFileSync('mknod', ['-m', '666', `${stand}/${name}`, 'c', '1', String(minor)]);
+    execFileSync('mknod', ['-m', '666', `${stand}/ptmx`, 'c', '5', '2']);
+    mkdirSync(`${stand}/pts`);
+    mkdirSync(`${stand}/shm`);
+    mkdirSync(`${stand}/mqueue`);
+    const shown = (): string =>
+      execFileSync('find', [stand, '-printf', '%P %y %i %m %U %T@\\n'], { encoding: 'utf8' });
+    const before = shown();
+    for (const within of [[], WITHOUT_GROUPS]) {
+      tscr.run(['run', '--rm', '-v', `${stand}:/dev`, 'host:1', 'sh', '-c', 'ls /dev'], { within });
+      assert.equal(shown(), before);
+    }
+  });
+
+  it('who may mount is refused where mounts alone would keep devices out', () => {
+    const bundle = place.path('mounting');
+    tscr.succeed(['bundle', 'host:1', bundle]);
+    const config = JSON.parse(readFileSync(`${bundle}/config.json`, 'utf8'));
+    config.process.capabilities.bounding.push('CAP_SYS_ADMIN');
+    config.process.args = ['id'];
+    writeFileSync(`${bundle}/config.json`, JSON.stringify(config));
+    assert.equal(tscr.run(['run', '--bundle', bundle]).status, 0);
+    const { status, stderr } = tscr.run(['run', '--bundle', bundle], { within: WITHOUT_GROUPS });
+    assert.equal(status, 125);
+    assert.match(
+      stderr,
+      /no control group be made for device rules, and "CAP_SYS_ADMIN" is in the specification/,
+    );
+  });
+
   it('a node that was made is kept by commit', () => {
     const shown = tscr.succeed(['run', '--rm', 'brings:1', 'stat', '-c', '%F %a', '/disk']);
     assert.equal(shown, 'block special file 666\n');

@@ -28,8 +28,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
 import { FUSE_NATIVE_LIMITS } from '../../fs/transport/fuse-native.js';
+import { IS_ROOT } from '../privilege.js';
 import { CLI, list, mountAt, type Outcome, type Union, usePlace } from './place.js';
 import { processesNaming, waitUntil } from './processes.js';
 
@@ -38,6 +40,9 @@ const ARGS = ['--transport', 'fuse-native'];
 const WARNINGS = FUSE_NATIVE_LIMITS.map((limit) => `mount: fuse-native: ${limit}\n`).join('');
 const MIB = 2 ** 20;
 const PERMISSIONS = 0o7777;
+
+/** The optional package, from dist/test/mount/. */
+const PACKAGE = fileURLToPath(new URL('../../../node_modules/fuse-native', import.meta.url));
 
 describe(SUITE, () => {
   const place = usePlace(SUITE, ['getfattr', 'setfattr', 'mkfifo']);
@@ -236,15 +241,14 @@ describe(SUITE, () => {
   });
 
   it('says what to install where the package is missing, before anything is changed', () => {
-    const hide = `import Module from 'node:module';
-      const find = Module._resolveFilename;
-      Module._resolveFilename = (name, ...rest) => {
-        if (name !== 'fuse-native') return find(name, ...rest);
-        throw Object.assign(new Error('hidden'), { code: 'MODULE_NOT_FOUND' });
-      };`;
     const hidden = place.layers('hidden', { lowers: [{}], args: ARGS });
-    const option = `NODE_OPTIONS=--import=data:text/javascript,${encodeURIComponent(hide)}`;
-    const { status, stderr } = place.outcome('env', [option, CLI, ...hidden.command]);
+    const hide = ['sh', '-c', 'mount -t tmpfs none "$1"; shift; exec "$@"', 'sh', PACKAGE];
+    const { status, stderr } = place.outcome('unshare', [
+      IS_ROOT ? '-m' : '-rm',
+      ...hide,
+      CLI,
+      ...hidden.command,
+    ]);
     const says = 'mount: --transport fuse-native: the package "fuse-native" is not installed';
     assert.deepEqual(
       { status, stderr: stderr.replace(WARNINGS, '') },

@@ -20,7 +20,7 @@ import { changeMount } from '../../../fs/sys/mount-api.js';
 import * as self from '../../../fs/sys/process.js';
 import { close, umask } from '../../../fs/sys/syscalls.js';
 import { becomeUser, limitCapabilities, setCapabilities, setLimits } from './credentials.js';
-import { hasOwnDev, withoutDevices } from './device-guard.js';
+import { hasOwnDev, isForeignDev, withoutDevices } from './device-guard.js';
 import { makeDevices } from './devices.js';
 import { enterDirectory } from './directory.js';
 import { environmentOf, execute } from './execute.js';
@@ -58,7 +58,9 @@ const warn = (message: string): void => report({ kind: 'warning', message });
 
 function buildRoot({ spec, root, noPivot, devicesGuarded }: Job): void {
   const { linux } = spec;
-  const mounts = devicesGuarded ? (spec.mounts ?? []) : withoutDevices(spec.mounts ?? []);
+  const mounts = devicesGuarded
+    ? (spec.mounts ?? [])
+    : withoutDevices(spec.mounts ?? [], spec.process.capabilities);
   const fd = openRoot(root, linux.rootfsPropagation);
   if (hasOwnDev(mounts)) changeMount(fd, { set: MOUNT_ATTR.NODEV, recursive: true });
   makeMounts(
@@ -66,7 +68,7 @@ function buildRoot({ spec, root, noPivot, devicesGuarded }: Job): void {
     mounts,
     linux.namespaces.some(({ type }) => type === 'cgroup'),
   );
-  makeDevices(fd, linux.devices ?? [], devicesGuarded);
+  if (!isForeignDev(mounts)) makeDevices(fd, linux.devices ?? [], devicesGuarded);
   enterRoot(fd, noPivot);
   close(fd);
 }
