@@ -34,6 +34,7 @@ export const EXCEPTIONS: readonly Exception[] = [
         'union/engine directories stay whole when they, and then what is in them, move on and on',
       ],
       'mount/fuse-native': ['fuse-native renames directories of lower layers'],
+      'mount/commit-point': ['mount/commit-point a rename of a directory, renameat2(2) number 2 fails: EIO'],
       'mount/rename': [
         'rename a directory that has moved into a new one is found again when the kernel has forgotten it',
         'rename open files and the working directory go with a directory that moves',
