@@ -84,6 +84,8 @@ function writeDirectory(path: string, node: Inode): void {
 export class Disk {
   readonly #root = mkdtempSync(join(existsSync(FAST) ? FAST : tmpdir(), 'unionfs-union-'));
   readonly #settings: UnionSettings;
+  /** The union changes that of its thread, which here is the tests'. */
+  readonly #umask = process.umask();
   /** How often the union has been opened. */
   openings = 0;
   #lowers: string[] = [];
@@ -178,6 +180,7 @@ export class Disk {
     try {
       this.close();
     } finally {
+      process.umask(this.#umask);
       rmSync(this.#root, { recursive: true });
     }
   }
