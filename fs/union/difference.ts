@@ -212,9 +212,13 @@ export class Comparison {
 
   #isAsBefore(here: TreeEntry, was: TreeEntry, { mayBeMoved }: Level): boolean {
     if (isSameInode(here.inode, was.inode)) return true;
-    if (this.#copied !== undefined && !mayBeMoved && isBefore(here.inode.ctime, this.#copied)) return true;
+    const isOlder = this.#copied !== undefined && isBefore(here.inode.ctime, this.#copied);
+    if (isOlder && !mayBeMoved) return true;
     const [now, before] = [here.stat, was.stat];
-    if (now.mode !== before.mode || now.uid !== before.uid || now.gid !== before.gid) return false;
+    if (now.mode !== before.mode) return false;
+    // A copy that keeps owners in an attribute does so for what was given away, and not for every kind of file.
+    const keepsOwner = !isOlder || here.override === undefined;
+    if (keepsOwner && (now.uid !== before.uid || now.gid !== before.gid)) return false;
     if (!isSameTime(now.mtime, before.mtime) || !hasSameAttributes(here, was)) return false;
     if (isDirectory(now.mode)) return true;
     if (isSymlink(now.mode)) return linkTarget(here.place) === linkTarget(was.place);

@@ -139,7 +139,7 @@ function recordedInCopy({ uid, gid, mode, rdevMajor, rdevMinor }: Override, stat
 }
 
 /**
- * The same for an archive: what cannot carry the attribute, and belongs to whom the layer belongs to on disk, is root's.
+ * The same for an archive: what does not carry the attribute, and belongs to whom the layer belongs to on disk, is root's.
  * @param root of the layer
  */
 export function recordedForArchive(
@@ -148,7 +148,8 @@ export function recordedForArchive(
   stat: Stat,
   root: Owner,
 ): Stat {
-  if (attribute === undefined || canCarry(stat.mode)) return recorded(attribute, place, stat);
+  const known = recorded(attribute, place, stat);
+  if (attribute === undefined || known !== stat) return known;
   return {
     ...stat,
     uid: stat.uid === root.uid ? 0 : stat.uid,
