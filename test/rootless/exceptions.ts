@@ -138,6 +138,7 @@ export const EXCEPTIONS: readonly Exception[] = [
       'mount/whiteouts': [
         'whiteouts what the union writes means the same to the kernel: deletions, re-creations, opaque directories',
         'whiteouts in lower layers the kernel agrees on the forms that it reads',
+        'whiteouts in upper layers the kernel agrees on the forms that it reads',
       ],
     },
   },
