@@ -7,6 +7,8 @@
  * stays as it is: this is for reading, `--json` is for programs. Compare ls --escape and Trojan Source (CVE-2021-42574).
  */
 
+import { toText } from '../sys/path-bytes.js';
+
 const UNSHOWN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 const UNSHOWN_IN_LINES = /(?![\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 const C1 = 0x80;
@@ -29,18 +31,8 @@ const isRawByte = (code: number): boolean => code >= RAW_BYTE + C1 && code <= RA
 
 const escapeByte = (byte: number): string => `\\x${byte.toString(16).padStart(2, '0')}`;
 
-/** Well-formed sequences of more than one byte (RFC 3629, section 4), and every byte that is in none. */
-const NOT_ASCII =
-  /([\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})|[\x80-\xff]/g;
-
 /** A name or path of bytes, one character each (latin1), as one line. */
-export const shownBytes = (bytes: string): string =>
-  shown(bytes).length === bytes.length && !/[\x80-\xff]/.test(bytes)
-    ? bytes
-    : shown(bytes.replace(NOT_ASCII, (byte, sequence?: string) => decode(byte, sequence)));
-
-const decode = (byte: string, sequence: string | undefined): string =>
-  sequence === undefined ? escapeByte(byte.charCodeAt(0)) : Buffer.from(sequence, 'latin1').toString();
+export const shownBytes = (bytes: string): string => shown(toText(bytes));
 
 /** Controls that JSON.stringify leaves as they are: DEL, C1 and format characters. */
 const RAW_IN_JSON = /[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}]/gu;

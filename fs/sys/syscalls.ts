@@ -536,11 +536,12 @@ export function openByHandle(mountFd: number, handle: FileHandle): number | unde
   return fd < 0 ? undefined : fd;
 }
 
-const FS_IOC_GETFLAGS = 0x80086601;
-const FS_IOC_SETFLAGS = 0x40086602;
+/** ioctl_iflags(2). */
+export const FS_IOC_GETFLAGS = 0x80086601;
+export const FS_IOC_SETFLAGS = 0x40086602;
 const FS_APPEND_FL = 0x20;
 /** The kernel reads and writes an int, whatever the command says. */
-const SIZEOF_FLAGS = 8;
+export const SIZEOF_FLAGS = 8;
 
 /** Makes a file append-only, as chattr(1) +a does; other flags stay (ioctl_iflags(2)). */
 export function setAppendOnly(fd: number): void {

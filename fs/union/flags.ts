@@ -7,7 +7,7 @@
  */
 import { E, Errno, unless } from '../sys/errno.js';
 import { isProtected } from '../sys/stat.js';
-import { ioctl } from '../sys/syscalls.js';
+import { FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, ioctl } from '../sys/syscalls.js';
 import { copyUpDirectory, copyUpProtected } from './copy-up.js';
 import { statOf } from './lookup.js';
 import { DirectoryNode, FileNode, type Node } from './node.js';
@@ -15,12 +15,12 @@ import type { Union } from './state.js';
 
 /** Commands that tell flags. */
 const GET: ReadonlySet<number> = new Set([
-  0x80086601, // FS_IOC_GETFLAGS
+  FS_IOC_GETFLAGS,
   0x801c581f, // FS_IOC_FSGETXATTR
 ]);
 /** Commands that set them; the kernel has checked the caller's right. */
 const SET: ReadonlySet<number> = new Set([
-  0x40086602, // FS_IOC_SETFLAGS
+  FS_IOC_SETFLAGS,
   0x401c5820, // FS_IOC_FSSETXATTR
 ]);
 

@@ -14,6 +14,7 @@ import { isRegular, type Stat } from '../sys/stat.js';
 import {
   close,
   duplicate,
+  FS_IOC_GETFLAGS,
   filesystemUuid,
   fstat,
   fstatfs,
@@ -21,6 +22,7 @@ import {
   ioctl,
   keepAccessTime,
   openat,
+  SIZEOF_FLAGS,
   setxattrat,
   tryOpenat,
 } from '../sys/syscalls.js';
@@ -105,9 +107,6 @@ export class LayerDirectory {
 
 const XATTR_WHITEOUT_MARKS = ['trusted.overlay.opaque', 'user.overlay.opaque'];
 const MARKED = 'x'.charCodeAt(0);
-/** ioctl_iflags(2). */
-const FS_IOC_GETFLAGS = 0x80086601;
-const SIZEOF_FLAGS = 8;
 const DIRECTORY = O.RDONLY | O.DIRECTORY | O.NOFOLLOW;
 
 /** Opens the roots of the lower layers, the top one first; `first` is its index. Paths name existing directories. */

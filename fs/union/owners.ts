@@ -49,12 +49,11 @@ export interface Place {
 // --- which layers
 
 /** Whether this process could give rights away that an ordinary user has not: root's outside of user namespaces. */
-export function isTrulyRoot(): boolean {
-  return (
-    process.geteuid?.() === 0 &&
-    /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'))
-  );
-}
+export const isTrulyRoot = (): boolean => process.geteuid?.() === 0 && isInitialUserNamespace();
+
+/** Every id is there, as itself. */
+export const isInitialUserNamespace = (): boolean =>
+  /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'));
 
 /** As many ids as a system uses. */
 const USUAL_IDS = 65536;

@@ -7,8 +7,9 @@
 import { readFileSync } from 'node:fs';
 import { HostError } from '../../fs/index.js';
 import { ASK_DOCTOR } from '../../fs/sys/advice.js';
+import { isInitialUserNamespace } from '../../fs/union/owners.js';
 import { caller } from '../user/caller.js';
-import { currentMaps, type IdMaps, isInitialUserNamespace, isMapped } from '../user/id-maps.js';
+import { currentMaps, type IdMaps, isMapped } from '../user/id-maps.js';
 import type { UserNamespace } from '../user/way.js';
 import { boundingCapabilities } from './capabilities.js';
 import type { OwnUser } from './own-user.js';

@@ -83,14 +83,6 @@ export function currentMaps(): IdMaps {
   return { uids: parseMaps('/proc/self/uid_map'), gids: parseMaps('/proc/self/gid_map') };
 }
 
-/** Every id is there, as itself. */
-export function isInitialUserNamespace(): boolean {
-  const { uids } = currentMaps();
-  return uids.length === 1 && uids[0]?.outside === 0 && uids[0]?.count === EVERY_ID;
-}
-
-const EVERY_ID = 2 ** 32 - 1;
-
 function parseMaps(path: string): IdRange[] {
   const lines = readFileSync(path, 'utf8').trim().split('\n');
   return lines.map((line) => {
