@@ -14,9 +14,12 @@ describe(SUITE, function () {
   this.timeout(30_000);
   usePlace(SUITE, TOOLS);
   let user: Account;
+  /** What a run that was killed has left, of an account that had the same uid. */
+  let leftBefore: readonly string[];
 
   before(() => {
     user = new Account(`unionfs-exec-${process.pid}`, false);
+    leftBefore = madeByUser();
   });
   after(() => user?.remove());
 
@@ -30,11 +33,13 @@ describe(SUITE, function () {
   });
   afterEach(() => {
     assert.deepEqual(user.processes(), []);
-    assert.isEmpty(readdirSync(tmpdir()).filter((name) => name.startsWith('unionfs-') && isOwn(name)));
+    assert.deepEqual(madeByUser(), leftBefore);
     run('sh', ['-c', `rm -rf ${user.home}/* ${user.home}/.[!.]*`]); // root has been here too
   });
 
   const isOwn = (name: string): boolean => statSync(`${tmpdir()}/${name}`).uid === user.uid;
+  const madeByUser = (): string[] =>
+    readdirSync(tmpdir()).filter((name) => name.startsWith('unionfs-') && isOwn(name));
   const words = (script: string, ...options: readonly string[]): string[] => [
     ...['exec', '--lower', 'lower', '--upper', 'upper', ...options, '--', 'sh', '-c', script],
   ];
