@@ -94,8 +94,27 @@ export function losing(union: Union, node: Node | undefined, { parent, name }: L
     if (owner !== undefined && !wasPinned && owner.pinned >= 0) handles.unpin(owner);
     const isOrphan = node instanceof FileNode && !wasOrphan && handles.isOrphan(node);
     if (isOrphan && parent.upper !== undefined) handles.unshelter(node, { directory: parent.upper, name });
-    throw error;
+    throw orStale(union, node, { parent, name }, error);
   }
+}
+
+/**
+ * The error of an operation on a name that somebody else may have taken out of upper, which is the mount's: then it is
+ * ESTALE (the check in ovl_remove_and_whiteout), at which the kernel looks the name up anew and tries again.
+ */
+export function orStale(union: Union, node: Node | undefined, at: Link, error: unknown): unknown {
+  if (node === undefined || !isGone(union, node, at)) return error;
+  node.stale = true;
+  return new Errno(E.ESTALE);
+}
+
+function isGone(union: Union, node: Node, { parent, name }: Link): boolean {
+  const { upper } = parent;
+  const isHere =
+    node instanceof DirectoryNode
+      ? node.upper?.parent === upper && node.upper?.name === name
+      : node.home.directory === upper && node.home.name === name;
+  return upper !== undefined && isHere && statat(union.handles.directory(upper), name) === undefined;
 }
 
 const UNPINNED = -1;

@@ -17,7 +17,7 @@ import { finish } from './finish.js';
 import { refuseProtected } from './flags.js';
 import { find } from './lookup.js';
 import { DirectoryNode, FileNode, type Node } from './node.js';
-import { afterLoss, beforeLoss, isEmpty, losing, nameIsGone } from './remove.js';
+import { afterLoss, beforeLoss, isEmpty, losing, nameIsGone, orStale } from './remove.js';
 import { planRename, type RenameMode } from './rules.js';
 import type { Union } from './state.js';
 import type { Work } from './work.js';
@@ -93,7 +93,11 @@ export function rename(
       prepareLoss(union, target, replaced);
       plan = attempt(); // what is replaced may be in upper now
     }
-    execute(plan, actions);
+    try {
+      execute(plan, actions);
+    } catch (error) {
+      throw orStale(union, moved, source, error);
+    }
   });
   if (mode === 'exchange' && replaced !== undefined) swap(source, moved, target, replaced);
   else settle(source, moved, target, replaced);

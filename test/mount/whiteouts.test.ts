@@ -152,6 +152,29 @@ describe(SUITE, () => {
     assert.equal(readFileSync(union.at('file'), 'latin1'), '');
   });
 
+  it('what somebody else has taken out of upper is looked up anew, and nothing else happens', () => {
+    const lower = { covered: {}, file: 'f', moved: 'm' };
+    const union = place.union('taken-out', { lowers: [lower] });
+    const seen = place.python(
+      `
+      os.chdir(merged)
+      os.rmdir('covered')
+      for name in ['covered', 'new', 'other', 'target']: create(name)
+      os.mkdir('directory')
+      for name in ['covered', 'new', 'other', 'target']: os.unlink(upper + '/' + name)
+      os.rmdir(upper + '/directory')
+      result = [
+          attempt(os.unlink, 'covered'), attempt(os.unlink, 'new'), attempt(os.rmdir, 'directory'),
+          attempt(os.rename, 'other', 'free'), attempt(os.rename, 'moved', 'file'),
+      ]
+      `,
+      { merged: union.mountpoint, upper: union.upper },
+    );
+    assert.deepEqual(seen, ['EISDIR', 'ENOENT', 'ENOENT', 'ENOENT', 'ok']);
+    union.remount();
+    assert.deepEqual(list(union.mountpoint), ['covered', 'file']);
+  });
+
   it('what the union writes means the same to the kernel: deletions, re-creations, opaque directories', () => {
     const base: Tree = {
       file: 'f',
