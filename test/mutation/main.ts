@@ -62,12 +62,13 @@ async function mutate(options: Options, copy: string): Promise<void> {
 
 const PROGRESS = 25;
 
-async function reachOf(copy: string, { cache, jobs }: Options): Promise<readonly Reach[]> {
+async function reachOf(copy: string, { cache, jobs, tests }: Options): Promise<readonly Reach[]> {
   if (cache !== undefined && existsSync(cache)) return JSON.parse(readFileSync(cache, 'utf8')) as Reach[];
   const files = FOLDERS.flatMap((folder) =>
     readdirSync(join(copy, 'dist/test', folder))
       .filter((name) => name.endsWith('.test.js'))
-      .map((name) => `dist/test/${folder}/${name}`),
+      .map((name) => `dist/test/${folder}/${name}`)
+      .filter((file) => tests.length === 0 || tests.some((part) => file.includes(part))),
   );
   const found: Reach[] = [];
   await inTurn(files, jobs, async (file) => {

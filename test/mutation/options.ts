@@ -5,6 +5,8 @@ import { parseArgs } from 'node:util';
 export interface Options {
   /** Prefixes of the sources that are mutated. */
   readonly sources: readonly string[];
+  /** Parts of the paths of the test files that judge; empty: all that reach the sources. */
+  readonly tests: readonly string[];
   /** How many mutants are tried, drawn by `seed`; 0 tries all. */
   readonly sample: number;
   readonly seed: number;
@@ -17,10 +19,11 @@ export interface Options {
 export const USAGE = `Usage: npm run mutate -- [options]
 
   --sources LIST  prefixes of the sources to mutate (fs/union,runtime/image)
+  --tests LIST    judge only by test files with one of these in their path, as "union/rules,image/" (all)
   --sample N      mutants to try, drawn at random; 0: all (300)
   --seed N        of the draw (today's date)
   --jobs N        trials at once (${availableParallelism()})
-  --cache FILE    keeps which test reaches which mutant, for the next run of the same sources
+  --cache FILE    keeps which test reaches which mutant, for the next run of the same sources and tests
 `;
 
 /** Throws `Error` for what it does not know. */
@@ -29,6 +32,7 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
     args: [...argv],
     options: {
       sources: { type: 'string', default: 'fs/union,runtime/image' },
+      tests: { type: 'string', default: '' },
       sample: { type: 'string', default: '300' },
       seed: { type: 'string', default: new Date().toISOString().slice(0, 10).replaceAll('-', '') },
       jobs: { type: 'string', default: String(availableParallelism()) },
@@ -39,6 +43,7 @@ export function parseOptions(argv: readonly string[]): Options | 'help' {
   if (values.help) return 'help';
   return {
     sources: values.sources.split(','),
+    tests: values.tests.split(',').filter((text) => text !== ''),
     sample: whole('sample', values.sample, 0),
     seed: whole('seed', values.seed, 0),
     jobs: whole('jobs', values.jobs, 1),

@@ -42,8 +42,7 @@ export function attempt(
 ): Promise<Trial> {
   const temporary = openDirectory('unionfs-trial-');
   const mocha = [
-    'npx',
-    'mocha',
+    'node_modules/.bin/mocha',
     '--no-config',
     '--bail',
     '--exit',
