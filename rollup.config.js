@@ -24,7 +24,7 @@ const manifest = {
 };
 
 const programs = {
-  input: ['dist/cli/tscr.js', 'dist/cli/unionfs.js'],
+  input: ['dist/cli/tscr/tscr.js', 'dist/cli/unionfs/unionfs.js'],
   external,
   output: { dir: 'dist/bin', format: 'cjs' },
   plugins: [bundled, manifest],
@@ -47,13 +47,13 @@ const apart = (input) => ({
 
 export default [
   programs,
-  apart('dist/cli/server.js'),
-  apart('dist/cli/portable-server.js'),
-  alone('dist/cli/background-mount.js', 'background-mount.js'),
-  alone('dist/fs/serve.js', 'serve.js'),
+  apart('dist/cli/unionfs/server/server.js'),
+  apart('dist/cli/unionfs/server/portable-server.js'),
+  alone('dist/cli/unionfs/server/background-mount.js', 'background-mount.js'),
+  alone('dist/fs/mount/serve.js', 'serve.js'),
   alone('dist/runtime/container/owners/owner-worker.js', 'owner-worker.js'),
   alone('dist/fs/transport/flusher-thread.js', 'flusher-thread.js'),
-  alone('dist/fs/transport/notifier.js', 'transport/notifier.js'),
+  alone('dist/fs/transport/notifier.js', 'notifier.js'),
   alone('dist/runtime/host/execute.js', 'execute.js'),
   alone('dist/runtime/container/init/main.js', 'init.cjs'),
 ];

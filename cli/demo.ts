@@ -10,9 +10,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { E, Errno } from '../fs/sys/errno.js';
 import { umount2 } from '../fs/sys/syscalls.js';
-import { bindMount, enterMountNamespace, mountTmpfs } from '../runtime/container/namespaces.js';
-import { packageFile } from '../runtime/package.js';
-import { print, warn } from './output.js';
+import { bindMount, enterMountNamespace, mountTmpfs } from '../runtime/container/process/namespaces.js';
+import { packageFile } from '../runtime/host/package.js';
+import { print, warn } from './terminal/output.js';
 
 const PROGRAMS: Readonly<Record<string, string>> = {
   unionfs: packageFile('dist/bin/unionfs'),

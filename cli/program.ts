@@ -11,8 +11,8 @@ import { adviceFor } from '../fs/sys/advice.js';
 import { Errno } from '../fs/sys/errno.js';
 import { requireDescriptors } from '../runtime/host/limits.js';
 import { suggestion } from '../runtime/nearest.js';
-import { settle } from '../runtime/user/namespace.js';
-import { warn } from './output.js';
+import { settle } from '../runtime/rootless/namespace.js';
+import { warn } from './terminal/output.js';
 import { version } from './version.js';
 
 export function newProgram(name: string, description: string): Command {

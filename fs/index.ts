@@ -8,8 +8,8 @@
  *       -> decode                    a bounded cursor over the message      protocol/decode.ts
  *       -> operation table           one row per opcode                     protocol/operations.ts
  *       -> union operation           lookup, create, rename ...             union/filesystem.ts
- *            rules: view and plan    pure decisions                         union/rules.ts
- *            steps                   one method each                        union/apply.ts, copy-up.ts
+ *            rules: view and plan    pure decisions                         union/rules/rules.ts
+ *            steps                   one method each                        union/operations/execute.ts, copy-up.ts
  *       -> syscall                   on a layer's descriptor                sys/syscalls.ts
  *       -> reply                     written by the same thread             protocol/encode.ts
  *
@@ -18,21 +18,21 @@
  * mounts by itself in the second (`mount-here.ts`).
  */
 import type { Worker } from 'node:worker_threads';
-import { openFuse } from './attach.js';
-import { prepare, take } from './prepare.js';
-import { Server } from './server.js';
+import { openFuse } from './mount/attach.js';
+import { prepare, take } from './mount/prepare.js';
+import { Server } from './mount/server.js';
 import { close } from './sys/syscalls.js';
-import type { Writable } from './union/layer.js';
-import type { Ownership } from './union/ownership.js';
-import type { Stack } from './union/stack.js';
-import type { LeftOut } from './union/state.js';
-import type { VirtualOwners } from './union/virtual-owners.js';
+import type { Writable } from './union/layers/layer.js';
+import type { Stack } from './union/layers/stack.js';
+import type { LeftOut } from './union/nodes/union.js';
+import type { Ownership } from './union/owners/id-mapping.js';
+import type { VirtualOwners } from './union/owners/virtual-owners.js';
 
-export { startServingThread } from './serving-thread.js';
-export type { IdRange, Ownership } from './union/ownership.js';
-export { HostError, type Stack, UsageError } from './union/stack.js';
-export type { LeftOut } from './union/state.js';
-export { newVirtualOwners, type VirtualOwners } from './union/virtual-owners.js';
+export { startServingThread } from './mount/serving-thread.js';
+export { HostError, type Stack, UsageError } from './union/layers/stack.js';
+export type { LeftOut } from './union/nodes/union.js';
+export type { IdRange, Ownership } from './union/owners/id-mapping.js';
+export { newVirtualOwners, type VirtualOwners } from './union/owners/virtual-owners.js';
 
 export const TRANSPORTS = ['kernel', 'fuse-native'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
@@ -138,7 +138,7 @@ function kernel(mountpoint: string): Start {
 
 /** Loaded when it is asked for. Throws `UsageError` for what it cannot do. */
 async function portable(options: MountOptions): Promise<Start> {
-  const { checkPortable, startPortable } = await import('./portable.js');
+  const { checkPortable, startPortable } = await import('./mount/portable.js');
   checkPortable(options);
   return { serve: startPortable, cancel: () => {} };
 }

@@ -1,11 +1,11 @@
 /** What `info` tells, under the names that `docker info` has for it. */
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus, hostname, release, totalmem } from 'node:os';
-import { listRecords, statusOf } from './container/containers.js';
-import { DRIVERS } from './container/record.js';
+import { listRecords, statusOf } from './container/records/containers.js';
+import { DRIVERS } from './container/records/record.js';
 import { HOST } from './image/platform.js';
-import type { Store } from './image/store.js';
-import { caller } from './user/caller.js';
+import type { Store } from './image/store/store.js';
+import { caller } from './rootless/caller.js';
 
 const CGROUP_V2 = '/sys/fs/cgroup/cgroup.controllers';
 

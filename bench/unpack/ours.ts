@@ -3,8 +3,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
-import { decompress } from '../../runtime/image/compression.js';
-import { unpackLayer } from '../../runtime/image/unpack.js';
+import { decompress } from '../../runtime/image/layer/compression.js';
+import { unpackLayer } from '../../runtime/image/layer/unpack.js';
 
 const CHUNK = 512 * 1024;
 const [, , layer = '', directory = ''] = process.argv;

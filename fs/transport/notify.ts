@@ -7,9 +7,11 @@
  * One kind is written by the serving thread, before its reply: that attributes have changed of the node it answers for.
  * The kernel takes no lock for it, and the request holds the inode (fuse_reverse_inval_inode, negative offset).
  */
+import { Worker } from 'node:worker_threads';
 import { FUSE_EXPIRE_ONLY, NotifyCode, SIZEOF } from '../protocol/abi.js';
 import type { NodeId, Notifier } from '../protocol/filesystem.js';
 import { allocate, tryWrite } from '../sys/syscalls.js';
+import type { NotifierData } from './notifier.js';
 import type { MessageRing } from './ring.js';
 
 /** struct fuse_notify_inval_inode_out. */
@@ -141,4 +143,11 @@ export class NotifyQueue implements Notifier {
     this.#waiting = rest < 0 ? [] : this.#waiting.slice(rest);
     return rest < 0;
   }
+}
+
+/** Starts the thread that writes notifications; it needs nothing of this one's event loop, and ends with it. */
+export function startNotifier(fd: number, shared: SharedArrayBuffer): void {
+  const workerData: NotifierData = { fd, shared };
+  const thread = new Worker(new URL('./notifier.js', import.meta.url), { workerData });
+  thread.on('error', () => {}); // the kernel is told nothing more
 }

@@ -18,20 +18,20 @@ import type {
 import { isAcl } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
 import { type FilesystemStat, fstatfs } from '../sys/syscalls.js';
-import { getattr, setattr } from './attributes.js';
-import { create, link, unnamed } from './create.js';
-import { copyFileRange, fallocate, lseek, read, unflushed, write } from './data.js';
-import { flagsIoctl } from './flags.js';
-import { giveAway, givenOwner, unnamedDevice, wantedDevice } from './give-away.js';
-import { inspectChunk } from './inspect.js';
-import { lookup } from './lookup.js';
-import { linkTarget } from './owners.js';
-import { locate } from './place.js';
-import { readdir, readdirplus } from './readdir.js';
-import { rmdir, unlink } from './remove.js';
-import { rename } from './rename.js';
-import type { Union } from './state.js';
-import { getxattr, listxattr, removexattr, setxattr } from './xattr.js';
+import { lookup } from './nodes/lookup.js';
+import { locate } from './nodes/place.js';
+import { readdir, readdirplus } from './nodes/readdir.js';
+import type { Union } from './nodes/union.js';
+import { getattr, setattr } from './operations/attributes.js';
+import { create, link, unnamed } from './operations/create.js';
+import { copyFileRange, fallocate, lseek, read, unflushed, write } from './operations/data.js';
+import { flagsIoctl } from './operations/flags.js';
+import { giveAway, givenOwner, unnamedDevice, wantedDevice } from './operations/owner-channel.js';
+import { rmdir, unlink } from './operations/remove.js';
+import { rename } from './operations/rename.js';
+import { inspectChunk } from './operations/self-description.js';
+import { getxattr, listxattr, removexattr, setxattr } from './operations/xattr.js';
+import { linkTarget } from './owners/stored-owners.js';
 
 export class UnionFilesystem implements Filesystem {
   readonly #union: Union;

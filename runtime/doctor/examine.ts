@@ -8,8 +8,8 @@
  */
 
 import type { Host } from '../host/host.js';
-import { rungFacts } from '../user/facts.js';
-import type { Rung, RungFacts } from '../user/way.js';
+import { rungFacts } from '../rootless/facts.js';
+import type { Rung, RungFacts } from '../rootless/mode.js';
 import { type CgroupFacts, judgeCgroups, probeCgroups } from './cgroups.js';
 import { type EnvironmentFacts, judgeEnvironment, probeEnvironment } from './environment.js';
 import type { Finding } from './finding.js';

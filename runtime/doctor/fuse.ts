@@ -10,14 +10,14 @@ import { Cursor } from '../../fs/protocol/decode.js';
 import { decodeInit, type InitIn, negotiate, WANTED } from '../../fs/protocol/handshake.js';
 import { FUSE_DEVICE } from '../../fs/transport/device.js';
 import type { Host, HostFile } from '../host/host.js';
-import { fuseRefusal } from '../user/facts.js';
+import { fuseRefusal } from '../rootless/facts.js';
 import { asRoot, type Finding, type Fix, missing, ok, warning } from './finding.js';
 import { type Identity, restartWith, SEE_REFUSALS, UNCONFINED } from './identity.js';
 import { installCommand } from './packages.js';
 
 export interface DeviceFacts {
   readonly device: HostFile | undefined;
-  /** Why the device cannot be used (`user/way.ts`). */
+  /** Why the device cannot be used (`rootless/mode.ts`). */
   readonly refusal: string | undefined;
   /** The kernel has the filesystem, built in or as a loaded module. */
   readonly inKernel: boolean;

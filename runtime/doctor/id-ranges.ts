@@ -1,12 +1,12 @@
 /**
- * Ranges of subordinate ids (`user/subordinate-ids.ts`), and the set-user-id programs that map them, newuidmap(1) and
+ * Ranges of subordinate ids (`rootless/subordinate-ids.ts`), and the set-user-id programs that map them, newuidmap(1) and
  * newgidmap(1).
  *
  * Rule: images use ids up to 65535, so a range should hold as many.
  */
 import type { Host } from '../host/host.js';
-import { FILES, type SubordinateIds } from '../user/subordinate-ids.js';
-import type { RungFacts } from '../user/way.js';
+import type { RungFacts } from '../rootless/mode.js';
+import { FILES, type SubordinateIds } from '../rootless/subordinate-ids.js';
 import { asRoot, asUser, type Finding, type Fix, missing, ok, warning } from './finding.js';
 import type { Identity } from './identity.js';
 import { installCommand } from './packages.js';

@@ -3,7 +3,7 @@
  *
  * Rule: what decides is not uid 0 but CAP_SYS_ADMIN: root in a container often lacks it.
  */
-import { capabilityNumber } from '../container/capabilities.js';
+import { capabilityNumber } from '../container/spec/capabilities.js';
 import type { Host } from '../host/host.js';
 import { asRoot, type Finding, type Fix, missing, ok, warning } from './finding.js';
 

@@ -1,10 +1,10 @@
 /**
- * Which way each command goes on an examined host. Pure: the rungs are those of `user/way.ts`.
+ * Which way each command goes on an examined host. Pure: the rungs are those of `rootless/mode.ts`.
  *
  * Rule: a command that is refused names the findings that refuse it, whose fixes mend it.
  */
 
-import { chooseRung, chooseStorage } from '../user/way.js';
+import { chooseRung, chooseStorage } from '../rootless/mode.js';
 import type { Facts } from './examine.js';
 import { deviceWorks, fuseMounts } from './fuse.js';
 import { fusermountWorks } from './fusermount.js';

@@ -5,8 +5,8 @@
  */
 import { HostError } from '../../fs/index.js';
 import type { Host } from '../host/host.js';
-import { subordinateIds } from '../user/subordinate-ids.js';
-import type { Storage } from '../user/way.js';
+import type { Storage } from '../rootless/mode.js';
+import { subordinateIds } from '../rootless/subordinate-ids.js';
 import { type Finding, inWords } from './finding.js';
 import { judgeDevice, probeDevice } from './fuse.js';
 import { judgeRange, probeIdRanges } from './id-ranges.js';

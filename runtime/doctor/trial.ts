@@ -5,8 +5,8 @@
  * where another finding refuses `tscr run` already. The trial is this program, started anew as a user starts it.
  */
 import type { Host } from '../host/host.js';
-import { packageFile } from '../package.js';
-import type { Rung } from '../user/way.js';
+import { packageFile } from '../host/package.js';
+import type { Rung } from '../rootless/mode.js';
 import { type Finding, missing, ok } from './finding.js';
 
 export interface TrialFacts {

@@ -8,7 +8,7 @@
 
 import type { Host } from '../host/host.js';
 import { findHelper } from '../host/programs.js';
-import type { RungFacts } from '../user/way.js';
+import type { RungFacts } from '../rootless/mode.js';
 import { asRoot, type Finding, missing, ok } from './finding.js';
 import { type Identity, restartWith, SEE_REFUSALS, UNCONFINED } from './identity.js';
 import { installCommand } from './packages.js';

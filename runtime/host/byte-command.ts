@@ -3,8 +3,8 @@
  * (`execute.ts`) takes them in base64 and becomes the command.
  */
 import { holdsRawBytes, toBytes } from '../../fs/sys/path-bytes.js';
-import { packageFile } from '../package.js';
 import { carriedEnvironment, type Environment } from './call.js';
+import { packageFile } from './package.js';
 
 export interface Command {
   readonly command: string;

@@ -9,7 +9,7 @@
 import { readFileSync } from 'node:fs';
 import { UsageError } from '../../fs/index.js';
 import { rawByteIn, rawByteOffset, toBytes, wordsOf } from '../../fs/sys/path-bytes.js';
-import { workingDirectory } from '../../fs/union/stack.js';
+import { workingDirectory } from '../../fs/union/layers/stack.js';
 
 /** Alone: the words that follow are hidden. Before a word: it is no option to Node. */
 export const MARK = '=';
@@ -93,5 +93,5 @@ export function carriedEnvironment(environment: Environment): Environment {
   return Object.fromEntries(parts.map((part, at) => [`${CARRIED}${at + 1}`, part]));
 }
 
-/** The variable that tells a program how it goes on in a new user namespace (`runtime/user/namespace.ts`). */
+/** The variable that tells a program how it goes on in a new user namespace (`runtime/rootless/namespace.ts`). */
 export const NAMESPACE_ORDER = 'UNIONFS_USER_NAMESPACE';

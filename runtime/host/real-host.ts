@@ -20,7 +20,7 @@ import { AT, O } from '../../fs/sys/constants.js';
 import { Errno, errnoName } from '../../fs/sys/errno.js';
 import { ACTION, SeccompFilter } from '../../fs/sys/seccomp.js';
 import { close, ficlone, getxattrat, openat, setxattrat } from '../../fs/sys/syscalls.js';
-import { toBytes } from '../../fs/union/stack.js';
+import { toBytes } from '../../fs/union/layers/stack.js';
 import type { DirectoryTrial, Host, HostFile, Outcome } from './host.js';
 import { findProgram } from './programs.js';
 

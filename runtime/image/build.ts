@@ -6,8 +6,8 @@
  */
 import type { Readable } from 'node:stream';
 import { UsageError } from '../../fs/index.js';
-import { encodeManifest } from './archive.js';
-import { decompress } from './compression.js';
+import { encodeManifest } from './archive/load.js';
+import { decompress } from './layer/compression.js';
 import {
   type Digest,
   type ExecutionConfig,
@@ -17,7 +17,7 @@ import {
   type StoredImage,
 } from './oci.js';
 import { HOST } from './platform.js';
-import type { Writer } from './writer.js';
+import type { Writer } from './store/writer.js';
 
 export interface NewImage {
   /** The image it is made upon. */

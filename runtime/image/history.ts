@@ -5,7 +5,7 @@
  * shown all the same: a layer without a step is a step without words.
  */
 import type { Digest, History, StoredImage } from './oci.js';
-import type { Store } from './store.js';
+import type { Store } from './store/store.js';
 
 export interface Step {
   /** The image's ID, at its last step; undefined for the others, whose images are not kept. */

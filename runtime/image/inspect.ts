@@ -2,7 +2,7 @@
 
 import type { ExecutionConfig, StoredImage } from './oci.js';
 import { familiar, familiarRepository, parseReference } from './reference.js';
-import type { Store } from './store.js';
+import type { Store } from './store/store.js';
 
 export interface ImageDetails {
   readonly Id: string;

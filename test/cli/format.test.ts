@@ -1,8 +1,8 @@
 /** Protects what is shown: sizes and ages as docker shows them, and the part of Go's templates that --format takes. */
 import { assert } from 'chai';
-import { ago, humanSize } from '../../cli/human.js';
-import { parseSize } from '../../cli/size.js';
-import { render } from '../../cli/template.js';
+import { ago, humanSize } from '../../cli/terminal/human.js';
+import { parseSize } from '../../cli/terminal/size.js';
+import { render } from '../../cli/terminal/template.js';
 
 const SIZES: readonly [bytes: number, shown: string][] = [
   [0, '0B'],

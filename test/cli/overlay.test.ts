@@ -4,7 +4,7 @@
  */
 import { chmodSync, lstatSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { assert } from 'chai';
-import { overlayRequest, type Request } from '../../cli/overlay.js';
+import { overlayRequest, type Request } from '../../cli/unionfs/overlay.js';
 import { CLI, mountAt, type Outcome, usePlace } from '../mount/place.js';
 import { processesNaming, waitUntil } from '../mount/processes.js';
 

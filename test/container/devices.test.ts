@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { assert } from 'chai';
 import { deviceList } from '../../runtime/container/cgroup/device-list.js';
 import { ACCESS, type DeviceRule, isAllowed, rulesOf } from '../../runtime/container/cgroup/device-rules.js';
-import { DRIVERS } from '../../runtime/container/record.js';
+import { DRIVERS } from '../../runtime/container/records/record.js';
 import { usePlace } from '../mount/place.js';
 import { waitUntil } from '../mount/processes.js';
 import { Tscr } from './tscr.js';

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../../fs/index.js';
-import { runBundleDirectory } from '../../runtime/container/bundle.js';
+import { runBundleDirectory } from '../../runtime/container/process/bundle.js';
 
 const [directory = '', options = '{}'] = process.argv.slice(2);
 const onStarted = (pid: number): void => writeFileSync(join(directory, 'pid'), String(pid));

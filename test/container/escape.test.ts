@@ -3,7 +3,7 @@
  */
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { assert } from 'chai';
-import { defaultSpec } from '../../runtime/container/default-spec.js';
+import { defaultSpec } from '../../runtime/container/spec/default-spec.js';
 import { run } from '../acceptance/run.js';
 import { type Bundle, shell, useBundles } from './bundles.js';
 

@@ -17,8 +17,8 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
-import { checkStore } from '../../runtime/image/check.js';
-import { Store } from '../../runtime/image/store.js';
+import { checkStore } from '../../runtime/image/store/check.js';
+import { Store } from '../../runtime/image/store/store.js';
 import { usePlace } from '../mount/place.js';
 import { Tscr } from './tscr.js';
 

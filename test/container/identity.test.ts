@@ -5,7 +5,6 @@ import { assert } from 'chai';
 import { ARCHITECTURES, type ArchitectureName } from '../../fs/sys/architecture.js';
 import { S } from '../../fs/sys/constants.js';
 import { E, Errno } from '../../fs/sys/errno.js';
-import { BPF, VERDICT } from '../../runtime/container/bpf.js';
 import { OWNER_CALLS } from '../../runtime/container/owners/calls.js';
 import { KEEP, ownerFilter } from '../../runtime/container/owners/filter.js';
 import {
@@ -15,6 +14,7 @@ import {
   idsFor,
   withGroups,
 } from '../../runtime/container/owners/identity.js';
+import { BPF, VERDICT } from '../../runtime/container/process/bpf.js';
 
 const identity = (uid: Identity['uid'], gid: Identity['gid'] = [0, 0, 0]): Identity => ({ uid, gid });
 const ROOT = identity([0, 0, 0]);

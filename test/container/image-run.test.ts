@@ -14,9 +14,9 @@ import {
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { assert } from 'chai';
-import { flatten } from '../../fs/union/flatten.js';
-import { viewOf } from '../../fs/union/view.js';
-import { DRIVERS } from '../../runtime/container/record.js';
+import { flatten } from '../../fs/union/offline/flatten.js';
+import { viewOf } from '../../fs/union/offline/view.js';
+import { DRIVERS } from '../../runtime/container/records/record.js';
 import { describeTree, diffTrees, maskTimesSince } from '../acceptance/tree.js';
 import { usePlace } from '../mount/place.js';
 import { crun, runc } from './bundles.js';

@@ -1,8 +1,8 @@
 /** Protects the supervisor from waiting for an init stage that is gone. */
 import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
-import { runBundle, startInit } from '../../runtime/container/bundle.js';
-import { defaultSpec } from '../../runtime/container/default-spec.js';
+import { runBundle, startInit } from '../../runtime/container/process/bundle.js';
+import { defaultSpec } from '../../runtime/container/spec/default-spec.js';
 
 describe('container: an init stage that ends before its job', () => {
   it('is told in one line', async () => {

@@ -3,7 +3,7 @@
  * content, in deletions and in what comes back after one.
  */
 import { assert } from 'chai';
-import { DRIVERS } from '../../runtime/container/record.js';
+import { DRIVERS } from '../../runtime/container/records/record.js';
 import { usePlace } from '../mount/place.js';
 import { Tscr } from './tscr.js';
 

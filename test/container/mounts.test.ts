@@ -4,8 +4,8 @@
  */
 import { lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { assert } from 'chai';
-import { DEFAULT_MOUNTS } from '../../runtime/container/default-spec.js';
-import type { MountSpec } from '../../runtime/container/runtime-spec.js';
+import { DEFAULT_MOUNTS } from '../../runtime/container/spec/default-spec.js';
+import type { MountSpec } from '../../runtime/container/spec/runtime-spec.js';
 import { run } from '../acceptance/run.js';
 import { writeTree } from '../mount/tree.js';
 import { type Bundle, useBundles } from './bundles.js';

@@ -1,6 +1,6 @@
 /** Protects the lines that give a user who keeps his id a name in the container, whatever the image's files are. */
 import { assert } from 'chai';
-import { type OwnUser, withOwnUser } from '../../runtime/container/own-user.js';
+import { type OwnUser, withOwnUser } from '../../runtime/container/spec/own-user.js';
 
 const JO: OwnUser = { uid: 1000, gid: 1001, name: 'jo', groupName: 'team', home: '/home/jo' };
 const ROOT = 'root:x:0:0:root:/root:/bin/bash\n';

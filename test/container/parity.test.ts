@@ -4,8 +4,8 @@
  * One script prints every aspect in sections; each section is compared by itself.
  */
 import { assert } from 'chai';
-import { DEFAULT_CAPABILITIES, DEFAULT_MOUNTS } from '../../runtime/container/default-spec.js';
-import { defaultSeccomp } from '../../runtime/container/seccomp-default.js';
+import { DEFAULT_CAPABILITIES, DEFAULT_MOUNTS } from '../../runtime/container/spec/default-spec.js';
+import { defaultSeccomp } from '../../runtime/container/spec/seccomp-default.js';
 import { type Bundle, type BundleOptions, type Outcome, shell, useBundles } from './bundles.js';
 
 type Peer = 'runc' | 'crun';

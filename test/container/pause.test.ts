@@ -6,7 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from '
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { assert } from 'chai';
-import { processesOf } from '../../runtime/container/pid-namespace.js';
+import { processesOf } from '../../runtime/container/process/pid-namespace.js';
 import { run } from '../acceptance/run.js';
 import { usePlace } from '../mount/place.js';
 import { type Running, Tscr } from './tscr.js';

@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { assert } from 'chai';
-import { defaultSpec } from '../../runtime/container/default-spec.js';
+import { defaultSpec } from '../../runtime/container/spec/default-spec.js';
 import { isRunning, processesNaming, sleep, waitUntil } from '../mount/processes.js';
 import { type Bundle, type BundleOptions, shell, useBundles } from './bundles.js';
 

@@ -5,9 +5,9 @@
 import { assert } from 'chai';
 import { ARCHITECTURES } from '../../fs/sys/architecture.js';
 import { ACTION } from '../../fs/sys/seccomp.js';
-import { DEFAULT_CAPABILITIES } from '../../runtime/container/default-spec.js';
-import { compileSeccomp } from '../../runtime/container/seccomp.js';
-import { defaultSeccomp } from '../../runtime/container/seccomp-default.js';
+import { compileSeccomp } from '../../runtime/container/process/seccomp.js';
+import { DEFAULT_CAPABILITIES } from '../../runtime/container/spec/default-spec.js';
+import { defaultSeccomp } from '../../runtime/container/spec/seccomp-default.js';
 
 /** AUDIT_ARCH_* (linux/audit.h). */
 const AARCH64 = 0xc00000b7;

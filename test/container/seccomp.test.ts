@@ -3,10 +3,10 @@
  * refused ones and those that no kernel has yet.
  */
 import { assert } from 'chai';
-import { DEFAULT_CAPABILITIES } from '../../runtime/container/default-spec.js';
-import type { RuntimeSpec } from '../../runtime/container/runtime-spec.js';
-import { compileSeccomp } from '../../runtime/container/seccomp.js';
-import { defaultSeccomp } from '../../runtime/container/seccomp-default.js';
+import { compileSeccomp } from '../../runtime/container/process/seccomp.js';
+import { DEFAULT_CAPABILITIES } from '../../runtime/container/spec/default-spec.js';
+import type { RuntimeSpec } from '../../runtime/container/spec/runtime-spec.js';
+import { defaultSeccomp } from '../../runtime/container/spec/seccomp-default.js';
 import { type Bundle, type Outcome, useBundles } from './bundles.js';
 
 /** Makes every call in a child of its own with useless arguments, and prints how that ended: errno or signal.

@@ -5,8 +5,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
-import { checkSpec } from '../../runtime/container/check-spec.js';
-import { defaultSpec } from '../../runtime/container/default-spec.js';
+import { checkSpec } from '../../runtime/container/spec/check-spec.js';
+import { defaultSpec } from '../../runtime/container/spec/default-spec.js';
 import { outcome, shell, useBundles } from './bundles.js';
 
 const CLI = fileURLToPath(new URL('../../bin/tscr', import.meta.url));

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
-import { unpackLayer } from '../../runtime/image/unpack.js';
+import { unpackLayer } from '../../runtime/image/layer/unpack.js';
 import { describeTree, diffTrees } from '../acceptance/tree.js';
 import { archive, entry } from '../image/archive.js';
 import { unpackInto, useScratch } from '../image/scratch.js';

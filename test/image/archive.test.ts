@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { assert } from 'chai';
-import { Store } from '../../runtime/image/store.js';
+import { Store } from '../../runtime/image/store/store.js';
 import { assertSameTree } from '../acceptance/stage.js';
 import { describeTree } from '../acceptance/tree.js';
 import { useWorkshop } from './workshop.js';

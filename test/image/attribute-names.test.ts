@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { assert } from 'chai';
-import { unpackLayer } from '../../runtime/image/unpack.js';
+import { unpackLayer } from '../../runtime/image/layer/unpack.js';
 
 const NAMES = [
   'user.plain',

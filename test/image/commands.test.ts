@@ -2,9 +2,9 @@
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { assert } from 'chai';
-import { thisNode } from '../../runtime/container/node.js';
-import type { ContainerRecord } from '../../runtime/container/record.js';
-import { Store } from '../../runtime/image/store.js';
+import { thisNode } from '../../runtime/container/records/node.js';
+import type { ContainerRecord } from '../../runtime/container/records/record.js';
+import { Store } from '../../runtime/image/store/store.js';
 import { useWorkshop, type Workshop } from './workshop.js';
 
 const ID = 'c0ffee'.padEnd(64, '0');

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
-import { createCompress, decompress } from '../../runtime/image/compression.js';
+import { createCompress, decompress } from '../../runtime/image/layer/compression.js';
 import { collect } from './scratch.js';
 
 const MIB = 1024 * 1024;

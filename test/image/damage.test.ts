@@ -19,16 +19,16 @@ import {
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { assert } from 'chai';
-import { createContainer, listRecords } from '../../runtime/container/containers.js';
-import { thisNode } from '../../runtime/container/node.js';
-import type { ContainerRecord } from '../../runtime/container/record.js';
-import { tarOf } from '../../runtime/image/archive-tar.js';
-import { checkStore } from '../../runtime/image/check.js';
+import { createContainer, listRecords } from '../../runtime/container/records/containers.js';
+import { thisNode } from '../../runtime/container/records/node.js';
+import type { ContainerRecord } from '../../runtime/container/records/record.js';
+import { tarOf } from '../../runtime/image/archive/archive-tar.js';
+import { dockerEntries, ociEntries } from '../../runtime/image/archive/save.js';
 import type { Digest } from '../../runtime/image/oci.js';
-import { pruneImages, removeImage } from '../../runtime/image/removal.js';
-import { dockerEntries, ociEntries } from '../../runtime/image/save.js';
-import { Store } from '../../runtime/image/store.js';
-import { containerUse, imageUse } from '../../runtime/image/usage.js';
+import { checkStore } from '../../runtime/image/store/check.js';
+import { pruneImages, removeImage } from '../../runtime/image/store/removal.js';
+import { Store } from '../../runtime/image/store/store.js';
+import { containerUse, imageUse } from '../../runtime/image/store/usage.js';
 import { addImage, imageOf } from './small-image.js';
 import { useWorkshop } from './workshop.js';
 

@@ -4,8 +4,8 @@
  */
 import { createReadStream, writeFileSync } from 'node:fs';
 import { assert } from 'chai';
-import { packChanges, packTree } from '../../runtime/image/pack.js';
-import { unpackLayer } from '../../runtime/image/unpack.js';
+import { packChanges, packTree } from '../../runtime/image/layer/pack.js';
+import { unpackLayer } from '../../runtime/image/layer/unpack.js';
 import { asUser, USER } from '../acceptance/as-user.js';
 import { run } from '../acceptance/run.js';
 import { describeTree, diffTrees } from '../acceptance/tree.js';

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { type Unpacked, type UnpackLimits, unpackLayer } from '../../runtime/image/unpack.js';
+import { type Unpacked, type UnpackLimits, unpackLayer } from '../../runtime/image/layer/unpack.js';
 
 export class Scratch {
   #directory = '';

@@ -5,11 +5,11 @@
 import { closeSync, openSync, readFileSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { assert } from 'chai';
 import { writeSparse } from '../../fs/sys/write-sparse.js';
-import { flatten } from '../../fs/union/flatten.js';
-import { viewOf } from '../../fs/union/view.js';
-import { packChanges } from '../../runtime/image/pack.js';
-import { unpackLayer } from '../../runtime/image/unpack.js';
-import { BlobFile } from '../../runtime/image/writer.js';
+import { flatten } from '../../fs/union/offline/flatten.js';
+import { viewOf } from '../../fs/union/offline/view.js';
+import { packChanges } from '../../runtime/image/layer/pack.js';
+import { unpackLayer } from '../../runtime/image/layer/unpack.js';
+import { BlobFile } from '../../runtime/image/store/writer.js';
 import { collect, useScratch } from './scratch.js';
 
 const MIB = 2 ** 20;

@@ -15,8 +15,8 @@ import {
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { assert } from 'chai';
-import { thisNode } from '../../runtime/container/node.js';
-import { Store } from '../../runtime/image/store.js';
+import { thisNode } from '../../runtime/container/records/node.js';
+import { Store } from '../../runtime/image/store/store.js';
 import { useWorkshop } from './workshop.js';
 
 const KILLS = 8;

@@ -22,7 +22,7 @@ process.stdout.write(String((await unpackLayer(process.stdin, process.argv[2])).
 `;
 /** cap_net_raw+ep, version 2. */
 const CAPABILITY = '\x01\0\0\x02\0\x20\0\0'.padEnd(20, '\0');
-const MODULE = new URL('../../runtime/image/unpack.js', import.meta.url).href;
+const MODULE = new URL('../../runtime/image/layer/unpack.js', import.meta.url).href;
 
 function orders<T>(items: readonly T[]): T[][] {
   if (items.length < 2) return [[...items]];

@@ -4,7 +4,7 @@
  */
 import { assert } from 'chai';
 import fc from 'fast-check';
-import { INSPECTION } from '../../cli/mounts.js';
+import { INSPECTION } from '../../cli/unionfs/mounts.js';
 import {
   checkDocument,
   DocumentError,
@@ -14,10 +14,10 @@ import {
   parseJson,
 } from '../../fs/input/document.js';
 import { MAX_ENTRIES, type Schema } from '../../fs/input/schema.js';
-import { RECORDED } from '../../fs/union/stack.js';
-import { EXIT_RECORD } from '../../runtime/container/containers.js';
-import { HOLDER } from '../../runtime/container/hold.js';
-import { CONTAINER_RECORD } from '../../runtime/container/record.js';
+import { RECORDED } from '../../fs/union/layers/stack.js';
+import { HOLDER } from '../../runtime/container/records/container-lock.js';
+import { EXIT_RECORD } from '../../runtime/container/records/containers.js';
+import { CONTAINER_RECORD } from '../../runtime/container/records/record.js';
 import {
   artifactTypeOf,
   parseAnyManifest,

@@ -4,8 +4,8 @@
  */
 import { assert } from 'chai';
 import fc from 'fast-check';
-import { table } from '../../cli/output.js';
-import { render } from '../../cli/template.js';
+import { table } from '../../cli/terminal/output.js';
+import { render } from '../../cli/terminal/template.js';
 import { quoted, shown, shownBytes, shownJson, shownLines } from '../../fs/input/shown.js';
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for

@@ -1,7 +1,13 @@
 /** Protects which ids a user gets inside: every one of its own once, in the documented order, and nobody else's. */
 import { assert } from 'chai';
-import { formatMaps, type IdMaps, type IdRange, rangeMaps, singleMaps } from '../../runtime/user/id-maps.js';
-import { rangesOf } from '../../runtime/user/subordinate-ids.js';
+import {
+  formatMaps,
+  type IdMaps,
+  type IdRange,
+  rangeMaps,
+  singleMaps,
+} from '../../runtime/rootless/id-maps.js';
+import { rangesOf } from '../../runtime/rootless/subordinate-ids.js';
 
 const ADA = { uid: 1000, gid: 1001, userName: 'ada' };
 

@@ -3,8 +3,8 @@
  * functions those that `tscr run` calls.
  */
 import { assert } from 'chai';
-import { fuseRefusal, rungFacts } from '../../runtime/user/facts.js';
-import { chooseRung, chooseStorage, USER_NAMESPACES } from '../../runtime/user/way.js';
+import { fuseRefusal, rungFacts } from '../../runtime/rootless/facts.js';
+import { chooseRung, chooseStorage, USER_NAMESPACES } from '../../runtime/rootless/mode.js';
 import {
   CAPABLE_PROGRAM,
   type Changes,

@@ -249,7 +249,7 @@ describe('architecture: the tables', () => {
       ['tscr', 125],
       ['unionfs', 1],
     ] as const) {
-      const path = fileURLToPath(new URL(`../../cli/${program}.js`, import.meta.url));
+      const path = fileURLToPath(new URL(`../../cli/${program}/${program}.js`, import.meta.url));
       const args = ['--import', disguise, path, '--version'];
       const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
       assert.deepEqual(

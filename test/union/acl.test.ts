@@ -5,7 +5,7 @@
 import { assert } from 'chai';
 import { S } from '../../fs/sys/constants.js';
 import { Errno } from '../../fs/sys/errno.js';
-import { afterChmod, given, inherited, namesSomebody } from '../../fs/union/acl.js';
+import { afterChmod, given, inherited, namesSomebody } from '../../fs/union/owners/acl.js';
 import { run } from '../acceptance/run.js';
 import { useScratch } from '../image/scratch.js';
 import { Random } from '../random.js';

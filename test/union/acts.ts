@@ -25,7 +25,7 @@ import {
   type RenameMode,
   shown as shownIn,
   stepsOf,
-} from '../../fs/union/rules.js';
+} from '../../fs/union/rules/rules.js';
 import { UNCHANGED } from '../protocol/bytes.js';
 import { CALLER, type Disk, nodeAt } from './disk.js';
 import { type Place, pathOf } from './machine.js';

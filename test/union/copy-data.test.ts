@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { assert } from 'chai';
 import { E } from '../../fs/sys/errno.js';
 import type { native } from '../../fs/sys/native.js';
-import { copyData, copyRange } from '../../fs/union/copy-data.js';
+import { copyData, copyRange } from '../../fs/union/layers/copy-data.js';
 import { refusal, tampering } from '../sys/tampering.js';
 
 const MIB = 1024 * 1024;

@@ -11,12 +11,12 @@ import { O } from '../../fs/sys/constants.js';
 import { Descent } from '../../fs/sys/descent.js';
 import { Errno } from '../../fs/sys/errno.js';
 import { mkdirat, openat } from '../../fs/sys/syscalls.js';
-import { changes } from '../../fs/union/difference.js';
-import { flatten } from '../../fs/union/flatten.js';
-import { viewOf } from '../../fs/union/view.js';
-import { removeTree } from '../../fs/union/work.js';
-import { packChanges, packTree } from '../../runtime/image/pack.js';
-import { treeSize } from '../../runtime/image/tree-size.js';
+import { removeTree } from '../../fs/union/layers/work.js';
+import { changes } from '../../fs/union/offline/difference.js';
+import { flatten } from '../../fs/union/offline/flatten.js';
+import { viewOf } from '../../fs/union/offline/view.js';
+import { packChanges, packTree } from '../../runtime/image/layer/pack.js';
+import { treeSize } from '../../runtime/image/store/tree-size.js';
 import { run } from '../acceptance/run.js';
 
 /** More than 984 KiB of stack hold of the smallest frames; UNIONFS_ACCEPTANCE=full goes as deep as the attack that was seen. */

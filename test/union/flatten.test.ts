@@ -1,8 +1,8 @@
 /** Protects the plain copy of a union: it is what kernel overlayfs shows on the same layers. */
 import { closeSync, openSync } from 'node:fs';
 import { assert } from 'chai';
-import { flatten } from '../../fs/union/flatten.js';
-import { viewOf } from '../../fs/union/view.js';
+import { flatten } from '../../fs/union/offline/flatten.js';
+import { viewOf } from '../../fs/union/offline/view.js';
 import { withKernel } from '../acceptance/mount.js';
 import { describeTree, diffTrees } from '../acceptance/tree.js';
 import { usePlace } from '../mount/place.js';

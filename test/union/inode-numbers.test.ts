@@ -3,7 +3,7 @@
  */
 import { assert } from 'chai';
 import type { U64 } from '../../fs/sys/stat.js';
-import { InodeNumbers } from '../../fs/union/inode-numbers.js';
+import { InodeNumbers } from '../../fs/union/layers/inode-numbers.js';
 import { Random } from '../random.js';
 
 const SEED = 13;

@@ -1,6 +1,6 @@
 /** Protects the set of inodes whose owner is looked at again: nothing is forgotten, and few are there by mistake. */
 import { assert } from 'chai';
-import { InodeSet } from '../../fs/union/inode-set.js';
+import { InodeSet } from '../../fs/union/layers/inode-set.js';
 
 const MANY = 10_000;
 const MOST_MISTAKES = MANY / 100;

@@ -4,7 +4,7 @@
  */
 import { assert } from 'chai';
 import { S } from '../../fs/sys/constants.js';
-import { Listing } from '../../fs/union/listing.js';
+import { Listing } from '../../fs/union/nodes/listing.js';
 import { Random } from '../random.js';
 
 const SEED = 3;

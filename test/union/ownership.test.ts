@@ -4,7 +4,7 @@
  */
 import { assert } from 'chai';
 import fc from 'fast-check';
-import { ownershipOf } from '../../cli/ownership.js';
+import { ownershipOf } from '../../cli/unionfs/ownership.js';
 import { type Ownership, UsageError } from '../../fs/index.js';
 import { S } from '../../fs/sys/constants.js';
 import { E, Errno } from '../../fs/sys/errno.js';
@@ -18,7 +18,7 @@ import {
   parseIdRanges,
   parseOverride,
   shownOwner,
-} from '../../fs/union/ownership.js';
+} from '../../fs/union/owners/id-mapping.js';
 
 const ROOTLESS = ':0:1000:1:1:110000:65536';
 

@@ -4,10 +4,10 @@
  */
 import { assert } from 'chai';
 import type { NodeId } from '../../fs/protocol/filesystem.js';
-import type { LayerDirectory } from '../../fs/union/layer.js';
-import { Listing } from '../../fs/union/listing.js';
-import { DirectoryNode } from '../../fs/union/node.js';
-import { Population, type Pruning } from '../../fs/union/population.js';
+import type { LayerDirectory } from '../../fs/union/layers/layer.js';
+import { Listing } from '../../fs/union/nodes/listing.js';
+import { DirectoryNode } from '../../fs/union/nodes/node.js';
+import { Population, type Pruning } from '../../fs/union/nodes/population.js';
 
 const LIMIT = 1000;
 

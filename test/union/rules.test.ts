@@ -21,7 +21,7 @@ import {
   STEPS,
   type Step,
   stepsOf,
-} from '../../fs/union/rules.js';
+} from '../../fs/union/rules/rules.js';
 import { Random } from '../random.js';
 import { Machine, type Place, pathOf } from './machine.js';
 import { descend, flatten, freeze, inode, must, print, type Seen } from './model.js';

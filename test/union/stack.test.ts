@@ -29,7 +29,7 @@ import {
   splitLayers,
   toBytes,
   UsageError,
-} from '../../fs/union/stack.js';
+} from '../../fs/union/layers/stack.js';
 import { missingForFiles, requireConditions } from '../acceptance/conditions.js';
 import { Random } from '../random.js';
 

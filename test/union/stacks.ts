@@ -4,7 +4,7 @@
  * A stack is an upper and two lowers, each with the parent directory "p" (or without it), in which a form of entry
  * stands under the name in question. Two names can be built side by side, for renames.
  */
-import type { LayerEntry, Situation } from '../../fs/union/rules.js';
+import type { LayerEntry, Situation } from '../../fs/union/rules/rules.js';
 import { type Place, pathOf } from './machine.js';
 import { descend, flatten, flattenUpper, freeze, type Inode, inode, layerInode, type Seen } from './model.js';
 
@@ -126,7 +126,7 @@ export function build(...names: readonly (readonly [Place, Holding])[]): Stack {
   return { upper, lowers, below: flatten(lowers.toReversed()) };
 }
 
-/** What the plans are told of a name (compare situationOf in fs/union/apply.ts). */
+/** What the plans are told of a name (compare situationOf in fs/union/operations/execute.ts). */
 export function situationOf({ upper, below }: Stack, place: Place, holding: Holding): Situation {
   const entry: LayerEntry = holding.parent === 'below' ? FORMS.absent : FORMS[holding.forms[0]];
   const seen = descend(flattenUpper(upper, below), pathOf(place));

@@ -16,7 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { openPrivate, removeTree } from '../../fs/union/work.js';
+import { openPrivate, removeTree } from '../../fs/union/layers/work.js';
 import { missingForFiles, requireConditions } from '../acceptance/conditions.js';
 
 const SUITE = 'union/work';

@@ -6,7 +6,7 @@
  * The defaults stand behind those of a specification: any node may be made, few may be opened. They are runc's without
  * the host's console and without tunnels. Compare config-linux.md, "Allowed Device list", runc's specconv.AllowedDevices.
  */
-import type { DeviceRuleSpec } from '../runtime-spec.js';
+import type { DeviceRuleSpec } from '../spec/runtime-spec.js';
 
 /** BPF_DEVCG_ACC_* */
 export const ACCESS = { m: 1, r: 2, w: 4 } as const;

@@ -3,7 +3,7 @@
  *
  * Rules: it lies below this process's own, so that limits of that hold, unless a specification says where. Who made it
  * holds a lock on its directory; one of ours that nobody holds is a leftover of a command that was killed, and removed by
- * the next. A directory that has lost its name counts for nothing, so it is made again. Compare flock(2), `hold.ts`.
+ * the next. A directory that has lost its name counts for nothing, so it is made again. Compare flock(2), `container-lock.ts`.
  */
 import {
   closeSync,
@@ -20,7 +20,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { LOCK } from '../../../fs/sys/constants.js';
 import { flock } from '../../../fs/sys/syscalls.js';
-import { textOf } from '../../text-of.js';
+import { textOf } from '../../host/text-of.js';
 import type { Membership } from './membership.js';
 
 const PREFIX = 'tscr-';

@@ -5,7 +5,7 @@
  */
 import { join, relative } from 'node:path';
 import { type MountLine, mountTable } from '../../../fs/sys/mountinfo.js';
-import { textOf } from '../../text-of.js';
+import { textOf } from '../../host/text-of.js';
 
 export interface Membership {
   /** Version 1's, "name=systemd" too; none for version 2. */

@@ -19,9 +19,9 @@ import {
   setrlimit,
   setuid,
 } from '../../../fs/sys/process.js';
-import { capabilityMask, capabilityNumber } from '../capabilities.js';
-import { RLIMITS } from '../rlimits.js';
-import type { CapabilitiesSpec, RlimitSpec, UserSpec } from '../runtime-spec.js';
+import { capabilityMask, capabilityNumber } from '../spec/capabilities.js';
+import { RLIMITS } from '../spec/rlimits.js';
+import type { CapabilitiesSpec, RlimitSpec, UserSpec } from '../spec/runtime-spec.js';
 import { step } from './failure.js';
 
 const MAX_CAPABILITIES = 64;

@@ -6,7 +6,7 @@
  * nodes are then the host's, each a mount of its own (`devices.ts`). A devpts holds nothing but terminals.
  */
 import { posix } from 'node:path';
-import type { CapabilitiesSpec, MountSpec } from '../runtime-spec.js';
+import type { CapabilitiesSpec, MountSpec } from '../spec/runtime-spec.js';
 import { Failure } from './failure.js';
 
 const DEV = '/dev';

@@ -11,7 +11,7 @@ import { AT, O, S } from '../../../fs/sys/constants.js';
 import { E } from '../../../fs/sys/errno.js';
 import { cloneTree, moveMount } from '../../../fs/sys/mount-api.js';
 import { close, fchmodat, fchownat, mknodat, openat, symlinkat, unlinkat } from '../../../fs/sys/syscalls.js';
-import type { DeviceSpec } from '../runtime-spec.js';
+import type { DeviceSpec } from '../spec/runtime-spec.js';
 import { bytes, step, succeeds } from './failure.js';
 import { makeDirectory } from './in-root.js';
 

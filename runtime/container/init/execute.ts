@@ -8,7 +8,7 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { E, errnoName } from '../../../fs/sys/errno.js';
 import { Execution } from '../../../fs/sys/process.js';
-import type { ProcessSpec } from '../runtime-spec.js';
+import type { ProcessSpec } from '../spec/runtime-spec.js';
 import { bytes, Failure } from './failure.js';
 import { EXIT } from './job.js';
 

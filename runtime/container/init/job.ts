@@ -12,7 +12,7 @@
  *
  * Rule: an end of file without "ready" means that the stage died.
  */
-import type { RuntimeSpec } from '../runtime-spec.js';
+import type { RuntimeSpec } from '../spec/runtime-spec.js';
 
 /** The descriptor under which the init stage finds its end. */
 export const CHANNEL = 3;

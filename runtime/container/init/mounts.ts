@@ -17,8 +17,8 @@ import {
   newMount,
 } from '../../../fs/sys/mount-api.js';
 import { close, fstat } from '../../../fs/sys/syscalls.js';
-import { type MountOptions, parseMountOptions } from '../mount-options.js';
-import type { MountSpec } from '../runtime-spec.js';
+import { type MountOptions, parseMountOptions } from '../spec/mount-options.js';
+import type { MountSpec } from '../spec/runtime-spec.js';
 import { mountCgroups } from './cgroup-mounts.js';
 import { bytes, Failure, step } from './failure.js';
 import { makeDirectory, makeFile, openInRoot } from './in-root.js';

@@ -7,7 +7,7 @@ import { closeSync, openSync } from 'node:fs';
 import { CLONE } from '../../../fs/sys/constants.js';
 import { interfaceUp, setns } from '../../../fs/sys/process.js';
 import { unshare } from '../../../fs/sys/syscalls.js';
-import type { NamespaceSpec, NamespaceType } from '../runtime-spec.js';
+import type { NamespaceSpec, NamespaceType } from '../spec/runtime-spec.js';
 import { step } from './failure.js';
 
 const BITS: Readonly<Record<NamespaceType, number>> = {

@@ -8,7 +8,7 @@
 import { AT, O, S } from '../../../fs/sys/constants.js';
 import { E, unless } from '../../../fs/sys/errno.js';
 import { close, dup2, fchownat, fstat, openat } from '../../../fs/sys/syscalls.js';
-import type { UserSpec } from '../runtime-spec.js';
+import type { UserSpec } from '../spec/runtime-spec.js';
 import { Failure } from './failure.js';
 import { isNullDevice } from './hidden.js';
 

@@ -6,7 +6,7 @@
  */
 import { ARCHITECTURES, type ArchitectureName } from '../../../fs/sys/architecture.js';
 import { S } from '../../../fs/sys/constants.js';
-import { BPF, DATA, encode, type Instruction, VERDICT } from '../bpf.js';
+import { BPF, DATA, encode, type Instruction, VERDICT } from '../process/bpf.js';
 import { type ChownForm, type MknodForm, OWNER_CALLS, type OwnerCall } from './calls.js';
 
 /** The ids that exist in the namespace. */

@@ -7,16 +7,16 @@ import { AT, O } from '../../../fs/sys/constants.js';
 import { E, Errno, unless } from '../../../fs/sys/errno.js';
 import { cachedIdentity } from '../../../fs/sys/raw-stat.js';
 import { close, fchmodat, fstat, getxattrat, linkat, openat, setxattrat } from '../../../fs/sys/syscalls.js';
-import { InodeSet } from '../../../fs/union/inode-set.js';
-import { recorded, recordInCopy } from '../../../fs/union/owners.js';
-import { COPY_OVERRIDE, modeAfterChown, type Owner } from '../../../fs/union/ownership.js';
+import { InodeSet } from '../../../fs/union/layers/inode-set.js';
+import { COPY_OVERRIDE, modeAfterChown, type Owner } from '../../../fs/union/owners/id-mapping.js';
+import { recorded, recordInCopy } from '../../../fs/union/owners/stored-owners.js';
 import {
   type Device,
   deviceName,
   ownerValue,
   parseOwnerValue,
   type VirtualOwners,
-} from '../../../fs/union/virtual-owners.js';
+} from '../../../fs/union/owners/virtual-owners.js';
 import { KEEP } from './filter.js';
 
 export interface OwnerStore {
@@ -28,7 +28,7 @@ export interface OwnerStore {
   makeDevice(directory: number, name: string, device: Device): void;
 }
 
-/** The union is spoken to through the mount (`fs/union/give-away.ts`). */
+/** The union is spoken to through the mount (`fs/union/operations/owner-channel.ts`). */
 export class UnionOwners implements OwnerStore {
   readonly #secret: string;
   /** Whose owner is not the one that the kernel tells, perhaps. */

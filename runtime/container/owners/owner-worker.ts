@@ -20,14 +20,14 @@ import {
   writeBytesAt,
 } from '../../../fs/sys/seccomp-notify.js';
 import { close, PollSet, unshare } from '../../../fs/sys/syscalls.js';
-import type { VirtualOwners } from '../../../fs/union/virtual-owners.js';
-import { capabilityMask } from '../capabilities.js';
-import { CallerFiles } from './caller-file.js';
+import type { VirtualOwners } from '../../../fs/union/owners/virtual-owners.js';
+import { capabilityMask } from '../spec/capabilities.js';
 import { type ChownForm, callOf, type MknodForm, type StatForm } from './calls.js';
 import { isMapped, type MappedIds } from './filter.js';
 import { Identities } from './identities.js';
 import { answerIdentity } from './identity-calls.js';
 import { CopyOwners, type OwnerStore, UnionOwners } from './owner-store.js';
+import { CallerFiles } from './tracee-file.js';
 
 export interface OwnerWorkerData {
   /** The filter's listener. */

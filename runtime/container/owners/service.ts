@@ -16,9 +16,9 @@ import { AT, O } from '../../../fs/sys/constants.js';
 import { cachedIdentity } from '../../../fs/sys/raw-stat.js';
 import { descriptorOf } from '../../../fs/sys/seccomp-notify.js';
 import { close, eventfd, openat, signalEventfd } from '../../../fs/sys/syscalls.js';
-import { caller } from '../../user/caller.js';
-import { currentMaps } from '../../user/id-maps.js';
-import type { Driver } from '../record.js';
+import { caller } from '../../rootless/caller.js';
+import { currentMaps } from '../../rootless/id-maps.js';
+import type { Driver } from '../records/record.js';
 import { type MappedIds, ownerFilter } from './filter.js';
 import type { OwnerWorkerData } from './owner-worker.js';
 

@@ -1,0 +1,29 @@
+/** tscr info: the store, and what this machine can do. */
+import { Command } from 'commander';
+import { shown } from '../../../../fs/input/shown.js';
+import { machineInfo } from '../../../../runtime/info.js';
+import { humanSize } from '../../../terminal/human.js';
+import { print, printJson } from '../../../terminal/output.js';
+import { render } from '../../../terminal/template.js';
+import { version } from '../../../version.js';
+import { storeOf } from '../../storage.js';
+
+export function infoCommand(): Command {
+  return new Command('info')
+    .description('show the store and what this machine can do')
+    .option('--json', 'as JSON')
+    .option('-f, --format <template>', 'only this, e.g. "{{.Driver}}"')
+    .action(run);
+}
+
+function run({ json, format }: { json?: true; format?: string }, command: Command): void {
+  const info = { ServerVersion: version(), ...machineInfo(storeOf(command)) };
+  if (json === true) printJson(info);
+  else if (format !== undefined) print(render(format, info));
+  else for (const [name, value] of Object.entries(info)) print(`${name}: ${shown(show(name, value))}`);
+}
+
+function show(name: string, value: unknown): string {
+  if (name === 'MemTotal') return humanSize(value as number);
+  return Array.isArray(value) ? value.join(' ') : String(value);
+}

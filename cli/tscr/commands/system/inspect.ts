@@ -1,0 +1,45 @@
+/** tscr inspect: all that is known of containers and images, as docker tells it. */
+import { Command, Option } from 'commander';
+import { findRecord, searchRecord } from '../../../../runtime/container/records/containers.js';
+import { type ContainerDetails, inspectContainer } from '../../../../runtime/container/records/inspect.js';
+import { type ImageDetails, inspectImage } from '../../../../runtime/image/inspect.js';
+import type { Store } from '../../../../runtime/image/store/store.js';
+import { print, printJson } from '../../../terminal/output.js';
+import { render } from '../../../terminal/template.js';
+import { storeOf } from '../../storage.js';
+
+interface Options {
+  readonly format?: string;
+  readonly type?: keyof typeof KINDS;
+}
+
+const KINDS = { container: ofContainer, image: ofImage };
+
+export function inspectCommand(): Command {
+  return new Command('inspect')
+    .description('show all of containers and images as JSON')
+    .argument('<name...>', 'names or IDs; a container comes before an image of the same name')
+    .option('-f, --format <template>', 'only this, e.g. "{{.RootFS.Layers}}" or "{{json .Config}}"')
+    .addOption(new Option('--type <type>', 'only things of this kind').choices(Object.keys(KINDS)))
+    .action(run);
+}
+
+function run(names: string[], { format, type }: Options, command: Command): void {
+  const store = storeOf(command);
+  const found = names.map((name) => (type === undefined ? ofAny : KINDS[type])(store, name));
+  if (format === undefined) printJson(found);
+  else for (const details of found) print(render(format, details));
+}
+
+function ofAny(store: Store, name: string): ContainerDetails | ImageDetails {
+  const record = searchRecord(store.root, name);
+  return record === undefined ? ofImage(store, name) : inspectContainer(store.root, record);
+}
+
+function ofContainer(store: Store, name: string): ContainerDetails {
+  return inspectContainer(store.root, findRecord(store.root, name));
+}
+
+function ofImage(store: Store, name: string): ImageDetails {
+  return inspectImage(store, store.find(name));
+}

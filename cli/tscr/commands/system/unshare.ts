@@ -1,0 +1,61 @@
+/** tscr unshare: a command in a mount namespace of its own, on the files there are. */
+import { Command, Option } from 'commander';
+import { HostError, UsageError } from '../../../../fs/index.js';
+import { E, Errno } from '../../../../fs/sys/errno.js';
+import { directoryAt } from '../../../../fs/union/layers/stack.js';
+import {
+  enterMountNamespace,
+  enterRoot,
+  mountTmpfs,
+  PROPAGATION,
+  type Propagation,
+} from '../../../../runtime/container/process/namespaces.js';
+import { callerEnvironment } from '../../../../runtime/host/call.js';
+import { runForeground } from '../../../../runtime/host/foreground.js';
+import { warn } from '../../../terminal/output.js';
+
+interface Options {
+  readonly mount?: true;
+  readonly propagation: Propagation;
+  readonly tmpfs: readonly string[];
+  readonly root?: string;
+}
+
+export function unshareCommand(): Command {
+  const collect = (value: string, all: readonly string[]): string[] => [...all, value];
+  return new Command('unshare')
+    .description('run a command in new namespaces')
+    .argument('<command...>', 'the command and its arguments')
+    .option('-m, --mount', 'a new mount namespace')
+    .addOption(
+      new Option('--propagation <how>', 'whether mounts made inside appear outside')
+        .choices(Object.keys(PROPAGATION))
+        .default('private'),
+    )
+    .option('--tmpfs <dir>', 'mount an empty tmpfs on a directory; may be repeated', collect, [])
+    .option('--root <dir>', 'make a directory the root')
+    .passThroughOptions()
+    .action(run);
+}
+
+async function run([command = '', ...args]: string[], options: Options): Promise<void> {
+  if (options.mount !== true)
+    throw new UsageError('name the namespace to enter; --mount is the one there is');
+  const directories = options.tmpfs.map(directoryAt);
+  const root = options.root === undefined ? undefined : directoryAt(options.root);
+  enter(options.propagation);
+  for (const directory of directories) mountTmpfs(directory);
+  if (root !== undefined) enterRoot(root);
+  const { exitCode, refusal } = await runForeground({ command, args, env: callerEnvironment() }, {});
+  process.exitCode = exitCode;
+  if (refusal !== undefined) warn(`unshare: "${command}" ${refusal}`);
+}
+
+function enter(propagation: Propagation): void {
+  try {
+    enterMountNamespace(propagation);
+  } catch (error) {
+    if (!(error instanceof Errno) || error.code !== E.EPERM) throw error;
+    throw new HostError(`uid ${process.getuid?.()} may not make a mount namespace`, 'run as root');
+  }
+}

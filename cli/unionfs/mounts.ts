@@ -1,0 +1,246 @@
+/**
+ * The live mounts of this machine, from /proc/self/mountinfo (proc(5)) and from the mounts themselves.
+ *
+ * Rule: a server that is stopped, or busy for long, holds up nobody who only asks. STATFS is never answered from the
+ * kernel's cache, so another process asks that first, and is left behind if there is no answer in time. What lies
+ * between a path and its mount is looked at name by name, and below a union only if its server answers.
+ */
+import { spawn } from 'node:child_process';
+import { readlinkSync } from 'node:fs';
+import { dirname, isAbsolute, join } from 'node:path';
+import { UsageError } from '../../fs/index.js';
+import { checkDocument, DocumentError } from '../../fs/input/document.js';
+import {
+  absolutePath,
+  count,
+  either,
+  flag,
+  listOf,
+  mapOf,
+  type Output,
+  optional,
+  struct,
+  text,
+} from '../../fs/input/schema.js';
+import { AT, O } from '../../fs/sys/constants.js';
+import { E, Errno } from '../../fs/sys/errno.js';
+import { mountTable } from '../../fs/sys/mountinfo.js';
+import { forNode, toText } from '../../fs/sys/path-bytes.js';
+import { close, openat } from '../../fs/sys/syscalls.js';
+import { FUSE_TYPE } from '../../fs/transport/device.js';
+import { absolute, toBytes } from '../../fs/union/layers/stack.js';
+import { readInspection } from '../../fs/union/operations/self-description.js';
+import { startable } from '../../runtime/host/byte-command.js';
+
+/** What a mount tells about itself (`describe` in fs/mount/serve.ts). Anybody's server may answer. */
+export const INSPECTION = struct({
+  lowers: listOf(absolutePath),
+  upper: optional(absolutePath),
+  work: optional(absolutePath),
+  pid: count,
+  settings: struct({
+    volatile: flag,
+    descriptors: count,
+    layerChanges: either([text, count], 'a string or a number'),
+  }),
+  whiteoutXattrs: optional(text),
+  counters: struct({
+    nodes: count,
+    watches: count,
+    copiedUpFiles: count,
+    copiedUpBytes: count,
+    requests: mapOf(count, 0),
+  }),
+});
+export type Inspection = Output<typeof INSPECTION>;
+
+/** What comes of asking a mount: its server answers, is gone, gives no answer in time, is another user's alone, or none of ours. */
+export type Told =
+  | { readonly state: 'live'; readonly inspection: Inspection }
+  | { readonly state: 'gone' | 'silent' | 'closed' | 'strange' };
+
+export interface MountEntry {
+  readonly mountpoint: string;
+  readonly type: string;
+}
+
+/** All mounts, in the order of mounting. */
+export function mounts(): MountEntry[] {
+  return mountTable().map(({ mountpoint, type }) => ({
+    mountpoint: toText(mountpoint),
+    type,
+  }));
+}
+
+/** The live unions' mountpoints. */
+export function unionMounts(): string[] {
+  return mounts()
+    .filter(({ type }) => type === FUSE_TYPE)
+    .map(({ mountpoint }) => mountpoint);
+}
+
+// --- asking
+
+/** How long a server has to answer; a copy-up of some hundred megabytes takes that. */
+const PATIENCE_MS = 2000;
+/** How many are asked at once. */
+const AT_ONCE = 16;
+
+/** Programs that call statfs(2): stat(1) of coreutils or busybox, or a Node, which takes longer to start. */
+const ASKING: readonly (readonly [command: string, ...args: string[]])[] = [
+  ['stat', '-f', '--'],
+  [process.execPath, '-e', 'require("fs").statfsSync(process.argv[1])', '--'],
+];
+
+/** Whether the kernel gets an answer, or an error, from a mount's server in time. */
+async function answers(mountpoint: string): Promise<boolean> {
+  for (const [command, ...args] of ASKING) {
+    const outcome = await runInTime(command, [...args, mountpoint]);
+    if (outcome !== 'missing') return outcome === 'ended';
+  }
+  return true;
+}
+
+/** A process that waits for a server may not even end by SIGKILL, so it is not waited for. */
+function runInTime(command: string, args: readonly string[]): Promise<'ended' | 'late' | 'missing'> {
+  return new Promise((resolve) => {
+    const {
+      command: program,
+      args: words,
+      env,
+    } = startable({ command, args, env: process.env as Record<string, string> });
+    const child = spawn(program, words, { stdio: 'ignore', env });
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      child.unref();
+      resolve('late');
+    }, PATIENCE_MS);
+    const settle = (outcome: 'ended' | 'missing'): void => {
+      clearTimeout(timer);
+      resolve(outcome);
+    };
+    child.on('error', () => settle('missing'));
+    child.on('exit', () => settle('ended'));
+  });
+}
+
+/** Asks a mount about itself. */
+export async function inspectMount(mountpoint: string): Promise<Told> {
+  if (!(await answers(mountpoint))) return { state: 'silent' };
+  try {
+    const fd = openat(AT.FDCWD, toBytes(mountpoint), O.RDONLY | O.DIRECTORY);
+    try {
+      const told = readInspection(fd);
+      if (told === undefined) return { state: 'gone' };
+      return { state: 'live', inspection: checkDocument(INSPECTION, told, 'what the mount tells') };
+    } finally {
+      close(fd);
+    }
+  } catch (error) {
+    if (error instanceof DocumentError) return { state: 'strange' };
+    if (!(error instanceof Errno)) throw error;
+    return { state: error.code === E.EACCES ? 'closed' : 'gone' };
+  }
+}
+
+/** Asks all unions, in the order of mounting. */
+export async function inspectAll(): Promise<(Told & { readonly mountpoint: string })[]> {
+  const asked = unionMounts();
+  const told: (Told & { readonly mountpoint: string })[] = [];
+  while (told.length < asked.length) {
+    const some = asked.slice(told.length, told.length + AT_ONCE);
+    const answered = some.map(async (mountpoint) => ({ mountpoint, ...(await inspectMount(mountpoint)) }));
+    told.push(...(await Promise.all(answered)));
+  }
+  return told;
+}
+
+/** Why there is no inspection, and what to do about it. */
+export const WITHOUT_INSPECTION: Readonly<Record<Exclude<Told['state'], 'live'>, (path: string) => string>> =
+  {
+    gone: (path) => `the server of "${path}" is gone; unmount it`,
+    silent: (path) =>
+      `the server of "${path}" does not answer; it is stopped or busy. To end the mount without it: unionfs umount --lazy`,
+    closed: (path) => `"${path}" is open to the user who mounted it alone`,
+    strange: (path) => `the server of "${path}" is none of ours: it tells what no union would`,
+  };
+
+/** The inspection of a mount, or an error that says why there is none. */
+export async function requireInspection(mountpoint: string): Promise<Inspection> {
+  const told = await inspectMount(mountpoint);
+  if (told.state === 'live') return told.inspection;
+  throw new UsageError(WITHOUT_INSPECTION[told.state](mountpoint));
+}
+
+// --- paths
+
+/** As path_resolution(7). */
+const MAX_SYMLINKS = 40;
+
+/**
+ * A path as mountinfo writes it, also where it is a mountpoint whose server is gone or stopped. Throws `UsageError`
+ * where it leads through a union whose server does not answer.
+ */
+export async function canonical(path: string): Promise<string> {
+  const table = mounts();
+  const unions = new Set(table.filter(({ type }) => type === FUSE_TYPE).map(({ mountpoint }) => mountpoint));
+  const answering = new Map<string, boolean>();
+  const names = absolute(path).split('/');
+  let at = '/';
+  for (let links = 0; ; ) {
+    const name = names.shift();
+    if (name === undefined) return at;
+    if (name === '' || name === '.') continue;
+    const next = name === '..' ? dirname(at) : join(at, name);
+    if (name === '..' || unions.has(next)) {
+      at = next;
+      continue;
+    }
+    const below = innermost(table, at);
+    if (below?.type === FUSE_TYPE) await requireAnswer(below.mountpoint, answering);
+    const target = links < MAX_SYMLINKS ? symlinkTarget(next) : undefined;
+    if (target === undefined) {
+      at = next;
+      continue;
+    }
+    links++;
+    names.unshift(...target.split('/'));
+    if (isAbsolute(target)) at = '/';
+  }
+}
+
+async function requireAnswer(mountpoint: string, known: Map<string, boolean>): Promise<void> {
+  const answer = known.get(mountpoint) ?? (await answers(mountpoint));
+  known.set(mountpoint, answer);
+  if (!answer) throw new UsageError(WITHOUT_INSPECTION.silent(mountpoint));
+}
+
+/** Undefined for what is no symlink, or cannot be asked. */
+function symlinkTarget(path: string): string | undefined {
+  try {
+    return toText(readlinkSync(forNode(path), 'latin1'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The mountpoint that a user names, or an error. */
+export async function unionMountAt(path: string): Promise<string> {
+  const wanted = await canonical(path);
+  if (!unionMounts().includes(wanted)) throw new UsageError(`"${path}" is not a unionfs mountpoint`);
+  return wanted;
+}
+
+/** The mount that a path lies in. */
+function innermost(table: readonly MountEntry[], path: string): MountEntry | undefined {
+  const inside = ({ mountpoint }: MountEntry): boolean =>
+    path === mountpoint || path.startsWith(mountpoint === '/' ? '/' : `${mountpoint}/`);
+  return table.filter(inside).sort((a, b) => b.mountpoint.length - a.mountpoint.length)[0];
+}
+
+/** The union that a path lies in, and the path below it. */
+export function unionOf(path: string): { mountpoint: string; inner: string } | undefined {
+  const found = innermost(mounts(), path);
+  if (found === undefined || found.type !== FUSE_TYPE) return undefined;
+  return { mountpoint: found.mountpoint, inner: path.slice(found.mountpoint.length) };
+}

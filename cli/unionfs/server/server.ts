@@ -1,0 +1,40 @@
+/**
+ * The server of a mount in the background: server.js LAUNCHER NAME WORDS, the process that waits for its word, and how
+ * that was called.
+ *
+ * Rule: everything is done by one thread, `background-mount.ts`. This one loads nothing until there is a mount, and
+ * then what it takes to end it.
+ */
+import '../../machine.js';
+import { writeSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { servingLimits } from '../../../fs/mount/heap.js';
+import { exitOf } from '../../../fs/mount/serving-thread.js';
+import type { Attached } from '../../../fs/mount/supervise.js';
+import { words } from '../../../runtime/host/call.js';
+import { endInTime, endOnSignals } from './end-on-signals.js';
+
+const FAILURE = 1;
+const STDERR = 2;
+
+const workerData = words();
+const thread = new Worker(new URL('./background-mount.js', import.meta.url), {
+  workerData,
+  resourceLimits: servingLimits(),
+});
+const served = exitOf(thread);
+served.catch(fail);
+thread.on('error', (error) => writeSync(STDERR, `unionfs: ${error.stack}\n`));
+thread.once('message', (attached: Attached) => {
+  const supervision = import('../../../fs/mount/supervise.js').then(({ supervise }) =>
+    supervise(attached, served),
+  );
+  const end = (): Promise<void> => supervision.then((mount) => mount.end());
+  endOnSignals(end);
+  thread.on('message', () => void endInTime(end).finally(fail));
+  supervision.then(({ ended }) => ended).catch(fail);
+});
+
+function fail(): void {
+  process.exitCode = FAILURE;
+}

@@ -1,0 +1,43 @@
+/** Which stack a command means: a live mount's, a recorded one's, or one given by options. */
+import { existsSync } from 'node:fs';
+import { UsageError } from '../../fs/index.js';
+import { forNode } from '../../fs/sys/path-bytes.js';
+import {
+  defaultWork,
+  directoryAt,
+  recordedStack,
+  type Stack,
+  splitLayers,
+} from '../../fs/union/layers/stack.js';
+import { canonical, requireInspection, unionMounts } from './mounts.js';
+
+export interface StackOptions {
+  readonly lower?: string;
+  readonly upper?: string;
+  readonly workdir?: string;
+}
+
+/** The stack given by --lower and --upper; undefined if neither is. */
+export function givenStack({ lower, upper, workdir }: StackOptions): Stack | undefined {
+  if (upper === undefined && workdir !== undefined) throw new UsageError('--workdir needs --upper');
+  if (lower === undefined) {
+    if (upper !== undefined) throw new UsageError('--upper needs --lower');
+    return undefined;
+  }
+  const lowers = splitLayers(lower).map(directoryAt);
+  if (upper === undefined) return { lowers };
+  const own = directoryAt(upper);
+  return { lowers, upper: own, work: workdir === undefined ? defaultWork(own) : directoryAt(workdir) };
+}
+
+/** The stack of a mountpoint, or, when nothing is mounted, of an upper or work directory that was. */
+export async function stackAt(path: string): Promise<Stack> {
+  const where = await canonical(path);
+  if (unionMounts().includes(where)) return requireInspection(where);
+  if (!existsSync(forNode(where))) throw new UsageError(`"${path}" does not exist`);
+  const recorded = recordedStack(where) ?? recordedStack(defaultWork(where));
+  if (recorded === undefined) {
+    throw new UsageError(`"${path}" is neither a unionfs mountpoint nor the upper or work directory of one`);
+  }
+  return recorded;
+}

@@ -1,0 +1,127 @@
+/**
+ * A mount by the portable transport, as `server.ts` is one by the kernel's protocol: builds the union and serves it on
+ * the main thread, until it is unmounted.
+ *
+ * Rule: libfuse tells nobody that a mount has ended, so the mount table is looked at.
+ */
+import { setTimeout } from 'node:timers/promises';
+import type { MountOptions } from '../index.js';
+import { mountTable } from '../sys/mountinfo.js';
+import { detach, FUSE_TYPE } from '../transport/device.js';
+import {
+  FUSE_NATIVE_OPTIONS,
+  loadFuseNative,
+  PortableMount,
+  type PortableOptions,
+} from '../transport/fuse-native.js';
+import { MOUNT_FLAGS } from '../transport/mount-flags.js';
+import { PathOperations } from '../transport/path-operations.js';
+import { UnionFilesystem } from '../union/filesystem.js';
+import type { Writable } from '../union/layers/layer.js';
+import { type Stack, toBytes, UsageError } from '../union/layers/stack.js';
+import type { Union } from '../union/nodes/union.js';
+import { buildUnion, describeUnion } from './serve-union.js';
+import { unionSettings } from './server.js';
+import { DETACH_GRACE_MS } from './supervise.js';
+
+/** How often the mount table is looked at. */
+const LOOK_MS = 300;
+/** Seconds after which layers are looked at again: nothing tells libfuse that they have changed. */
+const LAYERS_TTL = 1;
+const SUBTYPE = FUSE_TYPE.replace(/^fuse\./, '');
+
+/** Refuses what this transport cannot do, and a package that cannot be loaded. Throws `UsageError`. */
+export function checkPortable({ flags = 0, allowOther, writeback, layerChanges }: MountOptions): void {
+  const refuse = (what: string): never => {
+    throw new UsageError(`${what} is not possible with --transport fuse-native`);
+  };
+  for (const [name, flag] of Object.entries(MOUNT_FLAGS)) {
+    if ((flags & flag) !== 0 && !FUSE_NATIVE_OPTIONS.includes(name)) refuse(`"-o ${name}"`);
+  }
+  if (allowOther === true) refuse('"-o allow_other"');
+  if (writeback === true) refuse('"-o writeback"');
+  if (layerChanges === 'watch') refuse('"--layer-changes watch"');
+  try {
+    loadFuseNative();
+  } catch (error) {
+    throw new UsageError(`--transport fuse-native: ${(error as Error).message}`);
+  }
+}
+
+export interface PortableServer {
+  /** Settles when the mount has ended and its layers' descriptors are closed. */
+  readonly ended: Promise<void>;
+  /** The same: both come at once. */
+  readonly released: Promise<void>;
+  /** Unmounts; who is still inside keeps the detached mount for a moment. */
+  end(): Promise<void>;
+}
+
+/** Mounts; the union is usable when the promise settles. Throws `UsageError` where the package cannot do it. */
+export async function startPortable(
+  options: MountOptions,
+  stack: Stack,
+  mountpoint: string,
+  writable: Writable | undefined,
+): Promise<PortableServer> {
+  const settings = unionSettings(options, LAYERS_TTL);
+  const union = buildHere({ stack, settings, flags: options.flags ?? 0, writable });
+  try {
+    const describe = (): unknown => describeUnion({ stack, settings }, union, mount.counts);
+    const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
+    const operations = new PathOperations(new UnionFilesystem(union, describe), {
+      uid,
+      gid,
+      pid: process.pid,
+    });
+    const mount = new PortableMount(mountpoint, operations, portableOptions(options, stack));
+    await mount.mount();
+    const ended = untilGone(mountpoint).then(async () => {
+      await mount.close();
+      union.close();
+    });
+    return { ended, released: ended, end: () => endMount(mountpoint, ended) };
+  } catch (error) {
+    union.close();
+    throw new UsageError(`--transport fuse-native cannot mount: ${(error as Error).message}`);
+  }
+}
+
+/** Opening the layers changes the working directory, which is the whole process's on this thread. */
+function buildHere(data: Parameters<typeof buildUnion>[0]): Union {
+  const before = process.cwd();
+  try {
+    return buildUnion(data);
+  } finally {
+    process.chdir(before);
+  }
+}
+
+function portableOptions({ flags = 0, trace = false }: MountOptions, { upper }: Stack): PortableOptions {
+  const isRoot = process.geteuid?.() === 0;
+  const words = Object.entries(MOUNT_FLAGS).flatMap(([name, flag]) => ((flags & flag) !== 0 ? [name] : []));
+  // libfuse forbids both unless told otherwise, which only root may do.
+  const allowed = ['suid', 'dev'].filter((word) => !words.includes(`no${word}`));
+  return {
+    source: 'unionfs',
+    subtype: SUBTYPE,
+    words: [...new Set([...words, ...(upper === undefined ? ['ro'] : []), ...(isRoot ? allowed : [])])],
+    trace,
+  };
+}
+
+async function endMount(mountpoint: string, ended: Promise<void>): Promise<void> {
+  if (!detach(toBytes(mountpoint), false)) {
+    await setTimeout(DETACH_GRACE_MS);
+    detach(toBytes(mountpoint), true);
+  }
+  await ended;
+}
+
+/** Settles when the mount that is now the last one on a directory is no longer there. */
+async function untilGone(mountpoint: string): Promise<void> {
+  const place = toBytes(mountpoint);
+  const mounted = mountTable().findLast((mount) => mount.mountpoint === place);
+  const isThere = (): boolean => mountTable().some(({ id }) => id === mounted?.id);
+  while (isThere()) await setTimeout(LOOK_MS);
+}

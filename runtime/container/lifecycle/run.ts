@@ -1,0 +1,275 @@
+/**
+ * `tscr run`: an image becomes a container, the container a process, the process an exit code.
+ *
+ *     image layers + init layer + upper        containers.ts, init-layer.ts
+ *       -> one root, mounted in a namespace    root-filesystem.ts, namespaces.ts
+ *       -> config.json                         container-spec.ts
+ *       -> process, exit code                  bundle.ts
+ *       -> the container has ended             lifecycle.ts
+ *
+ * Rules: the calling process is the container's supervisor. What it mounts lies in a mount namespace of its own, so
+ * nothing is left in the host's however it ends. Everything is checked before the container is made.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync } from 'node:fs';
+import { hostname as osHostname } from 'node:os';
+import { join } from 'node:path';
+import { UsageError } from '../../../fs/index.js';
+import { quoted } from '../../../fs/input/shown.js';
+import { directoryAt } from '../../../fs/union/layers/stack.js';
+import { callerEnvironment } from '../../host/call.js';
+import type { ExecutionConfig, StoredImage } from '../../image/oci.js';
+import { otherPlatform } from '../../image/platform.js';
+import { requireWritable } from '../../image/store/place.js';
+import type { Store } from '../../image/store/store.js';
+import { enterForContainers } from '../../rootless/enter.js';
+import type { UserNamespace } from '../../rootless/mode.js';
+import { virtualOwners } from '../owners/service.js';
+import { type InitProcess, runBundle, startInit } from '../process/bundle.js';
+import { enterMountNamespace } from '../process/namespaces.js';
+import { Hold } from '../records/container-lock.js';
+import {
+  clearLeftovers,
+  createContainer,
+  directoryOf,
+  endContainer,
+  shortId,
+} from '../records/containers.js';
+import { thisNode } from '../records/node.js';
+import type { ContainerRecord, Driver } from '../records/record.js';
+import { makeVolumes } from '../root/image-volumes.js';
+import { makeInitLayer, makeOwnFiles } from '../root/init-layer.js';
+import { chooseDriver, type OpenRoot, startDriver } from '../root/root-filesystem.js';
+import { type Mount, type MountRequest, mountsOf } from '../root/volumes.js';
+import { commandOf, imageWorkdir } from '../spec/command.js';
+import { containerSpec, type ProcessRequest } from '../spec/container-spec.js';
+import { environmentOf } from '../spec/environment.js';
+import { withOwnUser } from '../spec/own-user.js';
+import { defaultUser, forOwnNamespace, mappedUser, ownUser, withOwnHome } from '../spec/rootless-spec.js';
+import { readUserFiles, resolveUser, type UserFiles } from '../spec/users.js';
+
+/** What the user asked for; undefined where the image decides. */
+export interface RunOptions extends MountRequest {
+  readonly name?: string;
+  readonly command: readonly string[];
+  readonly entrypoint?: string;
+  readonly env: readonly string[];
+  readonly envFiles: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly groups: readonly string[];
+  readonly hostname?: string;
+  readonly network: 'host' | 'none';
+  readonly readOnly: boolean;
+  readonly autoRemove: boolean;
+  readonly interactive: boolean;
+  readonly noPivot: boolean;
+  /** What makes the root; chosen by what this machine has if it is left out. */
+  readonly driver?: Driver;
+  readonly userns: UserNamespace;
+  /** Who keeps his own id gets a line in /etc/passwd, unless there is one. */
+  readonly passwd: boolean;
+  /** Told what is done differently from what was asked, and why a command could not be executed. */
+  readonly onWarning: (message: string) => void;
+}
+
+const PRIVATE = 0o700;
+const ID_BYTES = 32;
+/** runtime error: what is not the process's own exit code */
+const RUNTIME_ERROR = 125;
+
+/**
+ * Runs a container of an image to its end; its exit code, as docker's.
+ * Throws `UsageError` for what the user can mend; the container is gone then, or has ended with 125.
+ */
+export async function runImage(store: Store, reference: string, options: RunOptions): Promise<number> {
+  enterForContainers(options.userns, options.onWarning);
+  const mounts = mountsOf(options);
+  if (existsSync(store.root)) requireWritable(store.root);
+  clearLeftovers(store.root);
+  enterMountNamespace('slave');
+  const driver = chooseDriver(options.driver, store.root, options.onWarning);
+  const id = randomBytes(ID_BYTES).toString('hex');
+  const hold = Hold.take(store.root, id);
+  if (hold === undefined) throw new Error('a fresh id is taken');
+  const openRoot = startDriver(driver); // its thread and the init stage load meanwhile
+  const init = startInit(stdinOf(options));
+  let isRecorded = true;
+  try {
+    const { image, record } = await store.hold(() => {
+      const found = store.find(reference);
+      const made = recordOf(store, found, reference, id, { ...options, driver });
+      createContainer(store.root, made);
+      return { image: found, record: made };
+    });
+    const difference = otherPlatform(image.config);
+    if (difference !== undefined) options.onWarning(`image ${quoted(reference)} ${difference}`);
+    let exitCode = RUNTIME_ERROR;
+    try {
+      exitCode = await supervise(store.root, { image, record, options, mounts, hold, init, openRoot });
+    } finally {
+      isRecorded = recordEnd(store.root, record, exitCode, options.onWarning);
+      if (!isRecorded) hold.leave(exitCode);
+    }
+    return exitCode;
+  } finally {
+    init.kill('SIGKILL');
+    if (isRecorded) hold.release();
+  }
+}
+
+/** Whether the end could be recorded; the container has ended as it has, whatever becomes of its record. */
+function recordEnd(
+  root: string,
+  record: ContainerRecord,
+  exitCode: number,
+  warn: (message: string) => void,
+): boolean {
+  try {
+    endContainer(root, record, exitCode);
+    return true;
+  } catch (error) {
+    warn(`the end of container "${record.name}" could not be recorded: ${(error as Error).message}`);
+    return false;
+  }
+}
+
+const stdinOf = ({ interactive }: RunOptions) => (interactive ? 'inherit' : 'ignore');
+
+function recordOf(
+  store: Store,
+  image: StoredImage,
+  reference: string,
+  id: string,
+  options: RunOptions & { readonly driver: Driver },
+): ContainerRecord {
+  const at = (name: string): string => join(directoryOf(store.root, id), name);
+  return {
+    id,
+    name: options.name ?? `${nameOf(reference)}-${shortId(id)}`,
+    image: { id: image.id, reference },
+    created: new Date().toISOString(),
+    command: commandOf(image.config.config ?? {}, reference, options),
+    config: { ...image.config.config },
+    driver: options.driver,
+    autoRemove: options.autoRemove,
+    node: thisNode(),
+    lowers: [...image.layers].reverse(),
+    init: at('init'),
+    upper: at('diff'),
+    work: at('work'),
+    merged: at('merged'),
+  };
+}
+
+/** The last part of a reference, for a container that nobody named. */
+const nameOf = (reference: string): string =>
+  /([a-z0-9._-]+)(?:[:@][^/]*)?$/.exec(reference)?.[1] ?? 'container';
+
+/** A container that is about to run. */
+interface Supervised {
+  readonly image: StoredImage;
+  readonly record: ContainerRecord;
+  readonly options: RunOptions;
+  readonly mounts: readonly Mount[];
+  readonly hold: Hold;
+  readonly init: InitProcess;
+  readonly openRoot: OpenRoot;
+}
+
+/** Makes the container's files and its root, and runs it to its end. */
+async function supervise(root: string, supervised: Supervised): Promise<number> {
+  const { image, record, options, mounts, hold, init, openRoot } = supervised;
+  const { readOnly, network, noPivot, onWarning } = options;
+  const { upper, work, merged, init: initLayer } = record;
+  for (const path of [upper, work, merged, initLayer]) mkdirSync(path, { mode: PRIVATE });
+  const config = image.config.config ?? {};
+  const users = namesCaller(options)
+    ? (files: UserFiles) => withOwnUser(files, ownUser(mounts, workdirOf(config, options)))
+    : undefined;
+  makeInitLayer(initLayer, upper, record.lowers, users);
+  const hostname = options.hostname ?? shortId(record.id);
+  const own = makeOwnFiles(directoryOf(root, record.id), hostname, network);
+  const owners = virtualOwners(record.driver);
+  const rootfs = await openRoot({ ...record, owners });
+  try {
+    makeVolumes(rootfs.path, config, onWarning);
+    const command = processOf(rootfs.path, config, record.command, hostname, options, mounts);
+    const all = [...own, ...mounts];
+    const spec = forOwnNamespace(
+      containerSpec({
+        process: command,
+        hostname,
+        mounts: all,
+        readOnly,
+        network,
+        rootPath: rootfs.path,
+      }),
+    );
+    const onStarted = (pid: number): void => hold.started(pid);
+    const request = {
+      spec,
+      root: rootfs.path,
+      stdin: stdinOf(options),
+      noPivot,
+      onStarted,
+      onWarning,
+      ...(owners && { owners }),
+    } as const;
+    return await runBundle(request, init);
+  } finally {
+    await rootfs
+      .release()
+      .catch((error: Error) => onWarning(`the root could not be unmounted in order: ${error.message}`));
+  }
+}
+
+/** Whether who keeps his own id gets a name inside. */
+const namesCaller = ({ userns, passwd }: RunOptions): boolean => userns === 'keep-id' && passwd;
+
+function workdirOf(config: ExecutionConfig, options: RunOptions): string {
+  return options.workdir ?? imageWorkdir(config);
+}
+
+/** Who runs what, where, with which variables. */
+function processOf(
+  root: string,
+  config: ExecutionConfig,
+  args: readonly string[],
+  hostname: string,
+  options: RunOptions,
+  mounts: readonly Mount[],
+): ProcessRequest {
+  const user = mappedUser(
+    resolveUser(
+      options.user ?? defaultUser(config.User, options.userns),
+      readUserFiles(root),
+      options.groups,
+    ),
+  );
+  const env = environmentOf({
+    image: config.Env ?? [],
+    files: options.envFiles,
+    changes: options.env,
+    hostname,
+    caller: callerEnvironment(),
+  });
+  return { args, env, user: withOwnHome(user, mounts), cwd: workdirOf(config, options) };
+}
+
+/** Runs a command in a directory as it is: no image, no layers, and what it writes stays. */
+export async function runDirectory(path: string, options: RunOptions): Promise<number> {
+  enterForContainers(options.userns, options.onWarning);
+  const root = directoryAt(path);
+  const mounts = mountsOf(options);
+  const { entrypoint, command, hostname = osHostname(), readOnly, network } = options;
+  const args = [...(entrypoint === undefined || entrypoint === '' ? [] : [entrypoint]), ...command];
+  if (args.length === 0) throw new UsageError('name a command');
+  enterMountNamespace('slave');
+  const own = processOf(root, {}, args, hostname, options, mounts);
+  const spec = forOwnNamespace(
+    containerSpec({ process: own, hostname, mounts, readOnly, network, rootPath: root }),
+  );
+  const { noPivot, onWarning } = options;
+  return runBundle({ spec, root, stdin: stdinOf(options), noPivot, onWarning });
+}

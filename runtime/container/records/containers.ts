@@ -1,0 +1,241 @@
+/**
+ * The containers of a store, and which of them run.
+ *
+ * Rules:
+ * - `ROOT/containers/ID` appears by one rename with its record in it, and disappears by one.
+ * - Who works on a container holds it (`container-lock.ts`), from before it appears until its end is recorded. What is neither
+ *   held nor ended is a leftover of a command that was killed.
+ * - Leftovers are cleared by the next command on the same node, never those of another node.
+ * - How a container ends is written into space that was taken when it was made: it may have filled the disk.
+ * - A record that cannot be read hides nothing but its own container, whose files stay until it is removed by its ID.
+ */
+import { existsSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { UsageError } from '../../../fs/index.js';
+import { count, type Output, struct, text } from '../../../fs/input/schema.js';
+import { LOCK } from '../../../fs/sys/constants.js';
+import { close, flock } from '../../../fs/sys/syscalls.js';
+import { removeTree } from '../../../fs/union/layers/work.js';
+import { isWritable, requireWritable } from '../../image/store/place.js';
+import { Hold, holderOf, holders, isHeld } from './container-lock.js';
+import { readJson, reserveJson, writeJson, writeReservedJson } from './json.js';
+import { thisNode } from './node.js';
+import { CONTAINER_RECORD, type ContainerRecord } from './record.js';
+
+const RECORD = 'container.json';
+const EXIT = 'exit.json';
+const PRIVATE = 0o700;
+/** Of a container whose supervisor was killed: 128 + SIGKILL. */
+const KILLED = 137;
+/** Of a container whose end was recorded and cannot be read: docker's code for what the runtime got wrong. */
+const UNKNOWN = 125;
+const SHORT_ID = 12;
+/** More than an `Exit` takes. */
+const EXIT_BYTES = 128;
+
+/** How a container ended. */
+export const EXIT_RECORD = struct({
+  exitCode: count,
+  /** RFC 3339. */
+  finished: text,
+});
+export type Exit = Output<typeof EXIT_RECORD>;
+
+export type Status =
+  | { readonly is: 'created' }
+  | { readonly is: 'running'; readonly pid: number }
+  | ({ readonly is: 'exited' } & Exit)
+  /** It was started on another node. */
+  | { readonly is: 'elsewhere' };
+
+export const shortId = (id: string): string => id.slice(0, SHORT_ID);
+
+const containersOf = (root: string): string => join(root, 'containers');
+/** Where a container's files lie. */
+export const directoryOf = (root: string, id: string): string => join(containersOf(root), id);
+
+// --- reading
+
+/** All records that can be read, the newest first. A container that disappears meanwhile is left out. */
+export function listRecords(root: string): ContainerRecord[] {
+  const records = idsIn(root).flatMap((id) => {
+    const read = readRecord(root, id);
+    return read === undefined || 'problem' in read ? [] : read;
+  });
+  return records.sort((a, b) => (a.created < b.created ? 1 : -1));
+}
+
+/** A container whose record cannot be read. */
+export interface DamagedRecord {
+  readonly id: string;
+  readonly problem: string;
+}
+
+export const damagedRecords = (root: string): DamagedRecord[] =>
+  idsIn(root).flatMap((id) => {
+    const read = readRecord(root, id);
+    return read !== undefined && 'problem' in read ? read : [];
+  });
+
+const idsIn = (root: string): string[] => namesIn(containersOf(root)).filter((name) => !name.startsWith('.'));
+
+/** Undefined for a container that has just disappeared. */
+function readRecord(root: string, id: string): ContainerRecord | DamagedRecord | undefined {
+  try {
+    const record = readJson(CONTAINER_RECORD, join(directoryOf(root, id), RECORD));
+    if (record === undefined)
+      return existsSync(directoryOf(root, id)) ? { id, problem: `"${RECORD}" is missing` } : undefined;
+    return record.id === id ? record : { id, problem: `"${RECORD}" is no record of it` };
+  } catch (error) {
+    if (error instanceof UsageError) return { id, problem: error.message };
+    throw error;
+  }
+}
+
+/** The container whose record cannot be read and whose ID, or the beginning of it, this is. */
+export function findDamaged(root: string, text: string): DamagedRecord | undefined {
+  const [found, second] = text === '' ? [] : damagedRecords(root).filter(({ id }) => id.startsWith(text));
+  return second === undefined ? found : undefined;
+}
+
+/** The container of a name, an id, or the unambiguous beginning of one. Throws `UsageError`. */
+export function findRecord(root: string, nameOrId: string): ContainerRecord {
+  const found = searchRecord(root, nameOrId);
+  if (found === undefined)
+    throw new UsageError(`no container "${nameOrId}"; "tscr ps -a" lists what there is`);
+  return found;
+}
+
+/** The same, undefined if there is none. Throws `UsageError` if there are several. */
+export function searchRecord(root: string, nameOrId: string): ContainerRecord | undefined {
+  const records = listRecords(root);
+  const exact = records.find(({ id, name }) => name === nameOrId || id === nameOrId);
+  if (exact !== undefined) return exact;
+  const [found, second] = nameOrId === '' ? [] : records.filter(({ id }) => id.startsWith(nameOrId));
+  if (second !== undefined) throw new UsageError(`container id "${nameOrId}" is ambiguous; give more of it`);
+  return found;
+}
+
+export function statusOf(root: string, { id, node }: ContainerRecord): Status {
+  const exit = exitOf(root, id);
+  if (exit !== undefined) return { is: 'exited', ...exit };
+  if (node.machine !== thisNode().machine) return { is: 'elsewhere' };
+  const pid = holderOf(id)?.pid;
+  return pid === undefined ? { is: 'created' } : { is: 'running', pid };
+}
+
+/** The first process of a container that runs on this node; undefined if it does not. */
+export function runningProcess(root: string, record: ContainerRecord): number | undefined {
+  const status = statusOf(root, record);
+  if (status.is !== 'running') return undefined;
+  return isHeld(record.id) ? status.pid : undefined; // a supervisor that was killed holds nothing
+}
+
+/** Containers of which only that they have ended is known. */
+export const damagedEnds = (root: string): { name: string; id: string; problem: string }[] =>
+  listRecords(root).flatMap(({ id, name }) => {
+    try {
+      readJson(EXIT_RECORD, join(directoryOf(root, id), EXIT));
+      return [];
+    } catch (error) {
+      if (error instanceof UsageError) return [{ id, name, problem: error.message }];
+      throw error;
+    }
+  });
+
+/** Of a container that has ended; what cannot be read says no more than that. */
+function exitOf(root: string, id: string): Exit | undefined {
+  try {
+    return readJson(EXIT_RECORD, join(directoryOf(root, id), EXIT));
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return { exitCode: UNKNOWN, finished: '' };
+  }
+}
+
+// --- changing
+
+/** Makes a container's directory with its record in it. Throws `UsageError` if the name is taken. */
+export function createContainer(root: string, record: ContainerRecord): void {
+  const fresh = directoryOf(root, `.${record.id}`);
+  mkdirSync(fresh, { recursive: true, mode: PRIVATE });
+  try {
+    writeJson(join(fresh, RECORD), record);
+    reserveJson(join(fresh, EXIT), EXIT_BYTES);
+    showContainer(root, record, fresh);
+  } catch (error) {
+    removeDirectory(root, `.${record.id}`);
+    throw error;
+  }
+}
+
+function showContainer(root: string, record: ContainerRecord, fresh: string): void {
+  const lock = openSync(containersOf(root), 'r');
+  try {
+    flock(lock, LOCK.EX);
+    const taken = listRecords(root).find(({ name }) => name === record.name);
+    if (taken !== undefined) {
+      throw new UsageError(
+        `the name "${record.name}" is taken by container ${shortId(taken.id)}; remove it with "tscr rm ${record.name}"`,
+      );
+    }
+    renameSync(fresh, directoryOf(root, record.id));
+  } finally {
+    close(lock);
+  }
+}
+
+/** Records how a held container ended, or removes it if that is its wish. */
+export function endContainer(root: string, { id, autoRemove }: ContainerRecord, exitCode: number): void {
+  if (autoRemove) {
+    removeContainer(root, id);
+    return;
+  }
+  const exit: Exit = { exitCode, finished: new Date().toISOString() };
+  writeReservedJson(join(directoryOf(root, id), EXIT), exit);
+}
+
+/** Removes a held container with all its files. */
+export function removeContainer(root: string, id: string): void {
+  requireWritable(root);
+  const gone = `.${id}`;
+  renameSync(directoryOf(root, id), directoryOf(root, gone));
+  removeDirectory(root, gone);
+}
+
+function removeDirectory(root: string, name: string): void {
+  const fd = openSync(containersOf(root), 'r');
+  try {
+    removeTree(fd, name);
+  } finally {
+    close(fd);
+  }
+}
+
+/** Clears what killed commands of this node have left, in whatever store. */
+export function clearLeftovers(root: string): void {
+  for (const { id, root: itsRoot } of holders()) settle(itsRoot, id);
+  if (!isWritable(root)) return; // another user's, or one that may only be read
+  const here = thisNode();
+  for (const record of listRecords(root)) {
+    const { machine, boot } = record.node;
+    const isOld = machine === here.machine && boot !== here.boot; // no hold outlives a boot
+    if (isOld && exitOf(root, record.id) === undefined) settle(root, record.id);
+  }
+}
+
+/** Brings a container to its end that nobody holds any more. */
+function settle(root: string, id: string): void {
+  const hold = Hold.take(root, id);
+  if (hold === undefined) return;
+  try {
+    if (existsSync(directoryOf(root, `.${id}`))) removeDirectory(root, `.${id}`);
+    const record = readRecord(root, id);
+    if (record !== undefined && !('problem' in record) && exitOf(root, id) === undefined)
+      endContainer(root, record, holderOf(id)?.exitCode ?? KILLED);
+  } finally {
+    hold.release();
+  }
+}
+
+const namesIn = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory) : []);

@@ -1,0 +1,57 @@
+/**
+ * What is known of a container: kept in `ROOT/containers/ID/container.json` from its creation to its removal.
+ *
+ * Rule: the record says what the container is; whether it runs is known on its node only (`state.ts`).
+ */
+import {
+  absolutePath,
+  custom,
+  flag,
+  listOf,
+  type Output,
+  oneOf,
+  struct,
+  text,
+  word,
+} from '../../../fs/input/schema.js';
+import { type Digest, isDigest } from '../../image/digest.js';
+import { EXECUTION } from '../../image/oci.js';
+
+export const DRIVERS = ['unionfs', 'overlay', 'copy'] as const;
+/** What shows the layers as one root. */
+export type Driver = (typeof DRIVERS)[number];
+
+const ID = /^[0-9a-f]{64}$/;
+export const containerId = custom<string>(
+  (value) => typeof value === 'string' && ID.test(value),
+  '64 hexadecimal digits',
+);
+
+/** A machine, and one of its boots. */
+const NODE_ID = struct({ machine: text, boot: text });
+export type NodeId = Output<typeof NODE_ID>;
+
+export const CONTAINER_RECORD = struct({
+  id: containerId,
+  name: text,
+  image: struct({ id: custom<Digest>(isDigest, 'a sha256 digest'), reference: text }),
+  /** RFC 3339. */
+  created: text,
+  /** The process: entrypoint and arguments. */
+  command: listOf(word),
+  /** The image's execution parameters with what the command line changed. */
+  config: EXECUTION,
+  driver: oneOf(DRIVERS),
+  /** Removed when it ends (--rm). */
+  autoRemove: flag,
+  /** The node that it runs on (`node.ts`). */
+  node: NODE_ID,
+  /** Absolute paths of the image's layers, the top one first; without the init layer. */
+  lowers: listOf(absolutePath),
+  /** Per-container mountpoints such as /etc/hosts; lies between `upper` and `lowers` and is never committed. */
+  init: absolutePath,
+  upper: absolutePath,
+  work: absolutePath,
+  merged: absolutePath,
+});
+export type ContainerRecord = Output<typeof CONTAINER_RECORD>;

@@ -1,0 +1,70 @@
+/**
+ * config.json for a container of an image: what Docker's daemon gives runc.
+ *
+ * Rules: the default specification, changed as the user asked. Namespaces are those that nobody asks for, and a network
+ * of its own only with `--network none`. Compare with moby's oci.DefaultSpec and daemon/oci_linux.go, and the OCI image
+ * specification's conversion.md.
+ */
+
+import type { Mount } from '../root/volumes.js';
+import { DEFAULT_CAPABILITIES, DEFAULT_MOUNTS, defaultSpec } from './default-spec.js';
+import type { CapabilitiesSpec, RuntimeSpec } from './runtime-spec.js';
+import { defaultSeccomp } from './seccomp-default.js';
+import type { ContainerUser } from './users.js';
+
+/** Who runs what, where, with which variables. */
+export interface ProcessRequest {
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly user: ContainerUser;
+}
+
+export interface SpecRequest {
+  readonly process: ProcessRequest;
+  readonly hostname: string;
+  /** In the order in which they are made, after those that every container has. */
+  readonly mounts: readonly Mount[];
+  readonly readOnly: boolean;
+  readonly network: 'host' | 'none';
+  /** The root as config.json names it. */
+  readonly rootPath: string;
+}
+
+/** A user without a home directory gets the root as one, as with docker. */
+const homeOf = (env: readonly string[], { home }: ContainerUser): string[] =>
+  env.some((variable) => variable.startsWith('HOME=')) ? [] : [`HOME=${home}`];
+
+export function containerSpec(request: SpecRequest): RuntimeSpec {
+  const { hostname, mounts, readOnly, network, rootPath } = request;
+  const { args, env, cwd, user } = request.process;
+  const base = defaultSpec();
+  const { uid, gid, groups } = user;
+  const covered = new Set(mounts.map(({ destination }) => destination));
+  return {
+    ...base,
+    root: { path: rootPath, readonly: readOnly },
+    hostname,
+    process: {
+      terminal: false,
+      user: { uid, gid, additionalGids: groups },
+      args,
+      env: [...env, ...homeOf(env, user)],
+      cwd,
+      capabilities: capabilitiesOf(uid),
+      noNewPrivileges: true,
+    },
+    mounts: [...DEFAULT_MOUNTS.filter(({ destination }) => !covered.has(destination)), ...mounts],
+    linux: {
+      ...base.linux,
+      seccomp: defaultSeccomp(DEFAULT_CAPABILITIES),
+      namespaces: base.linux.namespaces.filter(({ type }) => type !== 'network' || network === 'none'),
+    },
+  };
+}
+
+/** An ordinary user has none in effect, as after execve(2), but root in the container may still give them. */
+function capabilitiesOf(uid: number): CapabilitiesSpec {
+  const all = DEFAULT_CAPABILITIES;
+  return uid === 0 ? { bounding: all, effective: all, permitted: all } : { bounding: all };
+}

@@ -1,0 +1,112 @@
+/**
+ * What a container cannot have as in the initial user namespace, and what it gets instead.
+ *
+ * Rules: only mapped ids exist. A sysfs needs a network namespace of the same owner: with the host's network the host's
+ * /sys is shown, read-only. Compare containers/common's rootless adjustments and runc's specconv.ToRootless.
+ */
+import { readFileSync } from 'node:fs';
+import { HostError } from '../../../fs/index.js';
+import { ASK_DOCTOR } from '../../../fs/sys/advice.js';
+import { isInitialUserNamespace } from '../../../fs/union/owners/stored-owners.js';
+import { caller } from '../../rootless/caller.js';
+import { currentMaps, type IdMaps, isMapped } from '../../rootless/id-maps.js';
+import type { UserNamespace } from '../../rootless/mode.js';
+import type { Mount } from '../root/volumes.js';
+import { boundingCapabilities } from './capabilities.js';
+import type { OwnUser } from './own-user.js';
+import type { MountSpec, RuntimeSpec } from './runtime-spec.js';
+import type { ContainerUser } from './users.js';
+
+const HOST_SYS: MountSpec = {
+  destination: '/sys',
+  type: 'bind',
+  source: '/sys',
+  options: ['rbind', 'rprivate', 'nosuid', 'noexec', 'nodev', 'ro'],
+};
+
+/** A specification as it is, or as this process's bounding set and user namespace allow it, whoever made that. */
+export function forOwnNamespace(spec: RuntimeSpec): RuntimeSpec {
+  const bounded = withinBounds(spec);
+  return isInitialUserNamespace() ? bounded : withoutPrivilege(bounded);
+}
+
+/** capset(2) refuses what the bounding set has not; engines around us leave little in it. */
+function withinBounds(spec: RuntimeSpec): RuntimeSpec {
+  const bounds = boundingCapabilities();
+  const { capabilities = {} } = spec.process;
+  const kept = Object.entries(capabilities).map(([set, names]) => [
+    set,
+    names?.filter((name: string) => bounds.has(name)),
+  ]);
+  return { ...spec, process: { ...spec.process, capabilities: Object.fromEntries(kept) } };
+}
+
+function withoutPrivilege(spec: RuntimeSpec): RuntimeSpec {
+  const maps = currentMaps();
+  const ownNetwork = spec.linux.namespaces.some(({ type }) => type === 'network');
+  const mounts = (spec.mounts ?? []).map((mount) => {
+    if (mount.type === 'sysfs' && !ownNetwork) return { ...HOST_SYS, destination: mount.destination };
+    return mount.type === 'devpts' ? withoutUnmappedGroup(mount, maps) : mount;
+  });
+  return { ...spec, mounts };
+}
+
+/** Terminals belong to the group "tty" where there is one. */
+function withoutUnmappedGroup(mount: MountSpec, { gids }: IdMaps): MountSpec {
+  const options = (mount.options ?? []).filter((option) => {
+    const gid = /^gid=(\d+)$/.exec(option)?.[1];
+    return gid === undefined || isMapped(gids, Number(gid));
+  });
+  return { ...mount, options };
+}
+
+/** Who runs the command if nobody is named: the caller where its own ids are kept, else the image's user. */
+export function defaultUser(image: string | undefined, userns: UserNamespace): string {
+  return userns === 'keep-id' ? `${caller().uid}:${caller().gid}` : (image ?? '');
+}
+
+/** The user with the groups that exist here. Throws `HostError` for a user that does not. */
+export function mappedUser(user: ContainerUser): ContainerUser {
+  if (isInitialUserNamespace()) return user;
+  const { uids, gids } = currentMaps();
+  const { uid, gid, groups } = user;
+  if (isMapped(uids, uid) && isMapped(gids, gid))
+    return { ...user, groups: groups.filter((group) => isMapped(gids, group)) };
+  const ids = uids.map(({ inside }) => inside).join(', ');
+  throw new HostError(
+    `there is no user ${uid}:${gid} inside, only ${ids}`,
+    `name that with --user, or ${ASK_DOCTOR}`,
+  );
+}
+
+/** The caller's home directory, if a volume shows it. */
+function shownHome(mounts: readonly Mount[]): string | undefined {
+  const { home } = caller();
+  const isShown = mounts.some(
+    ({ destination }) => home === destination || home?.startsWith(`${destination}/`),
+  );
+  return isShown ? home : undefined;
+}
+
+/** The caller, if it keeps its id and sees its home directory, is at home there. */
+export function withOwnHome(user: ContainerUser, mounts: readonly Mount[]): ContainerUser {
+  const { uid, namespace } = caller();
+  const home = shownHome(mounts);
+  return namespace !== undefined && user.uid === uid && home !== undefined ? { ...user, home } : user;
+}
+
+/** The caller as a user of the container. @param workdir the home directory of who does not see his own */
+export function ownUser(mounts: readonly Mount[], workdir: string): OwnUser {
+  const { uid, gid, name } = caller();
+  return { uid, gid, name, groupName: groupName(gid), home: shownHome(mounts) ?? workdir };
+}
+
+/** As the host's /etc/group has it. */
+function groupName(gid: number): string | undefined {
+  try {
+    const groups = readFileSync('/etc/group', 'latin1').split('\n');
+    return groups.map((line) => line.split(':')).find(([, , id]) => id === `${gid}`)?.[0];
+  } catch {
+    return undefined;
+  }
+}

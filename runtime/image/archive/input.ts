@@ -1,0 +1,20 @@
+/**
+ * Files that a user names as input.
+ *
+ * Rule: they are opened at once, so that a refusal is the user's to see before anything is done.
+ */
+import { createReadStream, openSync, type ReadStream } from 'node:fs';
+import { UsageError } from '../../../fs/index.js';
+
+/** A file to be read as a stream. Throws `UsageError`. */
+export function openInput(path: string): ReadStream {
+  return createReadStream(path, { fd: descriptorOf(path) });
+}
+
+function descriptorOf(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    throw new UsageError(`"${path}" cannot be read: ${(error as NodeJS.ErrnoException).code}`);
+  }
+}

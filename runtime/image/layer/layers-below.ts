@@ -1,0 +1,167 @@
+/**
+ * The layers below one that is being unpacked, as a container would see them.
+ *
+ * Rule: nothing there is ever changed. A layer may lean on them in two ways: with a hard link to a file that they hold,
+ * which is copied then, as a copy-up would; and with a directory that only the names of its entries imply, which keeps
+ * the attributes that it has there. containerd and docker's vfs driver unpack a layer upon a mount of those below, where
+ * both come by themselves.
+ */
+
+import { S } from '../../../fs/sys/constants.js';
+import { isDirectory, isSymlink, type Stat } from '../../../fs/sys/stat.js';
+import { getxattrat, listxattrat } from '../../../fs/sys/syscalls.js';
+import { find, statOf } from '../../../fs/union/nodes/lookup.js';
+import { DirectoryNode, type FileNode, type Node } from '../../../fs/union/nodes/node.js';
+import { layerOf, locate, recordedOf } from '../../../fs/union/nodes/place.js';
+import type { Union } from '../../../fs/union/nodes/union.js';
+import { viewOf } from '../../../fs/union/offline/view.js';
+import { unescapeXattr } from '../../../fs/union/operations/xattr.js';
+import { copyFileData, kindOf } from '../../../fs/union/owners/copy-entry.js';
+import { linkTarget } from '../../../fs/union/owners/stored-owners.js';
+import type { Attributes } from './unpack-attributes.js';
+
+/** As many as the kernel follows (path_resolution(7)). */
+const MAX_LINKS = 40;
+/** Of a directory that nothing describes. */
+export const USUAL_MODE = 0o755;
+const PERMISSIONS = 0o7777;
+
+/** Something that is no directory. */
+export interface FileBelow extends Attributes {
+  /** Where it is, without symlinks on the way. */
+  readonly path: readonly string[];
+  /** Bytes of a regular file. */
+  readonly size: number;
+  /** Of a symlink. */
+  readonly linkName: string;
+  /** Copies a regular file's data. */
+  copyTo(fd: number): void;
+}
+
+export class LayersBelow {
+  readonly #layers: readonly string[];
+  #view: Union | undefined;
+
+  /** @param layers absolute paths, the top one first */
+  constructor(layers: readonly string[]) {
+    this.#layers = layers;
+  }
+
+  close(): void {
+    this.#view?.close();
+  }
+
+  get #union(): Union {
+    this.#view ??= viewOf({ lowers: this.#layers });
+    return this.#view;
+  }
+
+  /** The attributes of a directory; undefined if there is none. Symlinks are not followed. */
+  directory(path: readonly string[]): Attributes | undefined {
+    if (this.#layers.length === 0) return undefined;
+    let node: Node | undefined = this.#union.root;
+    for (const name of path) {
+      if (!(node instanceof DirectoryNode)) return undefined;
+      node = find(this.#union, node, name)?.node;
+    }
+    return node instanceof DirectoryNode ? this.#attributes(node, this.#stat(node)) : undefined;
+  }
+
+  /** What is no directory at a path whose last name is not followed; symlinks before it lead inside the root. */
+  file(path: readonly string[]): FileBelow | undefined {
+    if (this.#layers.length === 0) return undefined;
+    const rest = [...path].reverse();
+    const at: { node: DirectoryNode; name: string }[] = [{ node: this.#union.root, name: '' }];
+    for (let links = 0; links <= MAX_LINKS; ) {
+      const name = rest.pop();
+      if (name === undefined) return undefined; // a directory
+      if (name === '' || name === '.') continue;
+      if (name === '..') {
+        if (at.length > 1) at.pop();
+        continue;
+      }
+      const parent = at.at(-1)?.node as DirectoryNode;
+      const node = find(this.#union, parent, name)?.node;
+      if (node === undefined) return undefined;
+      if (node instanceof DirectoryNode) {
+        at.push({ node, name });
+        continue;
+      }
+      const stat = this.#stat(node);
+      const real = [...at.slice(1).map((step) => step.name), name];
+      if (rest.length === 0) return this.#file(node, stat, real);
+      if (!isSymlink(stat.mode)) return undefined;
+      links += 1;
+      const target = linkTarget(locate(this.#union, node)) ?? '';
+      if (target.startsWith('/')) at.length = 1;
+      rest.push(...target.split('/').reverse());
+    }
+    return undefined;
+  }
+
+  #stat(node: Node): Stat {
+    return recordedOf(this.#union, node, statOf(this.#union, node));
+  }
+
+  #file(node: FileNode, stat: Stat, path: readonly string[]): FileBelow {
+    return {
+      ...this.#attributes(node, stat),
+      path,
+      size: kindOf(stat) === 'file' ? Number(stat.size) : 0,
+      linkName: isSymlink(stat.mode) ? (linkTarget(locate(this.#union, node)) ?? '') : '',
+      copyTo: (fd) => {
+        const { directory, name } = node.home;
+        const dirfd = this.#union.handles.directory(directory);
+        copyFileData({ directory, name, dirfd, stat, keep: Number.POSITIVE_INFINITY }, fd);
+      },
+    };
+  }
+
+  #attributes(node: Node, stat: Stat): Attributes {
+    const { dirfd, name } = locate(this.#union, node);
+    const { override } = layerOf(node);
+    const xattrs = new Map<string, Buffer>();
+    for (const attribute of listxattrat(dirfd, name)) {
+      const seen = unescapeXattr(attribute, override);
+      const value = seen === undefined ? undefined : getxattrat(dirfd, name, attribute);
+      if (seen !== undefined && value !== undefined) xattrs.set(seen, Buffer.from(value));
+    }
+    const { uid, gid, mtime, rdevMajor, rdevMinor, mode } = stat;
+    return {
+      type: typeOf(mode),
+      mode: mode & PERMISSIONS,
+      uid,
+      gid,
+      mtime,
+      major: rdevMajor,
+      minor: rdevMinor,
+      xattrs,
+    };
+  }
+}
+
+/** Whether the root upon these layers is as that of a layer which does not describe its own. */
+export function hasUsualRoot(layers: readonly string[]): boolean {
+  const below = new LayersBelow(layers);
+  try {
+    const root = below.directory([]);
+    return root === undefined || isUsual(root);
+  } finally {
+    below.close();
+  }
+}
+
+/** What a directory is that no entry describes, but for its time. */
+export const isUsual = ({ mode, uid, gid, xattrs }: Attributes): boolean =>
+  mode === USUAL_MODE && uid === 0 && gid === 0 && xattrs.size === 0;
+
+const TYPES: Readonly<Record<number, Attributes['type']>> = {
+  [S.IFREG]: 'file',
+  [S.IFLNK]: 'symlink',
+  [S.IFCHR]: 'character',
+  [S.IFBLK]: 'block',
+  [S.IFIFO]: 'fifo',
+};
+
+const typeOf = (mode: number): Attributes['type'] =>
+  isDirectory(mode) ? 'directory' : (TYPES[mode & S.IFMT] ?? 'file');

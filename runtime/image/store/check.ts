@@ -1,0 +1,293 @@
+/**
+ * `system check`: everything that a store holds, compared with what it should be.
+ *
+ * Rules: a blob has the bytes that its name promises. An unpacked layer is what its archive unpacks to, which only
+ * unpacking tells: it is done again beside it, one layer at a time. Nothing is changed without `--repair`, which mends
+ * what the rest of the store can tell: the index from the manifests and what is left of it, layers from their archives.
+ * What it cannot know (the bytes of a blob, a container's record) stays, and is named with what helps.
+ */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { UsageError } from '../../../fs/index.js';
+import {
+  damagedEnds,
+  damagedRecords,
+  listRecords,
+  shortId,
+  statusOf,
+} from '../../container/records/containers.js';
+import { decompress } from '../layer/compression.js';
+import { type Unpacked, unpackLayer } from '../layer/unpack.js';
+import type { Descriptor, Digest, Index, LayerSize } from '../oci.js';
+import { familiar } from '../reference.js';
+import { Verifier } from '../verify.js';
+import { imagesOf, namesOf } from './index-file.js';
+import { salvageIndex } from './index-salvage.js';
+import { Damage, namesIn } from './layout.js';
+import { isWritable } from './place.js';
+import type { Store } from './store.js';
+import { treeDifference } from './tree-difference.js';
+import { exchange, removePath } from './workspace.js';
+
+export interface Finding {
+  readonly what: string;
+  readonly problem: string;
+  /** What was done about it; undefined if it is as it was. */
+  readonly repaired?: string;
+  /** What helps. */
+  readonly advice: string;
+}
+
+export interface Report {
+  readonly findings: readonly Finding[];
+  readonly counts: { readonly images: number; readonly layers: number; readonly containers: number };
+}
+
+const HEX = /^[0-9a-f]{64}$/;
+const NO_LIMITS = { maxBytes: Number.MAX_SAFE_INTEGER, maxEntries: Number.MAX_SAFE_INTEGER };
+const ASK_REPAIR = '"tscr system check --repair" mends it';
+const LOAD_AGAIN = 'load its image again';
+
+/** Examines a store; nobody else changes it meanwhile. Throws `UsageError` if it is to be mended and cannot be written. */
+export async function checkStore(store: Store, repair: boolean): Promise<Report> {
+  if (!existsSync(store.root)) return { findings: [], counts: { images: 0, layers: 0, containers: 0 } };
+  const check = (temporary: () => string): Promise<Report> => new Check(store, repair, temporary).run();
+  if (repair || isWritable(store.root)) return store.alone(check);
+  return store.hold(() => inTemporary(check));
+}
+
+/** A store that may only be read has no place for temporary files. */
+async function inTemporary<T>(use: (temporary: () => string) => Promise<T>): Promise<T> {
+  const directory = mkdtempSync(join(tmpdir(), 'tscr-check-'));
+  let next = 0;
+  try {
+    return await use(() => join(directory, String(next++)));
+  } finally {
+    removePath(directory);
+  }
+}
+
+class Check {
+  readonly #store: Store;
+  readonly #repair: boolean;
+  readonly #temporary: () => string;
+  readonly #findings: Finding[] = [];
+  readonly #blobs = new Map<Digest, string | undefined>();
+  readonly #layers = new Set<Digest>();
+
+  constructor(store: Store, repair: boolean, temporary: () => string) {
+    this.#store = store;
+    this.#repair = repair;
+    this.#temporary = temporary;
+  }
+
+  async run(): Promise<Report> {
+    const index = await this.#index();
+    const images = imagesOf(index);
+    for (const image of images) await this.#image(index, image);
+    this.#unusedBlobs();
+    const records = this.#containers();
+    const counts = { images: images.length, layers: this.#layers.size, containers: records };
+    return { findings: this.#findings, counts };
+  }
+
+  #found(what: string, problem: string, advice: string, repaired?: string): void {
+    this.#findings.push({ what, problem, advice, ...(repaired !== undefined && { repaired }) });
+  }
+
+  /** The index, or what can be made of it. */
+  async #index(): Promise<Index> {
+    const { layout } = this.#store;
+    try {
+      return layout.index();
+    } catch (error) {
+      if (!(error instanceof Damage)) throw error;
+      const salvaged = salvageIndex(layout);
+      const isMended = this.#repair;
+      if (isMended) await this.#store.rebuildIndex(salvaged);
+      const count = imagesOf(salvaged).length;
+      this.#found(
+        'index.json',
+        error.problem,
+        ASK_REPAIR,
+        isMended ? `made anew of what is left: ${count} images` : undefined,
+      );
+      return salvaged;
+    }
+  }
+
+  /** Examines each blob once; what is wrong with it. */
+  #blob(digest: Digest, owner: string): string | undefined {
+    const known = this.#blobs.get(digest);
+    if (known !== undefined || this.#blobs.has(digest)) return known;
+    const problem = this.#store.layout.problemOf(digest);
+    this.#blobs.set(digest, problem);
+    if (problem !== undefined) this.#found(`blob "${digest}" of image "${owner}"`, problem, LOAD_AGAIN);
+    return problem;
+  }
+
+  async #image(index: Index, entry: Descriptor): Promise<void> {
+    const { layout } = this.#store;
+    const names = namesOf(index, entry.digest).map(familiar);
+    const owner = names.length === 0 ? entry.digest : names.join('", "');
+    if (this.#blob(entry.digest, owner) !== undefined) return;
+    try {
+      const { config, layers } = layout.manifest(entry);
+      const broken = [config, ...layers].map(({ digest }) => this.#blob(digest, owner) !== undefined);
+      const keys = broken[0] === true ? undefined : layout.layerKeysOf(config.digest);
+      if (keys === undefined) return;
+      const below: string[] = [];
+      for (const [at, layer] of layers.entries()) {
+        const key = keys[at];
+        if (key === undefined) continue;
+        await this.#layer({
+          key,
+          blob: layer,
+          isReadable: broken[at + 1] !== true,
+          owner,
+          below: [...below],
+        });
+        below.unshift(layout.layerDirectory(key));
+      }
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      this.#found(`image "${owner}"`, error.message, LOAD_AGAIN);
+    }
+  }
+
+  async #layer(layer: LayerToCheck): Promise<void> {
+    const { key, isReadable, owner } = layer;
+    if (this.#layers.has(key)) return;
+    this.#layers.add(key);
+    const { layout } = this.#store;
+    const what = `layer "${key}" of image "${owner}"`;
+    const isThere = layout.hasLayer(key);
+    if (!isReadable) {
+      if (!isThere) this.#found(what, 'is missing or incomplete', LOAD_AGAIN);
+      return;
+    }
+    const made = this.#temporary();
+    try {
+      const size = await this.#unpack(layer, made);
+      const problem = this.#problemOf(layer, size, join(made, 'diff'));
+      if (problem !== undefined) this.#mend(layer, what, problem, made);
+    } catch (error) {
+      this.#found(
+        what,
+        `cannot be examined: ${(error as Error).message}`,
+        'make room, or load its image again',
+      );
+    } finally {
+      removePath(made);
+    }
+  }
+
+  /** Unpacks a layer into a directory as the store has layers. */
+  async #unpack({ blob, below }: LayerToCheck, directory: string): Promise<LayerSize> {
+    const root = join(directory, 'diff');
+    mkdirSync(root, { recursive: true, mode: 0o755 });
+    const { stream } = await decompress(this.#store.layout.openBlob(blob.digest), `layer "${blob.digest}"`);
+    const counter = new Verifier({ what: `layer "${blob.digest}"` });
+    const unpacking = unpackLayer(counter, root, NO_LIMITS, below).then(
+      (unpacked): Unpacked => {
+        counter.resume(); // what follows the end of the archive is counted
+        return unpacked;
+      },
+      (error: Error) => {
+        counter.destroy(error);
+        throw error;
+      },
+    );
+    const [flow, unpacked] = await Promise.allSettled([pipeline(stream, counter), unpacking]);
+    if (unpacked.status === 'rejected') throw unpacked.reason;
+    if (flow.status === 'rejected') throw flow.reason;
+    const { bytes, entries, describesRoot } = unpacked.value;
+    const size: LayerSize = { bytes, entries, tar: counter.size, describesRoot };
+    writeFileSync(join(directory, 'layer.json'), JSON.stringify(size));
+    return size;
+  }
+
+  #problemOf({ key }: LayerToCheck, size: LayerSize, root: string): string | undefined {
+    const { layout } = this.#store;
+    if (!existsSync(layout.layerDirectory(key))) return 'is missing';
+    const found = treeDifference(root, layout.layerDirectory(key));
+    if (found !== undefined) return `is not what its archive holds: ${found}`;
+    try {
+      const told = layout.layerSize(key);
+      const isRight = told.bytes === size.bytes && told.entries === size.entries && told.tar === size.tar;
+      return isRight ? undefined : 'has a "layer.json" that is wrong';
+    } catch {
+      return 'has no "layer.json" that can be read';
+    }
+  }
+
+  /** A layer that something is mounted upon stays as it is. */
+  #mend({ key }: LayerToCheck, what: string, problem: string, made: string): void {
+    const { layout, root } = this.#store;
+    const user = listRecords(root).find(
+      (record) =>
+        record.lowers.includes(layout.layerDirectory(key)) && statusOf(root, record).is === 'running',
+    );
+    if (user !== undefined) {
+      this.#found(what, problem, `container "${user.name}" uses it; stop that, then ${ASK_REPAIR}`);
+      return;
+    }
+    if (this.#repair) {
+      mkdirSync(layout.layerPath(key), { recursive: true, mode: 0o755 });
+      exchange(made, layout.layerPath(key));
+    }
+    this.#found(what, problem, ASK_REPAIR, this.#repair ? 'unpacked again' : undefined);
+  }
+
+  /** Blobs that no image needs are no harm unless they hold something else than they promise. */
+  #unusedBlobs(): void {
+    const { layout } = this.#store;
+    for (const name of namesIn(layout.path('blobs', 'sha256'))) {
+      const digest: Digest = `sha256:${name}`;
+      if (!HEX.test(name) || this.#blobs.has(digest)) continue;
+      const problem = layout.problemOf(digest);
+      if (problem === undefined) continue;
+      if (this.#repair) rmSync(layout.blobPath(digest), { force: true, recursive: true });
+      this.#found(
+        `blob "${digest}", of no image,`,
+        problem,
+        ASK_REPAIR,
+        this.#repair ? 'removed' : undefined,
+      );
+    }
+  }
+
+  /** How many containers there are. */
+  #containers(): number {
+    const { root } = this.#store;
+    const records = listRecords(root);
+    const damaged = damagedRecords(root);
+    for (const { id, problem } of damaged)
+      this.#found(`container "${shortId(id)}"`, problem, `"tscr rm ${shortId(id)}" removes it`);
+    for (const { name, id, problem } of damagedEnds(root)) {
+      this.#found(
+        `container "${name}"`,
+        `its end cannot be read: ${problem}`,
+        `"tscr rm ${shortId(id)}" removes it`,
+      );
+    }
+    for (const { name, lowers } of records) {
+      const missing = lowers.find((lower) => statSync(lower, { throwIfNoEntry: false }) === undefined);
+      if (missing !== undefined)
+        this.#found(`container "${name}"`, `its layer "${missing}" is missing`, LOAD_AGAIN);
+    }
+    return records.length + damaged.length;
+  }
+}
+
+interface LayerToCheck {
+  readonly key: Digest;
+  readonly blob: Descriptor;
+  /** Its blob is there and right. */
+  readonly isReadable: boolean;
+  readonly owner: string;
+  /** The directories of the layers below, the top one first. */
+  readonly below: readonly string[];
+}
