@@ -448,7 +448,7 @@ export const operations = {
       reply.u64(0);
     },
   }),
-  // Birth times would cost Node's and Rust's every stat() a message: they always ask for them (docs/decisions.md).
+  // Birth times would cost Node's and Rust's every stat() a message: they always ask for them (docs/decisions/003-statx-is-answered-enosys.md).
   [Opcode.STATX]: refuse('STATX', E.ENOSYS),
 } satisfies Record<Opcode, Operation>;
 

@@ -3,7 +3,7 @@
  *
  * Rules: nothing of this host gets in: no access times, no user names, none of the security labels that its policy
  * gives (capabilities are the file's own). Sockets are left out, as by docker and GNU tar: tar has no form for them. A
- * sparse file is written with its zeros (docs/decisions.md), which are not read. The second name of an inode is a hard link to the first.
+ * sparse file is written with its zeros (docs/decisions/072-holes-are-written-as-zeros-and-zeros-become-holes.md), which are not read. The second name of an inode is a hard link to the first.
  */
 import { UsageError } from '../../../fs/index.js';
 import { S } from '../../../fs/sys/constants.js';
