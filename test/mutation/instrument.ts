@@ -125,24 +125,25 @@ const SILENT = {
   fatal: nothing,
 };
 
-/** Imported first by every mutated file. It writes down, once each, which mutants are reached. */
+/**
+ * Imported first by every mutated file. It writes down, once each, which mutants are reached: what an object has not it
+ * asks its prototype for, so that counting again costs nothing.
+ */
 const PRELUDE = 'fs/mutants-reached.ts';
 const PRELUDE_TEXT = `import { appendFileSync } from 'node:fs';
 const file = process.env['${REACHED}'];
-const seen: Record<string, number> = {};
-const reached = new Proxy(seen, {
-  set(counts, id: string) {
-    if (file !== undefined && counts[id] === undefined) {
+const first: ProxyHandler<object> = {
+  set(_, id, value, reached: object) {
+    if (file !== undefined) {
       try {
-        appendFileSync(file, id + '\\n');
+        appendFileSync(file, String(id) + '\\n');
       } catch {
         // a process that cannot reach the file any more, as in a container
       }
     }
-    counts[id] = 1;
-    return true;
+    return Reflect.defineProperty(reached, id, { value, writable: true, enumerable: true, configurable: true });
   },
-});
+};
 const space = ((globalThis as Record<string, unknown>)['__stryker__'] ??= {}) as Record<string, unknown>;
-space['mutantCoverage'] ??= { static: reached, perTest: {} };
+space['mutantCoverage'] ??= { static: Object.create(new Proxy({}, first)), perTest: {} };
 `;

@@ -160,6 +160,12 @@ export class Disk {
     return [join(this.#root, 'upper'), ...this.#lowers];
   }
 
+  /** What the filesystem that was opened last is made of. */
+  get union(): Union {
+    if (this.#union === undefined) throw new Error('not open');
+    return this.#union;
+  }
+
   /** The union as it was opened last. */
   get filesystem(): UnionFilesystem {
     if (this.#filesystem === undefined) throw new Error('not open');

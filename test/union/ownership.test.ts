@@ -12,12 +12,14 @@ import {
   diskMode,
   diskOwner,
   formatOverride,
+  keepingXattr,
   modeAfterChown,
   OVERFLOW_ID,
   type Override,
   parseIdRanges,
   parseOverride,
   shownOwner,
+  squashes,
 } from '../../fs/union/owners/id-mapping.js';
 
 const ROOTLESS = ':0:1000:1:1:110000:65536';
@@ -55,7 +57,16 @@ describe('union/ownership: id ranges', () => {
     );
   });
 
-  for (const text of ['', ':', '0:1000', '0:1000:1:1', 'a:0:1', '0:-1:1', '0:0:1,1:1:1', '0:0:99999999999']) {
+  it('without any options owners are on disk as they are in the mount', () => {
+    assert.deepEqual(diskOwner(undefined, { uid: 5, gid: 6 }), { uid: 5, gid: 6 });
+  });
+
+  it('the greatest number that counts is that of an id', () => {
+    assert.deepEqual(parseIdRanges('0:4294967295:1'), [{ disk: 0, shown: 2 ** 32 - 1, length: 1 }]);
+  });
+
+  const REFUSED = ['', ':', '0:1000', '0:1000:1:1', 'a:0:1', '0:-1:1', '0:0:1,1:1:1', '0:0:99999999999'];
+  for (const text of [...REFUSED, '0:4294967296:1', '0:00000000001:1', '0x1:0:1', '1 :0:1', '0:0:1x']) {
     it(`"${text}" is refused`, () => assert.throws(() => parseIdRanges(text), UsageError, `"${text}"`));
   }
 });
@@ -83,6 +94,28 @@ describe('union/ownership: options', () => {
     });
   }
 
+  it('squashing means that owners on disk do not matter', () => {
+    const cases: readonly [Ownership | undefined, boolean][] = [
+      [undefined, false],
+      [{}, false],
+      [{ uids: [] }, false],
+      [{ squashUid: 0 }, true],
+      [{ squashGid: 0 }, true],
+      [{ squashUid: 7, squashGid: 7 }, true],
+    ];
+    for (const [ownership, expected] of cases)
+      assert.equal(squashes(ownership), expected, JSON.stringify(ownership));
+    assert.deepEqual(shownOwner({ squashUid: 7, squashGid: 8, uids: [] }, { uid: 1, gid: 2 }), {
+      uid: 7,
+      gid: 8,
+    });
+  });
+
+  it('owners are kept in the attribute that fuse-overlayfs and containers/storage have for it', () => {
+    assert.equal(keepingXattr('privileged'), 'security.fuseoverlayfs.override_stat');
+    assert.equal(keepingXattr('user'), 'user.containers.override_stat');
+  });
+
   for (const [name, value] of [
     ['xattr_permissions', '3'],
     ['squash_to_uid', '-1'],
@@ -105,12 +138,25 @@ const WRITTEN: readonly [value: string, inode: number, override: Override][] = [
   ['0:0:0600:socket', S.IFREG, { uid: 0, gid: 0, mode: S.IFSOCK | 0o600, ...plain }],
   ['0:6:0660:block-10-20', S.IFREG, { uid: 0, gid: 6, mode: S.IFBLK | 0o660, rdevMajor: 10, rdevMinor: 20 }],
   ['0:0:0666:char-1-3', S.IFREG, { uid: 0, gid: 0, mode: S.IFCHR | 0o666, rdevMajor: 1, rdevMinor: 3 }],
+  ['0:0:0666:char-1-0', S.IFREG, { uid: 0, gid: 0, mode: S.IFCHR | 0o666, rdevMajor: 1, rdevMinor: 0 }],
+  ['0:0:0666:char-0-1', S.IFREG, { uid: 0, gid: 0, mode: S.IFCHR | 0o666, rdevMajor: 0, rdevMinor: 1 }],
+  ['0:0:0666:block-0-0', S.IFREG, { uid: 0, gid: 0, mode: S.IFBLK | 0o666, rdevMajor: 0, rdevMinor: 0 }],
+  [
+    '0:0:0666:char-4095-1048575',
+    S.IFREG,
+    { uid: 0, gid: 0, mode: S.IFCHR | 0o666, rdevMajor: 4095, rdevMinor: 1_048_575 },
+  ],
 ];
 
 /** What fuse-overlayfs wrote at some time. */
 const READ: readonly [value: string, inode: number, override: Override][] = [
   ['5:6:644', S.IFREG, { uid: 5, gid: 6, mode: S.IFREG | 0o644, ...plain }],
   ['0:0:100755', S.IFREG, { uid: 0, gid: 0, mode: S.IFREG | 0o755, ...plain }],
+  [
+    '-2147483648:4294967294:555',
+    S.IFDIR,
+    { uid: 2 ** 31, gid: 2 ** 32 - 2, mode: S.IFDIR | 0o555, ...plain },
+  ],
   ['-2:-2:555', S.IFDIR, { uid: 2 ** 32 - 2, gid: 2 ** 32 - 2, mode: S.IFDIR | 0o555, ...plain }],
 ];
 
@@ -128,7 +174,11 @@ const HOSTILE: readonly [value: string, inode: number][] = [
   ['0:0:0755:char-0-0', S.IFREG],
   ['0:0:0755:char-4096-0', S.IFREG],
   ['0:0:0755:char-1--3', S.IFREG],
+  ['0:0:0755:char-1-1048576', S.IFREG],
+  ['0:0:0755:block-4096-1', S.IFREG],
   ['-1:0:0755', S.IFREG],
+  ['0:-1:0755', S.IFREG],
+  ['-2147483649:0:0755', S.IFREG],
   ['0:4294967295:0755', S.IFREG],
   ['4294967296:0:0755', S.IFREG],
   ['9999999999:0:0755', S.IFREG],

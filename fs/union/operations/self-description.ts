@@ -9,15 +9,15 @@ import { MAX_DOCUMENT_BYTES, parseJson } from '../../input/document.js';
 import { getxattrat } from '../../sys/syscalls.js';
 
 const ATTRIBUTE = 'system.unionfs.inspect.';
+const NUMBER = /^\d{1,9}$/;
 const CHUNK = 60_000;
 
 let picture = Buffer.alloc(0);
 
 /** The chunk that `attribute` names; undefined if it names none. An empty chunk ends the text. */
 export function inspectChunk(attribute: string, describe: () => unknown): Buffer | undefined {
-  if (!attribute.startsWith(ATTRIBUTE)) return undefined;
+  if (!attribute.startsWith(ATTRIBUTE) || !NUMBER.test(attribute.slice(ATTRIBUTE.length))) return undefined;
   const index = Number(attribute.slice(ATTRIBUTE.length));
-  if (!Number.isSafeInteger(index) || index < 0) return undefined;
   if (index === 0) picture = Buffer.from(JSON.stringify(describe()));
   return picture.subarray(index * CHUNK, (index + 1) * CHUNK);
 }

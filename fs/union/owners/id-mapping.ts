@@ -155,12 +155,11 @@ export function formatOverride({ uid, gid, mode, rdevMajor, rdevMinor }: Overrid
  */
 export function parseOverride(value: Uint8Array, inode: number): Override {
   const text = Buffer.from(value).toString('latin1');
-  const [whole, uid, gid, octal = '', word, major, minor] = OVERRIDE.exec(text) ?? [];
+  const [, uid, gid, octal = '', word, major, minor] = OVERRIDE.exec(text) ?? [];
   const type = word === undefined ? inode & S.IFMT : TYPES.get(word);
   const owner = { uid: parseId(uid), gid: parseId(gid) };
   const device = { rdevMajor: Number(major ?? 0), rdevMinor: Number(minor ?? 0) };
   const valid =
-    whole !== undefined &&
     type !== undefined &&
     owner.uid !== NO_ID &&
     owner.gid !== NO_ID &&

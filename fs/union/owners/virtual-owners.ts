@@ -31,12 +31,10 @@ export const ownerValue = (uid: number, gid: number): Buffer => Buffer.from(`${u
 
 /** The ids of a value, without those to keep; undefined if it is none. */
 export function parseOwnerValue(value: Uint8Array): { uid?: number; gid?: number } | undefined {
-  const [, uid, gid] = /^(\d{1,10}):(\d{1,10})$/.exec(Buffer.from(value).toString('latin1')) ?? [];
-  if (uid === undefined || gid === undefined) return undefined;
-  return {
-    ...(Number(uid) !== KEEP && { uid: Number(uid) }),
-    ...(Number(gid) !== KEEP && { gid: Number(gid) }),
-  };
+  const ids = /^(\d{1,10}):(\d{1,10})$/.exec(Buffer.from(value).toString('latin1'));
+  if (ids === null) return undefined;
+  const [uid, gid] = [Number(ids[1]), Number(ids[2])];
+  return { ...(uid !== KEEP && { uid }), ...(gid !== KEEP && { gid }) };
 }
 
 /** What mknod(2) is given. */
