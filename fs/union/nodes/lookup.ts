@@ -6,12 +6,12 @@
  */
 import type { Entry, LookupResult } from '../../protocol/filesystem.js';
 import { NAME_MAX } from '../../sys/constants.js';
-import { E, Errno } from '../../sys/errno.js';
+import { E, Errno, unless } from '../../sys/errno.js';
 import type { Stat } from '../../sys/stat.js';
 import { fstat, statat } from '../../sys/syscalls.js';
 import { LayerDirectory } from '../layers/layer.js';
 import { decodeOrigin, encodeOrigin, isImpure, readOrigin } from '../layers/origin.js';
-import { classify, type Depth, isDotName } from '../layers/whiteout.js';
+import { classify, type Depth, isDotName, namedBy } from '../layers/whiteout.js';
 import { shownOwner } from '../owners/id-mapping.js';
 import { ABSENT, type LayerEntry, merge } from '../rules/rules.js';
 import { settleDotNames } from './dot-names.js';
@@ -318,16 +318,30 @@ function refresh(union: Union, node: DirectoryNode, found: Found & { is: 'direct
   distrust(union, node);
 }
 
-/** Makes everything known below a directory be looked up again. */
+/** Makes everything known below a directory be looked up again, and what is there now, if the kernel was told of names that it is not. */
 export function distrust(union: Union, node: DirectoryNode): void {
   if (node.listing !== undefined) node.listing.stale = true;
   union.changes?.forgetListing(node);
+  if (node.saidAbsent) {
+    for (const name of namesIn(union, node)) union.changes?.forgetEntry(node, name);
+  }
   for (const [name, child] of node.children) {
     child.stale = true;
     union.changes?.forgetEntry(node, name);
     if (child instanceof FileNode && !child.inUpper) union.changes?.forgetData(child);
   }
 }
+
+/** All that some layer's directory holds something under, or says something of; nothing of those that cannot be listed just now. */
+function* namesIn(union: Union, node: DirectoryNode): Generator<string> {
+  for (const directory of node.layers) {
+    const held = unless(GONE, () => union.handles.names(directory)) ?? [];
+    for (const { name } of held) yield namedBy(name) ?? name;
+  }
+}
+
+/** What a layer's directory answers that somebody has removed or closed. */
+const GONE = [E.ENOENT, E.ENOTDIR, E.ESTALE, E.EACCES, E.ELOOP];
 
 /** A name no longer leads to `node`. */
 export function forgetName(parent: DirectoryNode, name: string, node: Node): void {
@@ -436,6 +450,9 @@ export function lookup(union: Union, parent: DirectoryNode, name: string): Looku
   if (parent.removed) return { absentFor: 0 };
   union.changes?.watch(parent);
   const found = find(union, parent, name);
-  if (found === undefined) return { absentFor: union.timeout(parent) };
+  if (found === undefined) {
+    parent.saidAbsent = true;
+    return { absentFor: union.timeout(parent) };
+  }
   return entryOf(union, parent, found.node, found.stat);
 }

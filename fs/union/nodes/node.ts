@@ -51,6 +51,8 @@ export class DirectoryNode extends BaseNode {
   /** The names the kernel knows here. */
   readonly children = new Map<string, Node>();
   listing: Listing | undefined;
+  /** The kernel was told of some name that it is not there. */
+  saidAbsent = false;
   /** The directory was removed while in use: it is empty and stays so. */
   removed = false;
   /** Changes to the lower directories are reported; undefined until they are first visited. */
