@@ -34,8 +34,8 @@ const IDENTIFIER = /^[0-9a-f]{64}$/;
 
 /** Takes a name apart; what is left out is filled in, but for the tag. Throws `UsageError`. */
 export function parseReference(text: string): Reference {
-  const [named = '', digest] = splitOnce(text, text.indexOf('@'));
-  const [name = '', tag] = splitOnce(named, tagColon(named));
+  const [named, digest] = splitOnce(text, text.indexOf('@'));
+  const [name, tag] = splitOnce(named, tagColon(named));
   if (IDENTIFIER.test(name)) throw invalid(text, 'a name must not look like an image ID');
   const { domain, path } = splitDomain(name);
   if (path === '') throw invalid(text, 'the name is empty');
@@ -73,7 +73,7 @@ export const repositoryOf = ({ domain, path }: Reference): string => `${domain}/
 export function familiarRepository({ domain, path }: Reference): string {
   if (domain !== DEFAULT_DOMAIN) return `${domain}/${path}`;
   const short = path.startsWith(OFFICIAL) ? path.slice(OFFICIAL.length) : path;
-  return short.includes('/') && short !== path ? path : short;
+  return short.includes('/') ? path : short;
 }
 
 /** A stored name as users see it: "debian:12". */

@@ -2,13 +2,24 @@
 import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
 import { quoted } from '../../fs/input/shown.js';
-import { familiar, formatReference, parseReference, withDefaultTag } from '../../runtime/image/reference.js';
+import {
+  familiar,
+  formatReference,
+  hexOf,
+  isDigest,
+  parseReference,
+  parseTag,
+  withDefaultTag,
+} from '../../runtime/image/reference.js';
 
 const HEX = '0123456789abcdef'.repeat(4);
 
 const NAMES: readonly [typed: string, full: string, shown: string][] = [
   ['debian', 'docker.io/library/debian:latest', 'debian:latest'],
   ['debian:12', 'docker.io/library/debian:12', 'debian:12'],
+  ['library/a/b', 'docker.io/library/a/b:latest', 'library/a/b:latest'],
+  ['quay.io/library/a', 'quay.io/library/a:latest', 'quay.io/library/a:latest'],
+  ['index.docker.io/a/b:1', 'docker.io/a/b:1', 'a/b:1'],
   ['library/debian', 'docker.io/library/debian:latest', 'debian:latest'],
   ['docker.io/debian', 'docker.io/library/debian:latest', 'debian:latest'],
   ['index.docker.io/library/debian', 'docker.io/library/debian:latest', 'debian:latest'],
@@ -23,29 +34,64 @@ const NAMES: readonly [typed: string, full: string, shown: string][] = [
   [`a:1@sha256:${HEX}`, `docker.io/library/a:1@sha256:${HEX}`, `a:1@sha256:${HEX}`],
 ];
 
-const BAD: readonly string[] = [
-  '',
-  ':1',
-  'a:',
-  'a:b:c',
-  'a//b',
-  '/a',
-  'a/',
-  'Debian',
-  'a/B',
-  '-a',
-  'a-',
-  'a..b',
-  'a___b',
-  'a b',
-  'a\n',
-  '../a',
-  'a@sha256:12',
-  `a@md5:${HEX}`,
-  HEX,
-  'a:.x',
-  `a:${'x'.repeat(129)}`,
-  'x'.repeat(256),
+const BAD: readonly [typed: string, why: string][] = [
+  ['', 'the name is empty'],
+  [':1', 'the name is empty'],
+  [`@sha256:${HEX}`, 'the name is empty'],
+  ['docker.io/', 'the name is empty'],
+  ['quay.io/', 'the name is empty'],
+  ['a:', '"" is no tag'],
+  ['a:b:c', '"library/a:b" is no repository name'],
+  ['a//b', '"a//b" is no repository name'],
+  ['/a', '"/a" is no repository name'],
+  ['a/', '"a/" is no repository name'],
+  ['Debian', 'a repository name is in lower case'],
+  ['a/B', 'a repository name is in lower case'],
+  ['-a', '"library/-a" is no repository name'],
+  ['a-', '"library/a-" is no repository name'],
+  ['a..b', '"library/a..b" is no repository name'],
+  ['a___b', '"library/a___b" is no repository name'],
+  ['a b', '"library/a b" is no repository name'],
+  ['a\n', 'is no repository name'],
+  ['../a', '".." is no host name'],
+  ['./a', '"." is no host name'],
+  ['a-.b/c', '"a-.b" is no host name'],
+  ['-a.b/c', '"-a.b" is no host name'],
+  ['a.b:/c', '"a.b:" is no host name'],
+  ['a.b:x/c', '"a.b:x" is no host name'],
+  ['a.b:1x/c', '"a.b:1x" is no host name'],
+  ['a_b.c/d', '"a_b.c" is no host name'],
+  ['[::1/c', '"[::1" is no host name'],
+  ['x[::1]/c', '"x[::1]" is no host name'],
+  ['[:g:]/c', '"[:g:]" is no host name'],
+  ['a@sha256:12', '"sha256:12" is no sha256 digest'],
+  ['a@', '"" is no sha256 digest'],
+  [`a@md5:${HEX}`, 'is no sha256 digest'],
+  [`a@xsha256:${HEX}`, 'is no sha256 digest'],
+  [`a@sha256:${HEX}0`, 'is no sha256 digest'],
+  [`a@sha256:${HEX.toUpperCase()}`, 'is no sha256 digest'],
+  [`a@sha256:${HEX}@`, 'is no sha256 digest'],
+  [HEX, 'a name must not look like an image ID'],
+  [`${HEX}:1`, 'a name must not look like an image ID'],
+  ['a:.x', '".x" is no tag'],
+  ['a:-x', '"-x" is no tag'],
+  ['a:x y', '"x y" is no tag'],
+  [`a:${'x'.repeat(129)}`, 'is no tag'],
+  ['x'.repeat(256 - 'docker.io/library/'.length), 'it is longer than 255'],
+];
+
+/** What only looks like something else, and lengths at their limits. */
+const GOOD: readonly string[] = [
+  `${HEX}0`,
+  `a${HEX}`,
+  `alpine/${HEX}`,
+  `${HEX}/a`,
+  'x'.repeat(255 - 'docker.io/library/'.length),
+  `a:${'x'.repeat(128)}`,
+  'a:_',
+  'A-b.c-D:0/x',
+  '9.9/x',
+  'a0--b/c_d/e.f',
 ];
 
 describe('image names', () => {
@@ -57,9 +103,38 @@ describe('image names', () => {
     });
   }
 
-  for (const typed of BAD) {
-    it(`${JSON.stringify(typed.slice(0, 70))} is refused, and named`, () => {
+  for (const [typed, why] of BAD) {
+    it(`${JSON.stringify(typed.slice(0, 70))} is refused, and named: ${why}`, () => {
       assert.throws(() => parseReference(typed), UsageError, `${quoted(typed)} is no image name: `);
+      assert.throws(() => parseReference(typed), UsageError, why);
     });
   }
+
+  for (const typed of GOOD) {
+    it(`${JSON.stringify(typed.slice(0, 70))} is a name`, () => {
+      assert.include(formatReference(parseReference(typed)), typed);
+    });
+  }
+
+  it('the parts that a name does not have are absent', () => {
+    assert.deepEqual(parseReference('debian'), { domain: 'docker.io', path: 'library/debian' });
+    assert.deepEqual(parseReference(`a.b/c@sha256:${HEX}`), {
+      domain: 'a.b',
+      path: 'c',
+      digest: `sha256:${HEX}`,
+    });
+  });
+
+  it('a name to be given has a tag, "latest" if need be, and no digest', () => {
+    assert.equal(parseTag('a').tag, 'latest');
+    assert.equal(parseTag('a:1').tag, '1');
+    assert.throws(() => parseTag(`a@sha256:${HEX}`), UsageError, 'cannot be tagged with a digest');
+  });
+
+  it('a digest is text, "sha256:" and 64 lower-case digits', () => {
+    assert.isTrue(isDigest(`sha256:${HEX}`));
+    for (const other of [[`sha256:${HEX}`], undefined, HEX, `sha256:${HEX}\n`, ` sha256:${HEX}`])
+      assert.isFalse(isDigest(other), String(other));
+    assert.equal(hexOf(`sha256:${HEX}`), HEX);
+  });
 });

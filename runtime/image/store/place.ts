@@ -43,7 +43,7 @@ export function isWritable(root: string): boolean {
  */
 export function requireWritable(root: string): void {
   let nearest = root;
-  while (!existsSync(nearest) && nearest !== dirname(nearest)) nearest = dirname(nearest);
+  while (!existsSync(nearest)) nearest = dirname(nearest);
   try {
     accessSync(nearest, constants.W_OK | constants.X_OK);
   } catch (error) {
