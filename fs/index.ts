@@ -8,8 +8,8 @@
  *       -> decode                    a bounded cursor over the message      protocol/decode.ts
  *       -> operation table           one row per opcode                     protocol/operations.ts
  *       -> union operation           lookup, create, rename ...             union/filesystem.ts
- *            rules: view and plan    pure decisions                         union/rules/rules.ts
- *            steps                   one method each                        union/operations/execute.ts, copy-up.ts
+ *            rules: view and plan    pure decisions                         union/rules/merge.ts, plan.ts
+ *            steps                   one method each                        union/rules/execute.ts, operations/target.ts
  *       -> syscall                   on a layer's descriptor                sys/syscalls.ts
  *       -> reply                     written by the same thread             protocol/encode.ts
  *
@@ -29,7 +29,8 @@ import type { Ownership } from './union/owners/id-mapping.js';
 import type { VirtualOwners } from './union/owners/virtual-owners.js';
 
 export { startServingThread } from './mount/serving-thread.js';
-export { HostError, type Stack, UsageError } from './union/layers/stack.js';
+export { HostError, UsageError } from './sys/refusal.js';
+export type { Stack } from './union/layers/stack.js';
 export type { LeftOut } from './union/nodes/union.js';
 export type { IdRange, Ownership } from './union/owners/id-mapping.js';
 export { newVirtualOwners, type VirtualOwners } from './union/owners/virtual-owners.js';

@@ -25,10 +25,10 @@ import {
 import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import { mountTable } from '../../fs/sys/mountinfo.js';
-import { forNode, toText } from '../../fs/sys/path-bytes.js';
+import { forNode, toBytes, toText } from '../../fs/sys/path-bytes.js';
 import { close, openat } from '../../fs/sys/syscalls.js';
 import { FUSE_TYPE } from '../../fs/transport/device.js';
-import { absolute, toBytes } from '../../fs/union/layers/stack.js';
+import { absolute } from '../../fs/union/layers/stack.js';
 import { readInspection } from '../../fs/union/operations/self-description.js';
 import { startable } from '../../runtime/host/byte-command.js';
 

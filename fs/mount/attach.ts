@@ -8,11 +8,12 @@ import type { MountOptions } from '../index.js';
 import { ASK_DOCTOR } from '../sys/advice.js';
 import { MS } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
-import { forNode } from '../sys/path-bytes.js';
+import { forNode, toBytes } from '../sys/path-bytes.js';
+import { HostError, UsageError } from '../sys/refusal.js';
 import { close } from '../sys/syscalls.js';
 import { attach, attachByHelper, openDevice, type Place } from '../transport/device.js';
 import type { Refusal } from '../transport/fusermount.js';
-import { HostError, joinLayers, type Stack, toBytes, UsageError } from '../union/layers/stack.js';
+import { joinLayers, type Stack } from '../union/layers/stack.js';
 
 const ROOT = 0;
 

@@ -7,6 +7,8 @@
 import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from '../index.js';
 import { mountTable } from '../sys/mountinfo.js';
+import { toBytes } from '../sys/path-bytes.js';
+import { UsageError } from '../sys/refusal.js';
 import { detach, FUSE_TYPE } from '../transport/device.js';
 import {
   FUSE_NATIVE_OPTIONS,
@@ -18,7 +20,7 @@ import { MOUNT_FLAGS } from '../transport/mount-flags.js';
 import { PathOperations } from '../transport/path-operations.js';
 import { UnionFilesystem } from '../union/filesystem.js';
 import type { Writable } from '../union/layers/layer.js';
-import { type Stack, toBytes, UsageError } from '../union/layers/stack.js';
+import type { Stack } from '../union/layers/stack.js';
 import type { Union } from '../union/nodes/union.js';
 import { buildUnion, describeUnion } from './serve-union.js';
 import { unionSettings } from './server.js';

@@ -9,8 +9,9 @@ import { setTimeout } from 'node:timers/promises';
 import type { MountOptions } from '../index.js';
 import { LOCK, O } from '../sys/constants.js';
 import { E, Errno, errnoName, unless } from '../sys/errno.js';
-import { forNode } from '../sys/path-bytes.js';
+import { forNode, toBytes } from '../sys/path-bytes.js';
 import { openAppending, openWithoutSymlinks } from '../sys/private-file.js';
+import { HostError, UsageError } from '../sys/refusal.js';
 import { isDirectory } from '../sys/stat.js';
 import {
   close,
@@ -24,22 +25,19 @@ import {
   statat,
 } from '../sys/syscalls.js';
 import { isReachedApart, PrivateMount, upperLayer, type Writable } from '../union/layers/layer.js';
+import { keepsMarks } from '../union/layers/marks.js';
 import {
   absolute,
   checkStack,
   deadMount,
   defaultWork,
   directoryAt,
-  HostError,
   LOG,
   RECORD,
   recordedStack,
   recordStack,
   type Stack,
-  toBytes,
-  UsageError,
 } from '../union/layers/stack.js';
-import { keepsMarks } from '../union/layers/whiteout.js';
 import { removeTree, STAGING } from '../union/layers/work.js';
 import { INDEX, indexBelongsTo } from '../union/nodes/link-index.js';
 import { keepingXattr, type Ownership } from '../union/owners/id-mapping.js';

@@ -7,10 +7,11 @@
 import { readFileSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import type { MountOptions } from '../index.js';
+import { toBytes } from '../sys/path-bytes.js';
 import { eventfd } from '../sys/syscalls.js';
 import { detach } from '../transport/device.js';
 import type { Writable } from '../union/layers/layer.js';
-import { type Stack, toBytes } from '../union/layers/stack.js';
+import type { Stack } from '../union/layers/stack.js';
 import { UNWATCHED, type UnionSettings } from '../union/nodes/union.js';
 import { changesAreSeen } from '../union/nodes/watcher.js';
 import { attachFuse } from './attach.js';

@@ -3,7 +3,7 @@ import { workerData } from 'node:worker_threads';
 import { SIZEOF } from '../protocol/abi.js';
 import { Reply } from '../protocol/encode.js';
 import { close, tryWrite } from '../sys/syscalls.js';
-import { decodeFlush, type FlusherData, flushNow, STATE } from './flusher.js';
+import { decodeFlush, type FlusherData, flushNow, STATE } from './flush-message.js';
 import { MessageRing } from './ring.js';
 
 const { fd, messages, state } = workerData as FlusherData;

@@ -18,9 +18,9 @@ import { homedir, userInfo } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { AT, O } from '../../fs/sys/constants.js';
 import { Errno, errnoName } from '../../fs/sys/errno.js';
+import { toBytes } from '../../fs/sys/path-bytes.js';
 import { ACTION, SeccompFilter } from '../../fs/sys/seccomp.js';
 import { close, ficlone, getxattrat, openat, setxattrat } from '../../fs/sys/syscalls.js';
-import { toBytes } from '../../fs/union/layers/stack.js';
 import type { DirectoryTrial, Host, HostFile, Outcome } from './host.js';
 import { findProgram } from './programs.js';
 

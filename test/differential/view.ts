@@ -3,7 +3,7 @@
  * alone. Nothing of the engine takes part, so that a mount can be compared with it.
  */
 
-import { ABSENT, type LayerEntry, merge, type OpaqueForm } from '../../fs/union/rules/rules.js';
+import { ABSENT, type LayerEntry, merge, type OpaqueForm } from '../../fs/union/rules/merge.js';
 import { describeTree, diffTrees, type Entry, type Tree } from '../acceptance/tree.js';
 
 const MARKS = ['trusted.overlay.', 'user.overlay.', 'user.fuseoverlayfs.'];

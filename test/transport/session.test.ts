@@ -10,7 +10,7 @@ import { Reply } from '../../fs/protocol/encode.js';
 import type { Connection } from '../../fs/protocol/handshake.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import { close, eventfd } from '../../fs/sys/syscalls.js';
-import type { Unique } from '../../fs/transport/flusher.js';
+import type { Unique } from '../../fs/transport/flush-message.js';
 import { Session, type SessionOptions } from '../../fs/transport/session.js';
 import { dump, hex, NODE, reply, request } from '../protocol/bytes.js';
 import { type Answers, Harness, recording, standardError, temporaryFile } from '../protocol/harness.js';

@@ -1,5 +1,5 @@
 /**
- * Operations on names of a stack (`stacks.ts`), one for every plan of `rules.ts` and everything that changes a file in
+ * Operations on names of a stack (`stacks.ts`), one for every plan of `rules/plan.ts` and everything that changes a file in
  * place, and layers with all that a change could lose: owners, times, attributes, ACLs, hard links.
  */
 import {
@@ -25,7 +25,7 @@ import {
   type RenameMode,
   shown as shownIn,
   stepsOf,
-} from '../../fs/union/rules/rules.js';
+} from '../../fs/union/rules/plan.js';
 import { UNCHANGED } from '../protocol/bytes.js';
 import { CALLER, type Disk, nodeAt } from './disk.js';
 import { type Place, pathOf } from './machine.js';

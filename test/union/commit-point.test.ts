@@ -1,10 +1,10 @@
 /**
- * Protects the rule "after the commit point there is no error" (`execute` in apply.ts): whichever system call of an
+ * Protects the rule "after the commit point there is no error" (`rules/execute.ts`): whichever system call of an
  * operation fails, the state is the one before and the operation says so, or the one after and it has succeeded; to who
  * goes on using the mount, to the next mount, and to kernel overlayfs. And whichever system call the server dies before,
  * the next mount shows one of the two, with all attributes and times of every entry, and kernel overlayfs agrees.
  *
- * Every plan of `rules.ts` with every kind of entry that it can be about can be tried (`acts.ts`), and random histories;
+ * Every plan of `rules/plan.ts` with every kind of entry that it can be about can be tried (`acts.ts`), and random histories;
  * in CI some of them, the same ones each time; UNIONFS_PROVE=N (`npm run prove`) tries N points in each test,
  * UNIONFS_SEED=S draws others.
  *

@@ -11,7 +11,7 @@ import type { NodeId } from '../../fs/protocol/filesystem.js';
 import { RENAME, S } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import type { UnionFilesystem } from '../../fs/union/filesystem.js';
-import type { Operation, Refusal, RenameMode } from '../../fs/union/rules/rules.js';
+import type { Operation, Refusal, RenameMode } from '../../fs/union/rules/plan.js';
 import { missingForFiles, requireConditions } from '../acceptance/conditions.js';
 import { IS_HOST_ROOT } from '../privilege.js';
 import { UNCHANGED } from '../protocol/bytes.js';

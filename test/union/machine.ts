@@ -5,7 +5,7 @@
  * view. It is as strict as the system calls are: a step that the kernel would refuse throws. `run` stops after every
  * system call, so that a test can look at what a crash at this moment leaves.
  */
-import { planCopyUp, type Step, stepsOf } from '../../fs/union/rules/rules.js';
+import { planCopyUp, type Step, stepsOf } from '../../fs/union/rules/plan.js';
 import { CAPABILITY, descend, flattenUpper, type Inode, inode, must, SET_ID, type Seen } from './model.js';
 
 /** A name in a directory of the view. */

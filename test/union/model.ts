@@ -1,5 +1,5 @@
 /**
- * A model of layers to judge `rules.ts` by. It shares no code with it.
+ * A model of layers to judge `rules/plan.ts` by. It shares no code with it.
  *
  * Rules: an inode is a plain object and a layer a small tree of them. `flatten` is the oracle: it applies the layers
  * from the bottom up, as one unpacks an image, where `merge` looks from the top down. Lower layers are frozen, so a

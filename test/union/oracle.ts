@@ -2,7 +2,7 @@
  * What operations do to a plain directory tree, and when they fail (open(2), mkdir(2), unlink(2), rmdir(2),
  * rename(2), renameat2(2)): the other half of the oracle.
  */
-import type { Operation, Refusal, RenameMode } from '../../fs/union/rules/rules.js';
+import type { Operation, Refusal, RenameMode } from '../../fs/union/rules/plan.js';
 import { type Place, pathOf } from './machine.js';
 import { descend, inode, replaceIn, SET_ID, type Seen, touchIn } from './model.js';
 

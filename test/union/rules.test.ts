@@ -1,5 +1,5 @@
 /**
- * Protects the promises of `rules.ts`: the view it computes is that of overlayfs, every plan makes the view change
+ * Protects the promises of `rules/plan.ts`: the view it computes is that of overlayfs, every plan makes the view change
  * exactly as the operation would on a plain directory tree, and a crash after any system call of a plan leaves the
  * old view or the new one.
  *
@@ -9,9 +9,8 @@
  * one, which has another inode number ("clear-target").
  */
 import { assert } from 'chai';
+import { type LayerEntry, merge } from '../../fs/union/rules/merge.js';
 import {
-  type LayerEntry,
-  merge,
   type Operation,
   type Plan,
   plan,
@@ -21,7 +20,7 @@ import {
   STEPS,
   type Step,
   stepsOf,
-} from '../../fs/union/rules/rules.js';
+} from '../../fs/union/rules/plan.js';
 import { Random } from '../random.js';
 import { Machine, type Place, pathOf } from './machine.js';
 import { descend, flatten, freeze, inode, must, print, type Seen } from './model.js';

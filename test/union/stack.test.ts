@@ -18,6 +18,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assert } from 'chai';
+import { toBytes } from '../../fs/sys/path-bytes.js';
+import { UsageError } from '../../fs/sys/refusal.js';
 import {
   checkStack,
   defaultWork,
@@ -27,8 +29,6 @@ import {
   recordStack,
   type Stack,
   splitLayers,
-  toBytes,
-  UsageError,
 } from '../../fs/union/layers/stack.js';
 import { missingForFiles, requireConditions } from '../acceptance/conditions.js';
 import { Random } from '../random.js';

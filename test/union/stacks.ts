@@ -1,10 +1,11 @@
 /**
- * Every way in which layers can hold one name, as a model and as `rules.ts` is told of it.
+ * Every way in which layers can hold one name, as a model and as `rules/plan.ts` is told of it.
  *
  * A stack is an upper and two lowers, each with the parent directory "p" (or without it), in which a form of entry
  * stands under the name in question. Two names can be built side by side, for renames.
  */
-import type { LayerEntry, Situation } from '../../fs/union/rules/rules.js';
+import type { LayerEntry } from '../../fs/union/rules/merge.js';
+import type { Situation } from '../../fs/union/rules/plan.js';
 import { type Place, pathOf } from './machine.js';
 import { descend, flatten, flattenUpper, freeze, type Inode, inode, layerInode, type Seen } from './model.js';
 
@@ -126,7 +127,7 @@ export function build(...names: readonly (readonly [Place, Holding])[]): Stack {
   return { upper, lowers, below: flatten(lowers.toReversed()) };
 }
 
-/** What the plans are told of a name (compare situationOf in fs/union/operations/execute.ts). */
+/** What the plans are told of a name (compare situationOf in fs/union/nodes/situation.ts). */
 export function situationOf({ upper, below }: Stack, place: Place, holding: Holding): Situation {
   const entry: LayerEntry = holding.parent === 'below' ? FORMS.absent : FORMS[holding.forms[0]];
   const seen = descend(flattenUpper(upper, below), pathOf(place));

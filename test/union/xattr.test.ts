@@ -3,13 +3,13 @@
  * under the name it was set by. Compare ovl_own_xattr_get and ovl_xattr_escape_name in fs/overlayfs/xattrs.c.
  */
 import { assert } from 'chai';
-import { escapeXattr, unescapeXattr } from '../../fs/union/operations/xattr.js';
 import {
   CONTAINERS_OVERRIDE,
   OLDER_OVERRIDE,
   type OverrideXattr,
   PRIVILEGED_OVERRIDE,
-} from '../../fs/union/owners/id-mapping.js';
+} from '../../fs/union/layers/owner-xattrs.js';
+import { escapeXattr, unescapeXattr } from '../../fs/union/owners/xattr-names.js';
 import { Random } from '../random.js';
 
 const SEED = 17;

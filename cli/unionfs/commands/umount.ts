@@ -5,8 +5,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { Command } from 'commander';
 import { UsageError } from '../../../fs/index.js';
+import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { detach } from '../../../fs/transport/device.js';
-import { toBytes } from '../../../fs/union/layers/stack.js';
 import { inspectMount, unionMountAt, WITHOUT_INSPECTION } from '../mounts.js';
 
 const POLL_MS = 5;

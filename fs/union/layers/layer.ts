@@ -9,6 +9,7 @@
 import { AT, FUSE_SUPER_MAGIC, MOUNT_ATTR, MS, O } from '../../sys/constants.js';
 import { E, Errno, unless } from '../../sys/errno.js';
 import { changeMount, cloneTree } from '../../sys/mount-api.js';
+import { toBytes } from '../../sys/path-bytes.js';
 import { openWithoutSymlinks } from '../../sys/private-file.js';
 import { isRegular, type Stat } from '../../sys/stat.js';
 import {
@@ -26,9 +27,8 @@ import {
   setxattrat,
   tryOpenat,
 } from '../../sys/syscalls.js';
-import type { OverrideXattr } from '../owners/id-mapping.js';
-import { toBytes } from './stack.js';
-import { isMetacopy, type OverlayPrefix } from './whiteout.js';
+import { isMetacopy, type OverlayPrefix } from './marks.js';
+import type { OverrideXattr } from './owner-xattrs.js';
 
 export class Layer {
   /** Absolute path, for messages. */

@@ -19,7 +19,7 @@ import {
 } from '../../sys/syscalls.js';
 import type { Layer, LayerDirectory } from './layer.js';
 import { withOwnersRights } from './lend.js';
-import { MARK_REFUSED, type OverlayPrefix } from './whiteout.js';
+import { MARK_REFUSED, type OverlayPrefix } from './marks.js';
 
 /** struct ovl_fb: version, magic, len, flags, type, uuid[16], then the handle. */
 const VERSION = 0;

@@ -16,8 +16,6 @@ import { NotOurs, readPrivate, replacePrivate } from '../../sys/private-file.js'
 import { UsageError } from '../../sys/refusal.js';
 import { close, mountOf, openat } from '../../sys/syscalls.js';
 
-export { HostError, UsageError } from '../../sys/refusal.js';
-
 const VERSIONED = struct({ version: integer });
 export const RECORDED = struct({
   lowers: listOf(absolutePath),
@@ -27,8 +25,6 @@ export const RECORDED = struct({
 
 /** Absolute paths, symlinks resolved; the topmost lower first. */
 export type Stack = Output<typeof RECORDED>;
-
-export { toBytes } from '../../sys/path-bytes.js';
 
 /** The record of the stack, and the server's log, in the work directory. */
 export const RECORD = 'unionfs.json';

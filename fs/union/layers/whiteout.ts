@@ -14,33 +14,17 @@
 import { NAME_MAX, O, S } from '../../sys/constants.js';
 import { E, Errno, unless } from '../../sys/errno.js';
 import { isDirectory, isRegular, isWhiteoutDevice, type Stat } from '../../sys/stat.js';
-import {
-  close,
-  getxattrat,
-  listxattrat,
-  mknodat,
-  openat,
-  removexattrat,
-  setxattrat,
-  statat,
-} from '../../sys/syscalls.js';
-import type { Kind, LayerEntry, OpaqueForm } from '../rules/rules.js';
+import { close, getxattrat, listxattrat, mknodat, openat, setxattrat, statat } from '../../sys/syscalls.js';
+import type { Kind, LayerEntry, OpaqueForm } from '../rules/merge.js';
 import type { LayerDirectory } from './layer.js';
-import { withOwnersRights } from './lend.js';
+import { OVERLAY_PREFIXES, type OverlayPrefix } from './marks.js';
 
 /** A name that hides its suffix in the layers below (aufs, OCI image specification "Whiteouts"). */
 export const DOT_WHITEOUT = '.wh.';
 export const DOT_OPAQUE = '.wh..wh..opq';
 
-/** With privilege, and without. */
-export const PRIVILEGED_PREFIX = 'trusted.overlay.';
-export const OVERLAY_PREFIXES = [PRIVILEGED_PREFIX, 'user.overlay.'] as const;
-export type OverlayPrefix = (typeof OVERLAY_PREFIXES)[number];
 const OPAQUE_XATTRS = [...OVERLAY_PREFIXES.map((prefix) => `${prefix}opaque`), 'user.fuseoverlayfs.opaque'];
 const WHITEOUT_XATTRS = OVERLAY_PREFIXES.map((prefix) => `${prefix}whiteout`);
-/** How a filesystem refuses a mark; where the mark is a hint only, it is left out then. */
-export const MARK_REFUSED = [E.EPERM, E.EOPNOTSUPP, E.ENOSPC];
-const METACOPY_XATTR = 'trusted.overlay.metacopy';
 /** Owners of files may write `user.` xattrs: following such a redirect would let them see what they may not. */
 const REDIRECT_XATTR = 'trusted.overlay.redirect';
 const YES = 'y'.charCodeAt(0);
@@ -108,10 +92,6 @@ function readRedirect(dirfd: number, name: string): string {
   return redirect;
 }
 
-/** Whether a file is a metadata-only copy: its data is elsewhere and is not followed, so it must not be read here. */
-export const isMetacopy = (dirfd: number, name: string): boolean =>
-  getxattrat(dirfd, name, METACOPY_XATTR) !== undefined;
-
 /** How far the answer matters: whether the merge goes on below, with this name or with a redirected one. */
 export interface Depth {
   /** A deeper layer has the same parent directory. */
@@ -160,13 +140,6 @@ export function makeWhiteoutFile(prefix: OverlayPrefix, dirfd: number, name: str
   setxattrat(dirfd, name, `${prefix}whiteout`, yes);
 }
 
-/** Marks a directory as one that may hold whiteout files, unless nothing shows through it anyway. */
-export function markHoldsWhiteoutFiles(prefix: OverlayPrefix, dirfd: number): void {
-  const attribute = `${prefix}opaque`;
-  if (listxattrat(dirfd, '').includes(attribute)) return;
-  withOwnersRights([{ dirfd, name: '' }], () => setxattrat(dirfd, '', attribute, Buffer.from('x')));
-}
-
 /** Which form of a whiteout this process may write on this filesystem; `dirfd` is a directory of work. */
 export function writableWhiteout(dirfd: number): WrittenWhiteout {
   const refused = unless([E.EPERM], () => {
@@ -174,38 +147,4 @@ export function writableWhiteout(dirfd: number): WrittenWhiteout {
     return false;
   });
   return refused === false ? 'device' : 'xattr';
-}
-
-/** Marks a directory of upper or work as opaque. */
-export function markOpaque(prefix: OverlayPrefix, dirfd: number, name: string): void {
-  withOwnersRights([{ dirfd, name }], () => setxattrat(dirfd, name, `${prefix}opaque`, yes));
-}
-
-/** Records where the lower directories of a directory in upper or work are. */
-export function setRedirect(prefix: OverlayPrefix, dirfd: number, name: string, redirect: string): void {
-  setxattrat(dirfd, name, `${prefix}redirect`, Buffer.from(redirect, 'latin1'));
-}
-
-/** Whether a directory's filesystem keeps marks at all; NFS before 5.9, vfat and ramfs have no attributes. */
-export function keepsMarks(dirfd: number): boolean {
-  return OVERLAY_PREFIXES.some((prefix) =>
-    unless([E.EPERM, E.EOPNOTSUPP], () => {
-      setxattrat(dirfd, '', `${prefix}probe`, yes);
-      unless([E.ENODATA], () => removexattrat(dirfd, '', `${prefix}probe`)); // another process may be asking too
-      return true;
-    }),
-  );
-}
-
-/** Which xattr form this process may write on this filesystem; `dirfd` is a directory of work. */
-export function writablePrefix(dirfd: number): OverlayPrefix {
-  for (const prefix of OVERLAY_PREFIXES) {
-    try {
-      setxattrat(dirfd, '', `${prefix}opaque`, yes);
-      return prefix;
-    } catch (error) {
-      if (!(error instanceof Errno) || (error.code !== E.EPERM && error.code !== E.EOPNOTSUPP)) throw error;
-    }
-  }
-  throw new Errno(E.EOPNOTSUPP, 'setxattr');
 }

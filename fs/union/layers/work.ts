@@ -9,6 +9,7 @@
 import { ACL, AT, O, RENAME } from '../../sys/constants.js';
 import { Descent } from '../../sys/descent.js';
 import { E, Errno, unless } from '../../sys/errno.js';
+import { UsageError } from '../../sys/refusal.js';
 import { isDirectory } from '../../sys/stat.js';
 import {
   close,
@@ -23,16 +24,8 @@ import {
 } from '../../sys/syscalls.js';
 import { finish } from '../rules/finish.js';
 import { withOwnersRights } from './lend.js';
-import { UsageError } from './stack.js';
-import {
-  makeWhiteoutDevice,
-  makeWhiteoutFile,
-  type OverlayPrefix,
-  PRIVILEGED_PREFIX,
-  type WrittenWhiteout,
-  writablePrefix,
-  writableWhiteout,
-} from './whiteout.js';
+import { type OverlayPrefix, PRIVILEGED_PREFIX, writablePrefix } from './marks.js';
+import { makeWhiteoutDevice, makeWhiteoutFile, type WrittenWhiteout, writableWhiteout } from './whiteout.js';
 
 /** The kernel's name for the staging directory inside workdir. */
 export const STAGING = 'work';

@@ -13,15 +13,8 @@ import { isDirectory, isRegular, type Stat } from '../../sys/stat.js';
 import { fstat, readDirectory, statat, unlinkat, utimensat } from '../../sys/syscalls.js';
 import type { LayerDirectory } from '../layers/layer.js';
 import { withOwnersRights } from '../layers/lend.js';
-import {
-  DOT_OPAQUE,
-  DOT_WHITEOUT,
-  isDotName,
-  makeWhiteoutDevice,
-  markHoldsWhiteoutFiles,
-  markOpaque,
-  namedBy,
-} from '../layers/whiteout.js';
+import { markHoldsWhiteoutFiles, markOpaque } from '../layers/marks.js';
+import { DOT_OPAQUE, DOT_WHITEOUT, isDotName, makeWhiteoutDevice, namedBy } from '../layers/whiteout.js';
 import type { Work } from '../layers/work.js';
 import { finish } from '../rules/finish.js';
 import type { Union } from './union.js';

@@ -23,7 +23,7 @@ import {
 } from '../../sys/syscalls.js';
 import { type Layer, LayerDirectory, openData, openDirectory, openRegular } from '../layers/layer.js';
 import { withOwnersRights } from '../layers/lend.js';
-import { isMetacopy } from '../layers/whiteout.js';
+import { isMetacopy } from '../layers/marks.js';
 import { STAGING, type Work } from '../layers/work.js';
 import { finish } from '../rules/finish.js';
 import type { DirectoryNode, FileNode, Home } from './node.js';

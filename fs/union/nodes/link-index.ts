@@ -21,8 +21,8 @@ import {
   unlinkat,
 } from '../../sys/syscalls.js';
 import { type Layer, LayerDirectory } from '../layers/layer.js';
+import { type OverlayPrefix, PRIVILEGED_PREFIX } from '../layers/marks.js';
 import { encodeOrigin, originsAreUnique } from '../layers/origin.js';
-import { type OverlayPrefix, PRIVILEGED_PREFIX } from '../layers/whiteout.js';
 import { openPrivate, type Work } from '../layers/work.js';
 import { finish } from '../rules/finish.js';
 import { FileNode, type Node } from './node.js';

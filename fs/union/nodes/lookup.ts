@@ -13,7 +13,7 @@ import { LayerDirectory } from '../layers/layer.js';
 import { decodeOrigin, encodeOrigin, isImpure, readOrigin } from '../layers/origin.js';
 import { classify, type Depth, isDotName, namedBy } from '../layers/whiteout.js';
 import { shownOwner } from '../owners/id-mapping.js';
-import { ABSENT, type LayerEntry, merge } from '../rules/rules.js';
+import { ABSENT, type LayerEntry, merge } from '../rules/merge.js';
 import { settleDotNames } from './dot-names.js';
 import type { IndexEntry } from './link-index.js';
 import { DirectoryNode, FileNode, type Home, type Node } from './node.js';

@@ -32,6 +32,11 @@ export function listingOf(union: Union, node: DirectoryNode): Listing {
   return listing;
 }
 
+/** Whether the merged directory shows no entries. */
+export function isEmpty(union: Union, node: DirectoryNode): boolean {
+  return node.removed || listingOf(union, node).size === 0;
+}
+
 interface Merged extends Pick<ListedName, 'type' | 'ino' | 'skip'> {}
 
 function mergeNames(union: Union, directories: readonly LayerDirectory[]): Map<string, Merged> {

@@ -7,10 +7,11 @@
 import type { LayerDirectory } from '../layers/layer.js';
 import { find, probe } from '../nodes/lookup.js';
 import { DirectoryNode } from '../nodes/node.js';
+import { isEmpty } from '../nodes/readdir.js';
+import { situationOf } from '../nodes/situation.js';
 import type { Union } from '../nodes/union.js';
-import { situationOf } from '../operations/execute.js';
-import { isEmpty } from '../operations/remove.js';
-import { ABSENT, type Cover, type LayerEntry, merge, type Situation, type View } from '../rules/rules.js';
+import { ABSENT, type Cover, type LayerEntry, merge, type View } from '../rules/merge.js';
+import type { Situation } from '../rules/plan.js';
 import { below } from './view.js';
 
 /** One layer's part in the answer. */

@@ -8,13 +8,13 @@ import { O } from '../../sys/constants.js';
 import { Descent } from '../../sys/descent.js';
 import { isRegular, type Stat } from '../../sys/stat.js';
 import { close, fstat, linkat, mkdirat, openat } from '../../sys/syscalls.js';
+import type { OverrideXattr } from '../layers/owner-xattrs.js';
 import { below, namesOf, type Trail } from '../layers/trail.js';
 import { find } from '../nodes/lookup.js';
 import { DirectoryNode, type FileNode } from '../nodes/node.js';
 import { locate, recordedOf } from '../nodes/place.js';
 import { listingOf } from '../nodes/readdir.js';
 import type { Union } from '../nodes/union.js';
-import { escapeXattr } from '../operations/xattr.js';
 import {
   copyFileData,
   copyMode,
@@ -24,7 +24,7 @@ import {
   createEmpty,
   type Source,
 } from '../owners/copy-entry.js';
-import type { OverrideXattr } from '../owners/id-mapping.js';
+import { escapeXattr } from '../owners/xattr-names.js';
 
 const PRIVATE = 0o700;
 

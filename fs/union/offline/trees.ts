@@ -5,20 +5,21 @@
  */
 import { AT, isAcl, O } from '../../sys/constants.js';
 import { Descent, sortedNames } from '../../sys/descent.js';
+import { toBytes } from '../../sys/path-bytes.js';
 import { isRegular, type Stat } from '../../sys/stat.js';
 import { close, fstat, getxattrat, listxattrat, openat, statat } from '../../sys/syscalls.js';
 import { type Layer, type LayerDirectory, openData } from '../layers/layer.js';
-import { toBytes } from '../layers/stack.js';
-import { isMetacopy, namedBy } from '../layers/whiteout.js';
+import { isMetacopy } from '../layers/marks.js';
+import type { OverrideXattr } from '../layers/owner-xattrs.js';
+import { namedBy } from '../layers/whiteout.js';
 import { linksOf } from '../nodes/link-index.js';
 import { find, statOf } from '../nodes/lookup.js';
 import { DirectoryNode, type Node } from '../nodes/node.js';
 import { layerOf, locate } from '../nodes/place.js';
 import { listingOf } from '../nodes/readdir.js';
 import type { Union } from '../nodes/union.js';
-import { unescapeXattr } from '../operations/xattr.js';
-import type { OverrideXattr } from '../owners/id-mapping.js';
 import { type Place, recordedForArchive, treeOverrideAt } from '../owners/stored-owners.js';
+import { unescapeXattr } from '../owners/xattr-names.js';
 import { type ViewedStack, viewOf } from './view.js';
 
 export interface TreeEntry {

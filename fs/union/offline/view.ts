@@ -5,9 +5,10 @@
  */
 import { AT, O } from '../../sys/constants.js';
 import { E, unless } from '../../sys/errno.js';
+import { toBytes } from '../../sys/path-bytes.js';
 import { close, openat } from '../../sys/syscalls.js';
 import { type Layer, LayerDirectory, openLowers, openWritable, upperLayer } from '../layers/layer.js';
-import { type Stack, toBytes } from '../layers/stack.js';
+import type { Stack } from '../layers/stack.js';
 import { LinkIndex } from '../nodes/link-index.js';
 import { find } from '../nodes/lookup.js';
 import { DirectoryNode, type Node } from '../nodes/node.js';

@@ -8,14 +8,16 @@
 import { ACL, S } from '../../sys/constants.js';
 import { E, unless } from '../../sys/errno.js';
 import { fchmodat, fchownat, getxattrat, removexattrat, statat, utimensat } from '../../sys/syscalls.js';
+import type { OverrideXattr } from '../layers/owner-xattrs.js';
 import { DirectoryNode, type FileNode, type Node } from '../nodes/node.js';
 import { layerOf, locate } from '../nodes/place.js';
 import type { Union } from '../nodes/union.js';
 import { afterChmod } from '../owners/acl.js';
 import { makeSymlink } from '../owners/create-overridden.js';
-import { diskOwner, modeAfterChown, type OverrideXattr, type Owner, squashes } from '../owners/id-mapping.js';
+import { diskOwner, modeAfterChown, type Owner, squashes } from '../owners/id-mapping.js';
+import { orKeepAcl, writeAcl } from '../owners/stored-acl.js';
 import { linkTarget, type Place, rerecord } from '../owners/stored-owners.js';
-import { escapeXattr, orKeepAcl, writeAcl } from './xattr.js';
+import { escapeXattr } from '../owners/xattr-names.js';
 
 /** An id that is left out stays. */
 interface OwnerChange {

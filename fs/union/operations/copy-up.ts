@@ -29,10 +29,10 @@ import {
   setTimes,
 } from '../owners/copy-entry.js';
 import { recorded } from '../owners/stored-owners.js';
+import { escapeXattr } from '../owners/xattr-names.js';
+import { execute } from '../rules/execute.js';
 import { finish } from '../rules/finish.js';
-import { planCopyUp } from '../rules/rules.js';
-import { execute } from './execute.js';
-import { escapeXattr } from './xattr.js';
+import { planCopyUp } from '../rules/plan.js';
 
 /** Makes a directory, and those above it, exist in upper. */
 export function copyUpDirectory(union: Union, node: DirectoryNode): LayerDirectory {

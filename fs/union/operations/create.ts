@@ -33,12 +33,13 @@ import { layerOf, locate, recordedOf } from '../nodes/place.js';
 import { NO_MASK, type Union } from '../nodes/union.js';
 import { makeRecorded, type ParentRecord, recordNew, recordOf } from '../owners/create-overridden.js';
 import { type Place, recorded } from '../owners/stored-owners.js';
+import { escapeXattr } from '../owners/xattr-names.js';
+import { execute } from '../rules/execute.js';
 import { answered, finish } from '../rules/finish.js';
-import { plan, type Situation } from '../rules/rules.js';
+import { plan, type Situation } from '../rules/plan.js';
 import { copyUpDirectory, copyUpFile } from './copy-up.js';
-import { DirectoryTarget, execute, Target } from './execute.js';
 import { rehome } from './remove.js';
-import { escapeXattr } from './xattr.js';
+import { DirectoryTarget, Target } from './target.js';
 
 /** Refuses names that the union cannot hold. */
 export function checkNewName(name: string): void {

@@ -6,10 +6,8 @@
  * up. Compare ovl_fileattr_set and ovl_copyflags in fs/overlayfs, ioctl_iflags(2).
  */
 import { E, Errno, unless } from '../../sys/errno.js';
-import { isProtected } from '../../sys/stat.js';
 import { FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, ioctl } from '../../sys/syscalls.js';
-import { statOf } from '../nodes/lookup.js';
-import { DirectoryNode, FileNode, type Node } from '../nodes/node.js';
+import { DirectoryNode, type FileNode, type Node } from '../nodes/node.js';
 import type { Union } from '../nodes/union.js';
 import { copyUpDirectory, copyUpProtected } from './copy-up.js';
 
@@ -51,13 +49,4 @@ function readerOf(union: Union, node: FileNode): number {
 function makeOwn(union: Union, node: Node): void {
   if (node instanceof DirectoryNode) copyUpDirectory(union, node);
   else copyUpProtected(union, node);
-}
-
-/** Throws EPERM if an entry that is about to go, move or gain a name is a protected one of a lower layer. */
-export function refuseProtected(union: Union, node: Node | undefined): void {
-  if (node === undefined) return;
-  const isNameless = node instanceof FileNode && node.links.length === 0;
-  const { layer } = node instanceof DirectoryNode ? node.top : node.home.directory;
-  if (isNameless || layer.isUpper || !layer.hasInodeFlags) return;
-  if (isProtected(statOf(union, node))) throw new Errno(E.EPERM);
 }

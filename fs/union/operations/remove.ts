@@ -10,13 +10,14 @@ import { statat } from '../../sys/syscalls.js';
 import type { LayerDirectory } from '../layers/layer.js';
 import { find, forgetName, statOf } from '../nodes/lookup.js';
 import { DirectoryNode, FileNode, type Home, type Link, type Node } from '../nodes/node.js';
-import { listingOf } from '../nodes/readdir.js';
+import { refuseProtected } from '../nodes/protection.js';
+import { isEmpty } from '../nodes/readdir.js';
 import type { Union } from '../nodes/union.js';
+import { execute } from '../rules/execute.js';
 import { finish } from '../rules/finish.js';
-import { plan } from '../rules/rules.js';
+import { plan } from '../rules/plan.js';
 import { copyUpName } from './copy-up.js';
-import { DirectoryTarget, execute, Target } from './execute.js';
-import { refuseProtected } from './flags.js';
+import { DirectoryTarget, Target } from './target.js';
 
 /** FUSE_UNLINK. */
 export function unlink(union: Union, parent: DirectoryNode, name: string): void {
@@ -50,11 +51,6 @@ export function rmdir(union: Union, parent: DirectoryNode, name: string): void {
   });
   node.removed = true;
   nameIsGone(parent, name, node);
-}
-
-/** Whether the merged directory shows no entries. */
-export function isEmpty(union: Union, node: DirectoryNode): boolean {
-  return node.removed || listingOf(union, node).size === 0;
 }
 
 /** The name is no longer shown. */

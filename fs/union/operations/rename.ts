@@ -13,14 +13,16 @@ import type { Work } from '../layers/work.js';
 import { requireNoDotName } from '../nodes/dot-names.js';
 import { find } from '../nodes/lookup.js';
 import { DirectoryNode, FileNode, type Node } from '../nodes/node.js';
+import { refuseProtected } from '../nodes/protection.js';
+import { isEmpty } from '../nodes/readdir.js';
 import type { Union } from '../nodes/union.js';
+import { execute } from '../rules/execute.js';
 import { finish } from '../rules/finish.js';
-import { planRename, type RenameMode } from '../rules/rules.js';
+import { planRename, type RenameMode } from '../rules/plan.js';
 import { copyUpDirectory, copyUpName } from './copy-up.js';
 import { checkNewName } from './create.js';
-import { execute, Target } from './execute.js';
-import { refuseProtected } from './flags.js';
-import { afterLoss, beforeLoss, isEmpty, losing, nameIsGone, orStale } from './remove.js';
+import { afterLoss, beforeLoss, losing, nameIsGone, orStale } from './remove.js';
+import { Target } from './target.js';
 
 function modeOf(flags: number): RenameMode {
   if (flags === 0) return 'replace';

@@ -1,77 +1,26 @@
 /**
  * Extended attributes of the merged view.
  *
- * Rules: the union's own marks (`trusted.overlay.*`, `user.overlay.*`, `user.containers.*` ...) are never shown. Who
- * sets such a name through the mount gets it stored escaped, so that a union's layers can lie inside a union: "x"
- * becomes PREFIX + "overlay.x" (compare ovl_xattr_escape_name in fs/overlayfs/xattrs.c). Setting one copies up. Where
- * `user.containers.override_stat` keeps owners, `security.*` is kept in `user.containers.override_security.*` (compare
- * encode_xattr_name in fuse-overlayfs). Where any attribute keeps owners and modes, another beside it keeps ACLs: one of
- * the inode's own would be about the server's rights, and what it has there is the host's.
+ * Rules: names are translated (`owners/xattr-names.ts`); the union's own marks are never shown. Setting one copies up. The
+ * recorded mode follows an ACL, and set-group-id goes where the kernel says so.
  */
 import type { Caller } from '../../protocol/filesystem.js';
 import { ACL, isAcl, S } from '../../sys/constants.js';
-import { E, Errno, unless } from '../../sys/errno.js';
+import { E, Errno } from '../../sys/errno.js';
 import { getxattrat, listxattrat, removexattrat, setxattrat } from '../../sys/syscalls.js';
+import type { OverrideXattr } from '../layers/owner-xattrs.js';
 import { statOf } from '../nodes/lookup.js';
 import { DirectoryNode, type Node } from '../nodes/node.js';
 import { layerOf, locate, recordedOf } from '../nodes/place.js';
 import type { Union } from '../nodes/union.js';
 import { given, namesSomebody } from '../owners/acl.js';
-import { CONTAINERS_OVERRIDE, COPY_OVERRIDE, type OverrideXattr, squashes } from '../owners/id-mapping.js';
+import { squashes } from '../owners/id-mapping.js';
+import { orKeepAcl, writeAcl } from '../owners/stored-acl.js';
 import { type Place, rerecord } from '../owners/stored-owners.js';
+import { escapeXattr, unescapeXattr } from '../owners/xattr-names.js';
 import { finish } from '../rules/finish.js';
 import { changeMode } from './change-owner.js';
 import { copyUpDirectory, copyUpFile } from './copy-up.js';
-
-/** Prefixes of the union's own marks, and what an escaped name has in addition. */
-const PRIVATE = [
-  { prefix: 'user.containers.', infix: 'containers.' },
-  { prefix: 'security.fuseoverlayfs.', infix: 'fuseoverlayfs.' },
-  { prefix: 'trusted.overlay.', infix: 'overlay.' },
-  { prefix: 'user.overlay.', infix: 'overlay.' },
-  { prefix: 'user.fuseoverlayfs.', infix: 'fuseoverlayfs.' },
-];
-
-/** Attributes that take a privilege to set, and what is put before them where they are kept without. */
-const SECURITY = 'security.';
-const KEPT = 'user.containers.override_';
-
-/** What the names of attributes beside one that keeps owners begin with. */
-const beside = (override: OverrideXattr): string => override.slice(0, -'stat'.length);
-
-/**
- * The layer's name of an attribute that the user names.
- * @param override how the layer keeps owners
- */
-export function escapeXattr(attribute: string, override?: OverrideXattr): string {
-  if (override === COPY_OVERRIDE) return attribute;
-  if (override === CONTAINERS_OVERRIDE && attribute.startsWith(SECURITY)) return KEPT + attribute;
-  if (override !== undefined && isAcl(attribute)) return beside(override) + attribute;
-  const own = PRIVATE.find(({ prefix }) => attribute.startsWith(prefix));
-  return own === undefined ? attribute : own.prefix + own.infix + attribute.slice(own.prefix.length);
-}
-
-/**
- * The user's name of an attribute that a layer holds; undefined if it is the union's own mark.
- * @param override how the layer keeps owners
- */
-export function unescapeXattr(attribute: string, override?: OverrideXattr): string | undefined {
-  if (override === COPY_OVERRIDE) return attribute === COPY_OVERRIDE ? undefined : attribute;
-  if (override !== undefined) {
-    if (isAcl(attribute)) return undefined; // the host's
-    const kept = beside(override);
-    if (attribute.startsWith(kept) && isAcl(attribute.slice(kept.length)))
-      return attribute.slice(kept.length);
-  }
-  if (override === CONTAINERS_OVERRIDE) {
-    if (attribute.startsWith(SECURITY)) return undefined; // the host's
-    if (attribute.startsWith(KEPT + SECURITY)) return attribute.slice(KEPT.length);
-  }
-  const own = PRIVATE.find(({ prefix }) => attribute.startsWith(prefix));
-  if (own === undefined) return attribute;
-  const escaped = own.prefix + own.infix;
-  return attribute.startsWith(escaped) ? own.prefix + attribute.slice(escaped.length) : undefined;
-}
 
 /** Copies a node up, whatever it is. */
 export function makeWritable(union: Union, node: Node): void {
@@ -136,34 +85,6 @@ function setAcl(override: OverrideXattr, place: Place, value: Uint8Array): void 
       return { mode: next };
     }),
   );
-}
-
-/** Changes an ACL and what goes with it: both or neither. @param acl what it is before; copied */
-export function orKeepAcl(
-  override: OverrideXattr,
-  place: Place,
-  acl: Uint8Array | undefined,
-  change: () => void,
-): void {
-  const before = acl && Buffer.from(acl);
-  try {
-    change();
-  } catch (error) {
-    finish('undoing a change of an ACL', () => writeAcl(override, place, ACL.ACCESS, before));
-    throw error;
-  }
-}
-
-/** Keeps an ACL where an attribute keeps the owner, or none. */
-export function writeAcl(
-  override: OverrideXattr,
-  { dirfd, name }: Place,
-  which: string,
-  acl: Uint8Array | undefined,
-): void {
-  const attribute = escapeXattr(which, override);
-  if (acl !== undefined) setxattrat(dirfd, name, attribute, acl);
-  else unless([E.ENODATA], () => removexattrat(dirfd, name, attribute));
 }
 
 /** Clears set-group-id before `set` changes something else: both or neither. */

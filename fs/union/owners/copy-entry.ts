@@ -22,19 +22,18 @@ import {
 } from '../../sys/syscalls.js';
 import { copyData } from '../layers/copy-data.js';
 import { type LayerDirectory, openData } from '../layers/layer.js';
-import { unescapeXattr } from '../operations/xattr.js';
+import { COPY_OVERRIDE, type OverrideXattr } from '../layers/owner-xattrs.js';
 import { makeSymlink } from './create-overridden.js';
 import {
-  COPY_OVERRIDE,
   diskMode,
   formatOverride,
   isDevice,
   modeAfterChown,
-  type OverrideXattr,
   type Ownership,
   squashes,
 } from './id-mapping.js';
 import { linkTarget, recordInCopy } from './stored-owners.js';
+import { unescapeXattr } from './xattr-names.js';
 
 /** What is copied. */
 export interface Source {

@@ -11,10 +11,11 @@ import type { NewInode } from '../../protocol/filesystem.js';
 import { ACL, O, S } from '../../sys/constants.js';
 import { isRegular, type Stat } from '../../sys/stat.js';
 import { close, mkdirat, openat, pwrite, setxattrat, symlinkat } from '../../sys/syscalls.js';
-import { escapeXattr } from '../operations/xattr.js';
+import type { OverrideXattr } from '../layers/owner-xattrs.js';
 import { inherited, type ModeAndAcl } from './acl.js';
-import type { Override, OverrideXattr, Owner } from './id-mapping.js';
+import type { Override, Owner } from './id-mapping.js';
 import { type Place, record } from './stored-owners.js';
+import { escapeXattr } from './xattr-names.js';
 
 const NEW_FILE = O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW;
 const PRIVATE_FILE = 0o600;

@@ -16,8 +16,9 @@
  */
 import { S } from '../../sys/constants.js';
 import { E, Errno } from '../../sys/errno.js';
+import { UsageError } from '../../sys/refusal.js';
 import type { Stat } from '../../sys/stat.js';
-import { UsageError } from '../layers/stack.js';
+import { CONTAINERS_OVERRIDE, type OverrideXattr, PRIVILEGED_OVERRIDE } from '../layers/owner-xattrs.js';
 
 /** `length` ids on disk, from `disk`, that are shown as those from `shown`. */
 export interface IdRange {
@@ -37,21 +38,6 @@ export interface Ownership {
   /** Where owners and modes in upper are kept: the inode, or an attribute for which this right is needed. */
   readonly keep?: 'privileged' | 'user';
 }
-
-/** An attribute that keeps owners. */
-export type OverrideXattr =
-  | 'security.fuseoverlayfs.override_stat'
-  | 'user.containers.override_stat'
-  | 'user.fuseoverlayfs.override_stat'
-  | 'user.unionfs.owner';
-
-export const PRIVILEGED_OVERRIDE: OverrideXattr = 'security.fuseoverlayfs.override_stat';
-export const CONTAINERS_OVERRIDE: OverrideXattr = 'user.containers.override_stat';
-/** What fuse-overlayfs before 1.14 wrote. */
-export const OLDER_OVERRIDE: OverrideXattr = 'user.fuseoverlayfs.override_stat';
-
-/** In a plain copy of a union (`flatten.ts`). */
-export const COPY_OVERRIDE: OverrideXattr = 'user.unionfs.owner';
 
 /** The attribute that a mount writes owners to. */
 export const keepingXattr = (keep: 'privileged' | 'user'): OverrideXattr =>

@@ -23,20 +23,22 @@ import {
   statat,
 } from '../../sys/syscalls.js';
 import type { Layer } from '../layers/layer.js';
-import { finish } from '../rules/finish.js';
 import {
   CONTAINERS_OVERRIDE,
   COPY_OVERRIDE,
+  OLDER_OVERRIDE,
+  type OverrideXattr,
+  PRIVILEGED_OVERRIDE,
+} from '../layers/owner-xattrs.js';
+import { finish } from '../rules/finish.js';
+import {
   diskMode,
   formatOverride,
   isDevice,
   keepingXattr,
-  OLDER_OVERRIDE,
   type Override,
-  type OverrideXattr,
   type Owner,
   type Ownership,
-  PRIVILEGED_OVERRIDE,
   parseOverride,
 } from './id-mapping.js';
 

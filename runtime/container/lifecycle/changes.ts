@@ -5,9 +5,9 @@
  * which nothing else uses, was touched when the copy was complete.
  */
 import { AT, O } from '../../../fs/sys/constants.js';
+import { toBytes } from '../../../fs/sys/path-bytes.js';
 import type { Time } from '../../../fs/sys/stat.js';
 import { close, fstat, openat, utimensat } from '../../../fs/sys/syscalls.js';
-import { toBytes } from '../../../fs/union/layers/stack.js';
 import type { ChangedStack } from '../../../fs/union/offline/difference.js';
 import type { ContainerRecord } from '../records/record.js';
 

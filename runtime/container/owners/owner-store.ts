@@ -8,7 +8,8 @@ import { E, Errno, unless } from '../../../fs/sys/errno.js';
 import { cachedIdentity } from '../../../fs/sys/raw-stat.js';
 import { close, fchmodat, fstat, getxattrat, linkat, openat, setxattrat } from '../../../fs/sys/syscalls.js';
 import { InodeSet } from '../../../fs/union/layers/inode-set.js';
-import { COPY_OVERRIDE, modeAfterChown, type Owner } from '../../../fs/union/owners/id-mapping.js';
+import { COPY_OVERRIDE } from '../../../fs/union/layers/owner-xattrs.js';
+import { modeAfterChown, type Owner } from '../../../fs/union/owners/id-mapping.js';
 import { recorded, recordInCopy } from '../../../fs/union/owners/stored-owners.js';
 import {
   type Device,

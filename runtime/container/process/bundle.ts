@@ -15,7 +15,7 @@ import { readFileSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { parseJson } from '../../../fs/input/document.js';
 import { shown } from '../../../fs/input/shown.js';
-import { HostError, UsageError } from '../../../fs/union/layers/stack.js';
+import { HostError, UsageError } from '../../../fs/sys/refusal.js';
 import { isInitialUserNamespace } from '../../../fs/union/owners/stored-owners.js';
 import { rulesOf } from '../cgroup/device-rules.js';
 import { makeDeviceGroup } from '../cgroup/devices.js';

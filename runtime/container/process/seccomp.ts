@@ -8,8 +8,8 @@
 
 import { ARCHITECTURES } from '../../../fs/sys/architecture.js';
 import { E, Errno } from '../../../fs/sys/errno.js';
+import { HostError, UsageError } from '../../../fs/sys/refusal.js';
 import { ACTION, COMPARE, type Comparison, SeccompFilter } from '../../../fs/sys/seccomp.js';
-import { HostError, UsageError } from '../../../fs/union/layers/stack.js';
 import type { SeccompArgument, SeccompRule, SeccompSpec } from '../spec/runtime-spec.js';
 import { BPF, DATA, encode, type Instruction } from './bpf.js';
 

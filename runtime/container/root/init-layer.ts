@@ -9,6 +9,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AT, O } from '../../../fs/sys/constants.js';
+import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { isDirectory, isRegular, type Stat } from '../../../fs/sys/stat.js';
 import {
   close,
@@ -20,7 +21,6 @@ import {
   setxattrat,
   utimensat,
 } from '../../../fs/sys/syscalls.js';
-import { toBytes } from '../../../fs/union/layers/stack.js';
 import { statOf } from '../../../fs/union/nodes/lookup.js';
 import { DirectoryNode, type Node } from '../../../fs/union/nodes/node.js';
 import { layerOf, locate, recordedOf } from '../../../fs/union/nodes/place.js';

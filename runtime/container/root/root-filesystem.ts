@@ -20,9 +20,9 @@ import {
 } from '../../../fs/index.js';
 import { AT, O } from '../../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../../fs/sys/errno.js';
+import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { close, isNoexec, mount, openat, umount2 } from '../../../fs/sys/syscalls.js';
-import { toBytes } from '../../../fs/union/layers/stack.js';
-import { keepsMarks } from '../../../fs/union/layers/whiteout.js';
+import { keepsMarks } from '../../../fs/union/layers/marks.js';
 import { flatten } from '../../../fs/union/offline/flatten.js';
 import { viewOf } from '../../../fs/union/offline/view.js';
 import { isInitialUserNamespace, keepInCopy } from '../../../fs/union/owners/stored-owners.js';

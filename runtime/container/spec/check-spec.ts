@@ -7,7 +7,7 @@
  * properties that it does not have.
  */
 import { posix } from 'node:path';
-import { UsageError } from '../../../fs/union/layers/stack.js';
+import { UsageError } from '../../../fs/sys/refusal.js';
 import { ROOT_PROPAGATIONS } from '../init/root.js';
 import { capabilityNumber } from './capabilities.js';
 import { parseMountOptions } from './mount-options.js';

@@ -10,9 +10,9 @@ import { quoted } from '../../../fs/input/shown.js';
 import { AT, O, RESOLVE } from '../../../fs/sys/constants.js';
 import { E, unless } from '../../../fs/sys/errno.js';
 import { openat2 } from '../../../fs/sys/mount-api.js';
+import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { isRegular } from '../../../fs/sys/stat.js';
 import { close, fstat, openat, pread } from '../../../fs/sys/syscalls.js';
-import { toBytes } from '../../../fs/union/layers/stack.js';
 
 export interface ContainerUser {
   readonly uid: number;

@@ -15,9 +15,9 @@ import { DirectoryNode, type FileNode, type Node } from '../../../fs/union/nodes
 import { layerOf, locate, recordedOf } from '../../../fs/union/nodes/place.js';
 import type { Union } from '../../../fs/union/nodes/union.js';
 import { viewOf } from '../../../fs/union/offline/view.js';
-import { unescapeXattr } from '../../../fs/union/operations/xattr.js';
 import { copyFileData, kindOf } from '../../../fs/union/owners/copy-entry.js';
 import { linkTarget } from '../../../fs/union/owners/stored-owners.js';
+import { unescapeXattr } from '../../../fs/union/owners/xattr-names.js';
 import type { Attributes } from './unpack-attributes.js';
 
 /** As many as the kernel follows (path_resolution(7)). */

@@ -11,13 +11,10 @@ import { S } from '../../../fs/sys/constants.js';
 import { E, unless } from '../../../fs/sys/errno.js';
 import type { Time } from '../../../fs/sys/stat.js';
 import { fchmodat, fchownat, setxattrat, utimensat } from '../../../fs/sys/syscalls.js';
-import { escapeXattr } from '../../../fs/union/operations/xattr.js';
-import {
-  CONTAINERS_OVERRIDE,
-  type Override,
-  type OverrideXattr,
-} from '../../../fs/union/owners/id-mapping.js';
+import { CONTAINERS_OVERRIDE, type OverrideXattr } from '../../../fs/union/layers/owner-xattrs.js';
+import type { Override } from '../../../fs/union/owners/id-mapping.js';
 import { canGiveAway, record } from '../../../fs/union/owners/stored-owners.js';
+import { escapeXattr } from '../../../fs/union/owners/xattr-names.js';
 import type { EntryType } from '../tar/tar-entry.js';
 
 export interface Attributes {

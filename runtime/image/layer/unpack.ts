@@ -18,6 +18,7 @@ import type { Readable } from 'node:stream';
 import { UsageError } from '../../../fs/index.js';
 import { AT, O } from '../../../fs/sys/constants.js';
 import { E, Errno, unless } from '../../../fs/sys/errno.js';
+import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { isDirectory, isWhiteoutDevice } from '../../../fs/sys/stat.js';
 import {
   close,
@@ -30,7 +31,6 @@ import {
   symlinkat,
 } from '../../../fs/sys/syscalls.js';
 import { writeSparse } from '../../../fs/sys/write-sparse.js';
-import { toBytes } from '../../../fs/union/layers/stack.js';
 import { DOT_OPAQUE, DOT_WHITEOUT } from '../../../fs/union/layers/whiteout.js';
 import { makeSymlinkFile } from '../../../fs/union/owners/create-overridden.js';
 import { quote, refusal, splitName } from '../tar/names.js';

@@ -6,6 +6,7 @@
  * kernel keeps for itself (labels, access and change times) may differ.
  */
 import { AT, O } from '../../../fs/sys/constants.js';
+import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { isDirectory, isRegular, isSymlink, type Stat } from '../../../fs/sys/stat.js';
 import {
   close,
@@ -18,7 +19,6 @@ import {
   readlinkat,
   statat,
 } from '../../../fs/sys/syscalls.js';
-import { toBytes } from '../../../fs/union/layers/stack.js';
 import { quote } from '../tar/names.js';
 
 const CHUNK = 256 * 1024;

@@ -3,9 +3,9 @@ import { lstatSync } from 'node:fs';
 import { AT, O } from '../../../fs/sys/constants.js';
 import { Descent } from '../../../fs/sys/descent.js';
 import { E, unless } from '../../../fs/sys/errno.js';
+import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { isDirectory, type Stat } from '../../../fs/sys/stat.js';
 import { close, openat, statat } from '../../../fs/sys/syscalls.js';
-import { toBytes } from '../../../fs/union/layers/stack.js';
 
 /** Bytes that the files below a directory have on the disk; 0 if it is not there. */
 export function treeSize(path: string): number {

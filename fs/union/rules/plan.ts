@@ -1,80 +1,19 @@
 /**
- * The rules of the union, as pure functions: no I/O, no Node.
+ * Which steps change the layers so that the view changes as an operation asks: pure functions, no I/O, no Node.
  *
- * Two questions are answered here and nowhere else. What does the merged view show under a name, given what each
- * layer holds (`merge`)? Which steps change the layers so that the view changes as an operation asks (`plan`,
- * `planRename`)? The engine executes these plans, `unionfs explain` prints them, tests enumerate them.
+ * The executor (`execute.ts`) carries these plans out, `unionfs explain` prints them, tests enumerate them.
  *
  * Invariants every plan keeps:
  * - Lower layers are never named by a step that changes anything.
  * - Whatever takes more than one syscall to build is built in work and appears under its name by one rename.
  * - At every step the view shows the old state or the new one.
  * - One step, the commit, makes the operation true. What fails before it leaves the state before; what fails after it
- *   is reported and left, since it is no error of the operation any more (`execute` in apply.ts).
+ *   is reported and left, since it is no error of the operation any more.
  *
- * Compare: fs/overlayfs/namei.c ovl_lookup, dir.c ovl_create_over_whiteout / ovl_remove_and_whiteout / ovl_rename,
- * copy_up.c ovl_do_copy_up.
+ * Compare ovl_create_over_whiteout, ovl_remove_and_whiteout and ovl_rename in fs/overlayfs/dir.c, ovl_do_copy_up in
+ * copy_up.c.
  */
-
-export type Kind = 'file' | 'symlink' | 'special';
-/** A deleted name: a 0/0 character device, a `.wh.NAME` beside it, or an overlay.whiteout xattr on an empty file. */
-export type WhiteoutForm = 'device' | 'dot-wh' | 'xattr';
-/** A directory that does not merge with those below: an xattr, a `.wh..wh..opq` inside, or a `.wh.NAME` beside it. */
-export type OpaqueForm = 'xattr' | 'dot-wh-opq' | 'dot-wh';
-
-/** What one layer holds under one name. */
-export type LayerEntry =
-  | { readonly is: 'absent' }
-  | { readonly is: 'whiteout'; readonly form: WhiteoutForm }
-  | {
-      readonly is: 'directory';
-      readonly opaque?: OpaqueForm;
-      /** Where its lower directories are: an absolute path, or another name in the same parent. */
-      readonly redirect?: string;
-    }
-  | { readonly is: Kind };
-
-export const ABSENT: LayerEntry = { is: 'absent' };
-
-/** What ended the search downwards, and in which layer. */
-export interface Cover {
-  readonly layer: number;
-  readonly why: 'nondirectory' | 'whiteout' | 'opaque' | 'covered by a directory';
-}
-
-/** What the merged view shows. Layers are numbered from the top. */
-export type View =
-  | { readonly shows: 'nothing'; readonly cover?: Cover }
-  | { readonly shows: Kind; readonly layer: number; readonly cover: Cover }
-  | { readonly shows: 'directory'; readonly layers: readonly number[]; readonly cover?: Cover };
-
-/**
- * Merges what layers hold, the top one first; the first is numbered `from`. Entries are only taken as far down as the
- * answer depends on them, so they may be fetched lazily.
- *
- * The topmost entry wins. Directories merge with directories below them until an opaque one, a whiteout or another
- * kind of entry ends the merge.
- */
-export function merge(entries: Iterable<LayerEntry>, from = 0): View {
-  const layers: number[] = [];
-  const directory = (cover: Cover): View =>
-    layers.length === 0 ? { shows: 'nothing', cover } : { shows: 'directory', layers, cover };
-  let layer = from - 1;
-  for (const entry of entries) {
-    layer++;
-    if (entry.is === 'absent') continue;
-    if (entry.is === 'whiteout') return directory({ layer, why: 'whiteout' });
-    if (entry.is !== 'directory') {
-      if (layers.length > 0) return directory({ layer, why: 'covered by a directory' });
-      return { shows: entry.is, layer, cover: { layer, why: 'nondirectory' } };
-    }
-    layers.push(layer);
-    if (entry.opaque !== undefined) return directory({ layer, why: 'opaque' });
-  }
-  return layers.length === 0 ? { shows: 'nothing' } : { shows: 'directory', layers };
-}
-
-// --- plans -----------------------------------------------------------------------------------------------------
+import type { Kind, LayerEntry, View } from './merge.js';
 
 /** One step; `STEPS` says what each does. */
 export type Step = keyof typeof STEPS;

@@ -1,9 +1,8 @@
 /**
- * Carries out the plans of `rules.ts`, step by step.
+ * One name in upper that a plan is about to change, and the steps that change it.
  *
- * Rules: a step is one method and at most a few syscalls; what to do and in which order is the plan's business. An error
- * up to the commit ends the operation, with what it has staged taken away again; one after it does not (`finish.ts`).
- * What stays in work is removed at the next opportunity, at the latest by the next mount.
+ * Rule: a step is one method and at most a few syscalls; what to do and in which order is the plan's business
+ * (`rules/plan.ts`), what an error means the executor's (`rules/execute.ts`).
  */
 import { ACL, AT, PATH_MAX, S } from '../../sys/constants.js';
 import { E, Errno, unless } from '../../sys/errno.js';
@@ -18,60 +17,23 @@ import {
   unlinkat,
 } from '../../sys/syscalls.js';
 import { LayerDirectory } from '../layers/layer.js';
+import { MARK_REFUSED, markHoldsWhiteoutFiles, markOpaque, setRedirect } from '../layers/marks.js';
 import { markImpure } from '../layers/origin.js';
-import {
-  MARK_REFUSED,
-  makeWhiteoutDevice,
-  markHoldsWhiteoutFiles,
-  markOpaque,
-  setRedirect,
-} from '../layers/whiteout.js';
+import { makeWhiteoutDevice } from '../layers/whiteout.js';
 import type { Work } from '../layers/work.js';
-import { candidates, probe } from '../nodes/lookup.js';
 import { DirectoryNode, type Node } from '../nodes/node.js';
+import { refuseProtected } from '../nodes/protection.js';
+import { situationOf } from '../nodes/situation.js';
 import { NO_MASK, type Union } from '../nodes/union.js';
 import { copyMode, copyOwner, copyTimes, copyXattrs, createEmpty } from '../owners/copy-entry.js';
 import { recorded } from '../owners/stored-owners.js';
-import { finish } from '../rules/finish.js';
-import {
-  ABSENT,
-  type LayerEntry,
-  merge,
-  type Plan,
-  type Situation,
-  type Step,
-  type View,
-} from '../rules/rules.js';
+import { escapeXattr } from '../owners/xattr-names.js';
+import type { Actions } from '../rules/execute.js';
+import type { Situation } from '../rules/plan.js';
 import { copyUpDirectory, keepTimes } from './copy-up.js';
-import { refuseProtected } from './flags.js';
-import { escapeXattr } from './xattr.js';
 
 const KEEP = -1;
 const OWNER_ALL = 0o700;
-
-/** What carries out steps: its methods bear their names. */
-export type Actions = Partial<Record<Step, () => void>> & {
-  /** Takes away what was prepared for an operation that fails. Throws nothing. */
-  readonly abandon?: () => void;
-};
-
-/** Runs a plan with the given actions; a refused one becomes its errno. The one place that knows what an error means. */
-export function execute(plan: Plan, actions: Actions): void {
-  if ('refused' in plan) throw new Errno(E[plan.refused]);
-  try {
-    for (const step of plan.prepare) perform(step, actions);
-    if (plan.commit !== undefined) perform(plan.commit, actions);
-  } catch (error) {
-    actions.abandon?.();
-    throw error;
-  }
-  for (const step of plan.finish) finish(step, () => perform(step, actions));
-}
-
-function perform(step: Step, actions: Actions): void {
-  if (actions[step] === undefined) throw new Error(`no action for step "${step}"`);
-  actions[step]();
-}
 
 /** Makes an inode under a name of a directory. */
 export type Make = (dirfd: number, name: string) => void;
@@ -328,26 +290,4 @@ function lowerPath(node: DirectoryNode): string {
     path = `/${name}${path}`;
   }
   return path;
-}
-
-/** What the lower layers alone show under a name. */
-export function viewBelow(union: Union, parent: DirectoryNode, name: string): View {
-  return merge(entriesOf(candidates(union, parent.lowers, name)));
-}
-
-function* entriesOf(from: Iterable<{ entry: LayerEntry }>): Generator<LayerEntry> {
-  for (const { entry } of from) yield entry;
-}
-
-export function situationOf(union: Union, parent: DirectoryNode, name: string): Situation {
-  const parentMerged = parent.lowers.length > 0;
-  const upper: LayerEntry =
-    parent.upper === undefined ? ABSENT : probe(union, parent.upper, name, parentMerged).entry;
-  return {
-    upper: upper.is,
-    opaque: upper.is === 'directory' && upper.opaque !== undefined,
-    redirected: upper.is === 'directory' && upper.redirect !== undefined,
-    below: parentMerged ? viewBelow(union, parent, name).shows : 'nothing',
-    parentMerged,
-  };
 }
