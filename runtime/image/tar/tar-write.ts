@@ -124,10 +124,14 @@ class HeaderBlock {
   /** ustar puts leading directories of a long name into the prefix. */
   #splitName(name: string): boolean {
     const [, longest] = FIELD.name;
-    const slash = name.length <= longest ? 0 : name.indexOf('/', name.length - longest - 1);
-    if (slash < 0 || slash > FIELD.prefix[1] || slash === name.length - 1) return false;
-    if (slash > 0) this.#text('prefix', name.slice(0, slash));
-    this.#text('name', slash > 0 ? name.slice(slash + 1) : name);
+    if (name.length <= longest) {
+      this.#text('name', name);
+      return true;
+    }
+    const slash = name.indexOf('/', name.length - longest - 1);
+    if (slash <= 0 || slash > FIELD.prefix[1] || slash === name.length - 1) return false;
+    this.#text('prefix', name.slice(0, slash));
+    this.#text('name', name.slice(slash + 1));
     return true;
   }
 
