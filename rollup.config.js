@@ -1,19 +1,75 @@
 /**
- * What users start, in few files: a program of a hundred modules takes three times as long to load.
+ * What users start, in few files and without node_modules: a program of a hundred modules takes three times as long to
+ * load, and a package without dependencies is installed without a registry.
  *
- * dist/ holds the modules one by one, for the API and the tests; dist/bin/ holds the programs and, beside them, the
- * threads and the process that they start. Packages stay where npm put them, but for two. Every start needs valibot, and
- * little of it: of 206 KB 20, which load in 1 ms instead of 6. zstddec has no CommonJS form, and Node takes such modules
- * by require() only from 20.19 and 22.12 on.
+ * dist/ holds the modules one by one, for the tests; dist/bin/ holds the programs, the library, and beside them the
+ * threads and processes that they start, with the parts of the packages that they use. Of koffi only the addon is
+ * needed, one for each machine, which lies in dist/addons/ (scripts/addons.ts).
+ *
+ * Rules: an import that leads nowhere fails the build. The licence of each package of which something is bundled is in
+ * dist/LICENSES.
  */
-import { fileURLToPath } from 'node:url';
+import { copyFileSync, mkdirSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import commonjs from '@rollup/plugin-commonjs';
+import { nodeResolve } from '@rollup/plugin-node-resolve';
 
-const BUNDLED = ['valibot', 'zstddec/stream'];
-const external = (id, importer) => importer !== undefined && !/^[./]/.test(id) && !BUNDLED.includes(id);
+const LICENSES = 'dist/LICENSES';
+const require = createRequire(import.meta.url);
+const packageDirectory = (name) => dirname(require.resolve(name));
 
-const bundled = {
-  name: 'bundled',
-  resolveId: (id) => (BUNDLED.includes(id) ? fileURLToPath(import.meta.resolve(id)) : null),
+/** The addon that fits the C library that Node itself uses: the path of its loader is in Node's first page. */
+const KOFFI = `
+import { closeSync, openSync, readSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+const node = openSync(process.execPath, 'r');
+const start = Buffer.alloc(4096);
+readSync(node, start, 0, start.length, 0);
+closeSync(node);
+const libc = start.includes('/ld-musl-') ? 'musl' : 'glibc';
+export default createRequire(import.meta.url)(\`../addons/koffi-\${process.arch}-\${libc}.node\`);
+`;
+
+/** Modules that are others in the bundles, and their sources. */
+const REPLACED = [
+  [/^koffi$/, KOFFI],
+  [
+    /\/tar-codec\.js$/,
+    `export { default as codec } from '${join(packageDirectory('tar-stream'), 'headers.js')}';`,
+  ],
+];
+
+const replaced = {
+  name: 'replaced',
+  resolveId: (id) => (REPLACED.some(([pattern]) => pattern.test(id)) ? `\0replaced:${id}` : null),
+  load: (id) =>
+    id.startsWith('\0replaced:')
+      ? REPLACED.find(([pattern]) => pattern.test(id.slice('\0replaced:'.length)))[1]
+      : null,
+};
+
+/** The package that a module belongs to. */
+function packageOf(module) {
+  const [, directory, name] = /^\0?(.*\/node_modules\/((?:@[^/]+\/)?[^/]+))\//.exec(module);
+  return { name, directory };
+}
+
+function writeLicense({ name, directory }) {
+  const file = readdirSync(directory).find((entry) => /^licen[cs]e/i.test(entry));
+  if (file === undefined) throw new Error(`the package "${name}" has no licence in "${directory}"`);
+  mkdirSync(LICENSES, { recursive: true });
+  copyFileSync(join(directory, file), join(LICENSES, name.replace('/', '+')));
+}
+
+const licenses = {
+  name: 'licenses',
+  generateBundle(_, files) {
+    const modules = Object.values(files).flatMap((file) => Object.keys(file.modules ?? {}));
+    const paths = modules.map((id) => (id.endsWith('replaced:koffi') ? require.resolve('koffi') : id));
+    for (const path of paths.filter((path) => path.includes('/node_modules/'))) writeLicense(packageOf(path));
+  },
 };
 
 const manifest = {
@@ -23,30 +79,37 @@ const manifest = {
   },
 };
 
-const programs = {
-  input: ['dist/cli/tscr/tscr.js', 'dist/cli/unionfs/unionfs.js'],
-  external,
-  output: { dir: 'dist/bin', format: 'cjs' },
-  plugins: [bundled, manifest],
+/** Ours are found without it, in half the time. */
+const packages = nodeResolve();
+const ofPackages = {
+  ...packages,
+  resolveId: {
+    ...packages.resolveId,
+    handler(id, importer, options) {
+      const isOurs = importer === undefined || (/^[./]/.test(id) && !importer.includes('/node_modules/'));
+      return isOurs ? null : packages.resolveId.handler.call(this, id, importer, options);
+    },
+  },
 };
 
-const alone = (input, file) => ({
+const bundle = (input, output, ...plugins) => ({
   input,
-  external,
-  plugins: [bundled],
-  output: { file: `dist/bin/${file}`, format: 'cjs' },
+  plugins: [replaced, ofPackages, commonjs({ include: /node_modules/ }), licenses, ...plugins],
+  output: { format: 'cjs', ...output },
+  onLog(level, log, handle) {
+    if (log.code === 'UNRESOLVED_IMPORT') throw new Error(log.message);
+    handle(level, log);
+  },
 });
+
+const alone = (input, file) => bundle(input, { file: `dist/bin/${file}` });
 
 /** A program of its own; what it loads later lies beside it. */
-const apart = (input) => ({
-  input,
-  external,
-  plugins: [bundled],
-  output: { dir: 'dist/bin', format: 'cjs' },
-});
+const apart = (input) => bundle(input, { dir: 'dist/bin' });
 
 export default [
-  programs,
+  bundle(['dist/cli/tscr/tscr.js', 'dist/cli/unionfs/unionfs.js'], { dir: 'dist/bin' }, manifest),
+  bundle({ library: 'dist/fs/index.js' }, { dir: 'dist/bin' }),
   apart('dist/cli/unionfs/server/server.js'),
   apart('dist/cli/unionfs/server/portable-server.js'),
   alone('dist/cli/unionfs/server/background-mount.js', 'background-mount.js'),

@@ -80,6 +80,8 @@ clear_environment
 self=$(readlink -f -- "$0")
 programs=${self%/*}
 program=${self##*/}
+node=node
+[ ! -x "$programs/node" ] || node=$programs/node # an installation that brings its own
 background=
 [ "$program" = tscr ] || ! in_background "$@" || background=yes
 [ "$background" ] || carry_environment
@@ -87,13 +89,13 @@ hide_words "$@"
 eval "set -- $references"
 unset references
 
-if [ "$program" = tscr ]; then exec node -- "$programs/tscr.js" = "$@"; fi
-if [ ! "$background" ]; then exec node -- "$programs/unionfs.js" = "=--called-as" "=$0" "$@"; fi
+if [ "$program" = tscr ]; then exec "$node" -- "$programs/tscr.js" = "$@"; fi
+if [ ! "$background" ]; then exec "$node" -- "$programs/unionfs.js" = "=--called-as" "=$0" "$@"; fi
 
 # SIGINT before the server is in a session of its own ends it, later it comes too late; then the mount is there.
 interrupted=
 trap 'interrupted=yes' INT
-said=$(node -- "$programs/server.js" = "=$$" "=$0" "$@" 2>&1 >/dev/null </dev/null &)
+said=$("$node" -- "$programs/server.js" = "=$$" "=$0" "$@" 2>&1 >/dev/null </dev/null &)
 case $said in
   ready) exit ;;
   *'

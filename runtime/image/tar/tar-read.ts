@@ -9,8 +9,6 @@
  * at. One zero block alone is damage, as for Go. Global PAX headers mean nothing, as for docker. Entries are handed on
  * synchronously, one after another, in the archive's order. Compare readHeader in archive/tar/reader.go.
  */
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type ExtractEvents, extract } from 'tar-stream';
@@ -18,6 +16,7 @@ import { UsageError } from '../../../fs/index.js';
 import { quote } from './names.js';
 import { EXTENSION_FLAG, isFollowed, oldGnuMap, Placer, paxMap, type SparseMap } from './sparse.js';
 import { entryOf } from './tar-attributes.js';
+import { codec } from './tar-codec.js';
 import type { TarEntry } from './tar-entry.js';
 import {
   BLOCK,
@@ -54,13 +53,13 @@ interface FramedHeader {
 type EntryEvent = ExtractEvents['entry'];
 type Source = EntryEvent[1];
 
-const require = createRequire(import.meta.url);
-const codec = require(join(dirname(require.resolve('tar-stream')), 'headers.js')) as {
+/** What of the codec is replaced. */
+interface Decoders {
   decode(block: Buffer): FramedHeader;
   decodePax(bytes: Buffer): PaxRecords;
-};
-codec.decode = frame;
-codec.decodePax = decodePax;
+}
+
+Object.assign(codec, { decode: frame, decodePax } satisfies Decoders);
 
 const GLOBAL = 'global';
 /** The types that tar-stream's framing tells apart; it does not know "global", so that it applies none. */
