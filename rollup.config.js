@@ -19,16 +19,26 @@ const LICENSES = 'dist/LICENSES';
 const require = createRequire(import.meta.url);
 const packageDirectory = (name) => dirname(require.resolve(name));
 
-/** The addon that fits the C library that Node itself uses: the path of its loader is in Node's first page. */
+/**
+ * The addon that fits the C library that Node itself uses: the path of its loader is in the first page of Node's file.
+ * That file has no usable path in a container's first process (runtime/container/init-process.ts), and where there is no
+ * /proc, the programs say so themselves.
+ */
 const KOFFI = `
 import { closeSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-const node = openSync(process.execPath, 'r');
-const start = Buffer.alloc(4096);
-readSync(node, start, 0, start.length, 0);
-closeSync(node);
-const libc = start.includes('/ld-musl-') ? 'musl' : 'glibc';
+function usesMusl() {
+  const start = Buffer.alloc(4096);
+  try {
+    const node = openSync('/proc/self/exe', 'r');
+    readSync(node, start, 0, start.length, 0);
+    closeSync(node);
+  } catch {}
+  return start.includes('/ld-musl-');
+}
+
+const libc = usesMusl() ? 'musl' : 'glibc';
 export default createRequire(import.meta.url)(\`../addons/koffi-\${process.arch}-\${libc}.node\`);
 `;
 

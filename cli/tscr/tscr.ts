@@ -4,57 +4,16 @@
  * Rule: only the command that is named is loaded, so that a container starts without what builds images.
  */
 import '../machine.js';
-import type { Command } from 'commander';
 import { requireText, words } from '../../runtime/host/call.js';
-import { enterForLayers } from '../../runtime/rootless/enter.js';
-import { newProgram, runProgram } from '../program.js';
+import { runProgram } from '../program.js';
+import { TSCR_COMMANDS, tscrProgram } from './program.js';
 
 /** docker's exit code for errors of the runtime itself. */
 const RUNTIME_ERROR = 125;
 
-const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  run: async () => (await import('./commands/container/run.js')).runCommand(),
-  ps: async () => (await import('./commands/container/ps.js')).psCommand(),
-  rm: async () => (await import('./commands/container/rm.js')).rmCommand(),
-  top: async () => (await import('./commands/container/top.js')).topCommand(),
-  load: async () => (await import('./commands/image/load.js')).loadCommand(),
-  save: async () => (await import('./commands/image/save.js')).saveCommand(),
-  import: async () => (await import('./commands/image/import.js')).importCommand(),
-  export: async () => (await import('./commands/container/export.js')).exportCommand(),
-  images: async () => (await import('./commands/image/images.js')).imagesCommand(),
-  image: async () => (await import('./commands/image/image.js')).imageCommand(),
-  tag: async () => (await import('./commands/image/tag.js')).tagCommand(),
-  rmi: async () => (await import('./commands/image/rmi.js')).rmiCommand(),
-  history: async () => (await import('./commands/image/history.js')).historyCommand(),
-  inspect: async () => (await import('./commands/system/inspect.js')).inspectCommand(),
-  diff: async () => (await import('./commands/container/diff.js')).diffCommand(),
-  commit: async () => (await import('./commands/image/commit.js')).commitCommand(),
-  bundle: async () => (await import('./commands/container/bundle.js')).bundleCommand(),
-  spec: async () => (await import('./commands/container/spec.js')).specCommand(),
-  system: async () => (await import('./commands/system/system.js')).systemCommand(),
-  info: async () => (await import('./commands/system/info.js')).infoCommand(),
-  doctor: async () => (await import('./commands/system/doctor.js')).doctorCommand(),
-  unshare: async () => (await import('./commands/system/unshare.js')).unshareCommand(),
-};
-
-/** Those that make, read or remove files with the owners that an image gives them; commit goes there by itself. */
-const WORK_ON_LAYERS = new Set([
-  ...['load', 'import', 'from-host', 'export', 'diff', 'bundle'],
-  ...['rm', 'rmi', 'prune', 'df', 'ps', 'check'],
-]);
-
 async function main(argv: readonly string[]): Promise<void> {
-  const program = newProgram('tscr', 'container runtime')
-    .option(
-      '--root <dir>',
-      'the store (default: TSCR_ROOT, else /var/lib/tscr for root and the data directory for others)',
-    )
-    .hook('preAction', (_, command) => {
-      if (WORK_ON_LAYERS.has(command.name())) enterForLayers();
-    });
-  const named = Object.keys(COMMANDS).filter((name) => argv.includes(name));
-  const only = argv[0] === 'help' || named.length === 0 ? Object.keys(COMMANDS) : named;
-  for (const name of only) program.addCommand(await (COMMANDS[name] as () => Promise<Command>)());
+  const named = TSCR_COMMANDS.filter((name) => argv.includes(name));
+  const program = await tscrProgram(argv[0] === 'help' || named.length === 0 ? TSCR_COMMANDS : named);
   await runProgram(program, argv, RUNTIME_ERROR, requireText);
 }
 

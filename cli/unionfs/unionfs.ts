@@ -3,13 +3,12 @@
  *
  * Rule: only the command that is named is loaded, and nothing but a server's start for a mount in the background.
  */
-import type { Command } from 'commander';
 import '../machine.js';
-import type { MountOptions } from '../../fs/index.js';
 import { words } from '../../runtime/host/call.js';
 import { warn } from '../terminal/output.js';
 import { startServer } from './background.js';
 import { overlayRequest } from './overlay.js';
+import { UNIONFS_COMMANDS, unionfsProgram } from './program.js';
 
 const FAILURE = 1;
 /** Apart from the exit codes of the command that is run, as with env(1) and docker. */
@@ -18,32 +17,10 @@ const EXEC_FAILURE = 125;
 /** The launcher's option; the path that it was called by follows. */
 const CALLED_AS = '--called-as';
 
-/** A mount in the background, as the command line has it, is the server's to read. */
-const inBackground = ({ transport }: MountOptions): Promise<void> =>
-  startServer(
-    words().slice(words().indexOf('mount') + 1),
-    transport === 'fuse-native' ? 'portable-server.js' : 'server.js',
-  );
-
-const inForeground = async (options: MountOptions): Promise<void> =>
-  (await import('./server/serving.js')).serve(options);
-
-const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  mount: async () => (await import('./commands/mount.js')).mountCommand({ inForeground, inBackground }),
-  umount: async () => (await import('./commands/umount.js')).umountCommand(),
-  exec: async () => (await import('./commands/exec.js')).execCommand(),
-  list: async () => (await import('./commands/list.js')).listCommand(),
-  inspect: async () => (await import('./commands/inspect.js')).inspectCommand(),
-  diff: async () => (await import('./commands/diff.js')).diffCommand(),
-  explain: async () => (await import('./commands/explain.js')).explainCommand(),
-};
-
 async function runCommand(argv: readonly string[]): Promise<void> {
-  const { newProgram, runProgram } = await import('../program.js');
-  const program = newProgram('unionfs', 'union filesystem: overlayfs semantics over FUSE');
+  const { runProgram } = await import('../program.js');
   const [named = ''] = argv;
-  const only = Object.hasOwn(COMMANDS, named) ? [named] : Object.keys(COMMANDS);
-  for (const name of only) program.addCommand(await (COMMANDS[name] as () => Promise<Command>)());
+  const program = await unionfsProgram(UNIONFS_COMMANDS.includes(named) ? [named] : UNIONFS_COMMANDS);
   await runProgram(program, argv, named === 'exec' ? EXEC_FAILURE : FAILURE);
 }
 
@@ -56,7 +33,7 @@ function call(): { program: string; args: readonly string[] } {
 
 async function main(): Promise<void> {
   const { program, args } = call();
-  const request = overlayRequest(program, args, Object.keys(COMMANDS));
+  const request = overlayRequest(program, args, UNIONFS_COMMANDS);
   if (request === undefined) return runCommand(args);
   if ('print' in request) {
     process.stdout.write(request.print);

@@ -1,0 +1,39 @@
+/**
+ * The commands of unionfs, as the program runs them and as scripts/reference/ writes of them.
+ *
+ * Rule: only the commands that are asked for are loaded, and nothing before one is asked for but a server's start.
+ */
+import type { Command } from 'commander';
+import type { MountOptions } from '../../fs/index.js';
+import { words } from '../../runtime/host/call.js';
+import { startServer } from './background.js';
+
+/** A mount in the background, as the command line has it, is the server's to read. */
+const inBackground = ({ transport }: MountOptions): Promise<void> =>
+  startServer(
+    words().slice(words().indexOf('mount') + 1),
+    transport === 'fuse-native' ? 'portable-server.js' : 'server.js',
+  );
+
+const inForeground = async (options: MountOptions): Promise<void> =>
+  (await import('./server/serving.js')).serve(options);
+
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  mount: async () => (await import('./commands/mount.js')).mountCommand({ inForeground, inBackground }),
+  umount: async () => (await import('./commands/umount.js')).umountCommand(),
+  exec: async () => (await import('./commands/exec.js')).execCommand(),
+  list: async () => (await import('./commands/list.js')).listCommand(),
+  inspect: async () => (await import('./commands/inspect.js')).inspectCommand(),
+  diff: async () => (await import('./commands/diff.js')).diffCommand(),
+  explain: async () => (await import('./commands/explain.js')).explainCommand(),
+};
+
+export const UNIONFS_COMMANDS: readonly string[] = Object.keys(COMMANDS);
+
+/** The program with some of its commands, by name. */
+export async function unionfsProgram(names: readonly string[]): Promise<Command> {
+  const { newProgram } = await import('../program.js');
+  const program = newProgram('unionfs', 'union filesystem: overlayfs semantics over FUSE');
+  for (const name of names) program.addCommand(await (COMMANDS[name] as () => Promise<Command>)());
+  return program;
+}
