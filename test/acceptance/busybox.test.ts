@@ -6,13 +6,13 @@
  *     script on the kernel's -> upper B, seen by the kernel = B seen by us; and A is B but for the time
  */
 import { assert } from 'chai';
-import { changeAttributes, SCRIPT } from './busybox-script.js';
-import { runInRoot } from './chroot.js';
-import { missingForMounts, requireConditions } from './conditions.js';
-import { type Layers, withKernel, withUnion } from './mount.js';
-import { BUSYBOX_PATCH, BUSYBOX_ROOT, busyboxPatch, busyboxRoot } from './roots.js';
-import { assertLowerUnchanged, assertSameTree, Stage } from './stage.js';
-import { describeTree, maskTimesSince, type Tree } from './tree.js';
+import { changeAttributes, SCRIPT } from '../support/acceptance/busybox-script.js';
+import { runInRoot } from '../support/acceptance/chroot.js';
+import { missingForMounts, requireConditions } from '../support/acceptance/conditions.js';
+import { type Layers, withKernel, withUnion } from '../support/acceptance/mount.js';
+import { BUSYBOX_PATCH, BUSYBOX_ROOT, busyboxPatch, busyboxRoot } from '../support/acceptance/roots.js';
+import { assertLowerUnchanged, assertSameTree, Stage } from '../support/acceptance/stage.js';
+import { describeTree, maskTimesSince, type Tree } from '../support/acceptance/tree.js';
 
 const SUITE = 'acceptance: a busybox root';
 const NS_PER_MS = 1_000_000n;

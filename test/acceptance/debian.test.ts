@@ -8,15 +8,15 @@
 import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { assert } from 'chai';
-import { aptEnvironment, aptSettings } from './apt.js';
-import { type ChrootOptions, runInRoot, type SystemMount } from './chroot.js';
-import { missingForFull, missingForMounts, requireConditions } from './conditions.js';
-import { gitRepository, tarballOf } from './fixtures.js';
-import { type Layers, mountUnion, umountUnion, withKernel } from './mount.js';
-import { DEBIAN_ROOT, debianRoot } from './roots.js';
-import { run } from './run.js';
-import { assertLowerUnchanged, assertSameTree, Stage } from './stage.js';
-import { describeTree, type Tree } from './tree.js';
+import { aptEnvironment, aptSettings } from '../support/acceptance/apt.js';
+import { type ChrootOptions, runInRoot, type SystemMount } from '../support/acceptance/chroot.js';
+import { missingForFull, missingForMounts, requireConditions } from '../support/acceptance/conditions.js';
+import { gitRepository, tarballOf } from '../support/acceptance/fixtures.js';
+import { type Layers, mountUnion, umountUnion, withKernel } from '../support/acceptance/mount.js';
+import { DEBIAN_ROOT, debianRoot } from '../support/acceptance/roots.js';
+import { assertLowerUnchanged, assertSameTree, Stage } from '../support/acceptance/stage.js';
+import { describeTree, type Tree } from '../support/acceptance/tree.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'acceptance: a Debian root';
 const HOUR_MS = 3_600_000;

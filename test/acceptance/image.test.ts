@@ -6,12 +6,12 @@
  * Takes minutes and a Debian mirror: runs with UNIONFS_ACCEPTANCE=full, and always in CI.
  */
 import { assert } from 'chai';
-import { Tscr } from '../container/tscr.js';
-import { usePlace } from '../mount/place.js';
-import { aptEnvironment } from './apt.js';
-import { missingForFull, missingForMounts, requireConditions } from './conditions.js';
-import { type DebianImage, debianImage, IMAGE_NAME, LAYERS } from './debian-image.js';
-import { run } from './run.js';
+import { aptEnvironment } from '../support/acceptance/apt.js';
+import { missingForFull, missingForMounts, requireConditions } from '../support/acceptance/conditions.js';
+import { type DebianImage, debianImage, IMAGE_NAME, LAYERS } from '../support/acceptance/debian-image.js';
+import { Tscr } from '../support/container/tscr.js';
+import { usePlace } from '../support/mount/place.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'acceptance: a Debian image';
 const HALF_HOUR_MS = 1_800_000;

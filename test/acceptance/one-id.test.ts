@@ -6,13 +6,13 @@
  * Takes minutes and a Debian mirror: runs with UNIONFS_ACCEPTANCE=full, and always in CI.
  */
 import { assert } from 'chai';
-import { Tscr } from '../container/tscr.js';
-import { useScratch } from '../image/scratch.js';
-import { aptEnvironment } from './apt.js';
-import { asUser, USER } from './as-user.js';
-import { missingForFull, missingForMounts, requireConditions } from './conditions.js';
-import { debianImage, IMAGE_NAME } from './debian-image.js';
-import { run } from './run.js';
+import { aptEnvironment } from '../support/acceptance/apt.js';
+import { asUser, USER } from '../support/acceptance/as-user.js';
+import { missingForFull, missingForMounts, requireConditions } from '../support/acceptance/conditions.js';
+import { debianImage, IMAGE_NAME } from '../support/acceptance/debian-image.js';
+import { Tscr } from '../support/container/tscr.js';
+import { useScratch } from '../support/image/scratch.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'acceptance: one id';
 const HALF_HOUR_MS = 1_800_000;

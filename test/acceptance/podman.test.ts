@@ -7,11 +7,11 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { usePlace } from '../mount/place.js';
-import { waitUntil } from '../mount/processes.js';
-import { missingForFull, missingForMounts, requireConditions } from './conditions.js';
-import { type DebianImage, debianImage, IMAGE_NAME } from './debian-image.js';
-import { Engine, LIMITS, type MountProgram } from './engine.js';
+import { missingForFull, missingForMounts, requireConditions } from '../support/acceptance/conditions.js';
+import { type DebianImage, debianImage, IMAGE_NAME } from '../support/acceptance/debian-image.js';
+import { Engine, LIMITS, type MountProgram } from '../support/acceptance/engine.js';
+import { usePlace } from '../support/mount/place.js';
+import { waitUntil } from '../support/mount/processes.js';
 
 const SUITE = 'acceptance: Podman and Buildah';
 const HOUR_MS = 3_600_000;

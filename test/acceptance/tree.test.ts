@@ -18,10 +18,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { IS_HOST_ROOT, MARK, SECOND_NAMESPACE } from '../privilege.js';
-import { missingForFiles, requireConditions } from './conditions.js';
-import { run } from './run.js';
-import { checksum, describeTree, diffTrees, maskTimesSince } from './tree.js';
+import { missingForFiles, requireConditions } from '../support/acceptance/conditions.js';
+import { checksum, describeTree, diffTrees, maskTimesSince } from '../support/acceptance/tree.js';
+import { IS_HOST_ROOT, MARK, SECOND_NAMESPACE } from '../support/privilege.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'acceptance: comparing trees';
 const ATTRIBUTE = `${SECOND_NAMESPACE}a`;

@@ -7,11 +7,11 @@
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { assert } from 'chai';
-import { run } from '../acceptance/run.js';
-import { assertSameTree } from '../acceptance/stage.js';
-import { describeTree, type Tree as Listing } from '../acceptance/tree.js';
-import { CLI, type Outcome, type Union, usePlace } from '../mount/place.js';
-import { processesNaming, serverOf, waitUntil } from '../mount/processes.js';
+import { assertSameTree } from '../support/acceptance/stage.js';
+import { describeTree, type Tree as Listing } from '../support/acceptance/tree.js';
+import { CLI, type Outcome, type Union, usePlace } from '../support/mount/place.js';
+import { processesNaming, serverOf, waitUntil } from '../support/mount/processes.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'unionfs: bad input';
 const NOBODY = 65534;

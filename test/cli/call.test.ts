@@ -13,8 +13,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { assert } from 'chai';
-import { PACKAGE } from '../container/tscr.js';
-import { CLI, usePlace } from '../mount/place.js';
+import { PACKAGE } from '../support/container/tscr.js';
+import { CLI, usePlace } from '../support/mount/place.js';
 
 const SUITE = 'cli: words, variables and bytes';
 const TSCR = `${PACKAGE}/dist/bin/tscr`;

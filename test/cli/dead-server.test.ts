@@ -5,9 +5,9 @@
 import { lstatSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { assert } from 'chai';
-import type { Client } from '../mount/client.js';
-import { mountAt, type Outcome, type Union, usePlace } from '../mount/place.js';
-import { isRunning, serverOf, waitUntil } from '../mount/processes.js';
+import type { Client } from '../support/mount/client.js';
+import { mountAt, type Outcome, type Union, usePlace } from '../support/mount/place.js';
+import { isRunning, serverOf, waitUntil } from '../support/mount/processes.js';
 
 const SUITE = 'cli/dead-server';
 /** What a command may take that asks a server in vain, on a loaded machine. */

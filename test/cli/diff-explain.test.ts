@@ -2,10 +2,10 @@
 import { renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { assertSameTree } from '../acceptance/stage.js';
-import { describeTree } from '../acceptance/tree.js';
-import { CLI, list, type Union, usePlace } from '../mount/place.js';
-import { IS_HOST_ROOT } from '../privilege.js';
+import { assertSameTree } from '../support/acceptance/stage.js';
+import { describeTree } from '../support/acceptance/tree.js';
+import { CLI, list, type Union, usePlace } from '../support/mount/place.js';
+import { IS_HOST_ROOT } from '../support/privilege.js';
 
 const SUITE = 'unionfs diff and explain';
 

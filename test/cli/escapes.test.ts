@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { assert } from 'chai';
-import { type Union, usePlace } from '../mount/place.js';
+import { type Union, usePlace } from '../support/mount/place.js';
 
 const SUITE = 'unionfs: names that control';
 const EVIL = 'a\x1b[2J\u009b\u202e\nb';

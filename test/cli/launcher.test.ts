@@ -7,8 +7,8 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { assert } from 'chai';
-import { CLI, list, mountAt, type Union, usePlace } from '../mount/place.js';
-import { processesNaming, serverOf, waitUntil } from '../mount/processes.js';
+import { CLI, list, mountAt, type Union, usePlace } from '../support/mount/place.js';
+import { processesNaming, serverOf, waitUntil } from '../support/mount/processes.js';
 
 const SUITE = 'cli: the launcher';
 const EXECUTABLE = 0o755;

@@ -17,8 +17,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { CLI, list, mountAt, type Union, usePlace } from '../mount/place.js';
-import { isRunning, processesNaming, serverOf, waitUntil } from '../mount/processes.js';
+import { CLI, list, mountAt, type Union, usePlace } from '../support/mount/place.js';
+import { isRunning, processesNaming, serverOf, waitUntil } from '../support/mount/processes.js';
 
 const SUITE = 'unionfs: the life of a mount';
 const A_SECOND = 1000;

@@ -2,8 +2,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { list, mountAt, usePlace } from '../mount/place.js';
-import { waitUntil } from '../mount/processes.js';
+import { list, mountAt, usePlace } from '../support/mount/place.js';
+import { waitUntil } from '../support/mount/processes.js';
 
 const SUITE = 'unionfs mount: options';
 

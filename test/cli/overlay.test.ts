@@ -5,8 +5,8 @@
 import { chmodSync, lstatSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { assert } from 'chai';
 import { overlayRequest, type Request } from '../../cli/unionfs/overlay.js';
-import { CLI, mountAt, type Outcome, usePlace } from '../mount/place.js';
-import { processesNaming, waitUntil } from '../mount/processes.js';
+import { CLI, mountAt, type Outcome, usePlace } from '../support/mount/place.js';
+import { processesNaming, waitUntil } from '../support/mount/processes.js';
 
 const SUITE = 'cli: in place of fuse-overlayfs';
 const COMMANDS = ['mount', 'umount'];

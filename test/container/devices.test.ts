@@ -9,9 +9,9 @@ import { assert } from 'chai';
 import { deviceList } from '../../runtime/container/cgroup/device-list.js';
 import { ACCESS, type DeviceRule, isAllowed, rulesOf } from '../../runtime/container/cgroup/device-rules.js';
 import { DRIVERS } from '../../runtime/container/records/record.js';
-import { usePlace } from '../mount/place.js';
-import { waitUntil } from '../mount/processes.js';
-import { Tscr } from './tscr.js';
+import { Tscr } from '../support/container/tscr.js';
+import { usePlace } from '../support/mount/place.js';
+import { waitUntil } from '../support/mount/processes.js';
 
 const SUITE = 'tscr: devices';
 const SECRET = 'HOST-SECRET';

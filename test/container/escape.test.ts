@@ -4,8 +4,8 @@
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { assert } from 'chai';
 import { defaultSpec } from '../../runtime/container/spec/default-spec.js';
-import { run } from '../acceptance/run.js';
-import { type Bundle, shell, useBundles } from './bundles.js';
+import { type Bundle, shell, useBundles } from '../support/container/bundles.js';
+import { run } from '../support/run.js';
 
 describe('container: escapes', () => {
   const bundles = useBundles();

@@ -6,9 +6,9 @@ import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { usePlace } from '../mount/place.js';
-import { crun, runc } from './bundles.js';
-import { Tscr } from './tscr.js';
+import { crun, runc } from '../support/container/bundles.js';
+import { Tscr } from '../support/container/tscr.js';
+import { usePlace } from '../support/mount/place.js';
 
 const SUITE = 'experiments with containers';
 const PROGRAMS = 'bash,sh,ls,cat,rm,dd,ps,uname,sleep';

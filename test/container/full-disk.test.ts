@@ -19,8 +19,8 @@ import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
 import { checkStore } from '../../runtime/image/store/check.js';
 import { Store } from '../../runtime/image/store/store.js';
-import { usePlace } from '../mount/place.js';
-import { Tscr } from './tscr.js';
+import { Tscr } from '../support/container/tscr.js';
+import { usePlace } from '../support/mount/place.js';
 
 const SUITE = 'a full disk';
 const CLI = fileURLToPath(new URL('../../bin/tscr.js', import.meta.url));

@@ -17,10 +17,10 @@ import { assert } from 'chai';
 import { flatten } from '../../fs/union/offline/flatten.js';
 import { viewOf } from '../../fs/union/offline/view.js';
 import { DRIVERS } from '../../runtime/container/records/record.js';
-import { describeTree, diffTrees, maskTimesSince } from '../acceptance/tree.js';
-import { usePlace } from '../mount/place.js';
-import { crun, runc } from './bundles.js';
-import { Tscr } from './tscr.js';
+import { describeTree, diffTrees, maskTimesSince } from '../support/acceptance/tree.js';
+import { crun, runc } from '../support/container/bundles.js';
+import { Tscr } from '../support/container/tscr.js';
+import { usePlace } from '../support/mount/place.js';
 
 const SUITE = 'tscr run';
 const PROGRAMS = 'sh,ls,cat,true,id,sleep,touch,rm,mkdir,chmod,ln,tar,stat,mv,find,env,head,hostname,dd,cp';

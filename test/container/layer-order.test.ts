@@ -4,8 +4,8 @@
  */
 import { assert } from 'chai';
 import { DRIVERS } from '../../runtime/container/records/record.js';
-import { usePlace } from '../mount/place.js';
-import { Tscr } from './tscr.js';
+import { Tscr } from '../support/container/tscr.js';
+import { usePlace } from '../support/mount/place.js';
 
 const SUITE = 'tscr: the order of layers';
 const STEPS = [

@@ -6,9 +6,9 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'no
 import { assert } from 'chai';
 import { DEFAULT_MOUNTS } from '../../runtime/container/spec/default-spec.js';
 import type { MountSpec } from '../../runtime/container/spec/runtime-spec.js';
-import { run } from '../acceptance/run.js';
-import { writeTree } from '../mount/tree.js';
-import { type Bundle, useBundles } from './bundles.js';
+import { type Bundle, useBundles } from '../support/container/bundles.js';
+import { writeTree } from '../support/mount/tree.js';
+import { run } from '../support/run.js';
 
 describe('container: mounts', () => {
   const bundles = useBundles();

@@ -3,10 +3,10 @@
  * stat(2) shows what was given in whatever form it is called, and the image that is committed has it too.
  */
 import { assert } from 'chai';
-import { asUser, USER } from '../acceptance/as-user.js';
-import { run } from '../acceptance/run.js';
-import { useScratch } from '../image/scratch.js';
-import { Tscr } from './tscr.js';
+import { asUser, USER } from '../support/acceptance/as-user.js';
+import { Tscr } from '../support/container/tscr.js';
+import { useScratch } from '../support/image/scratch.js';
+import { run } from '../support/run.js';
 
 const PROGRAMS =
   'bash,chown,chmod,cp,ln,mkdir,mkfifo,mknod,mv,perl,/usr/bin/python3,rm,setpriv,stat,touch,id,setcap,cat';

@@ -6,7 +6,13 @@
 import { assert } from 'chai';
 import { DEFAULT_CAPABILITIES, DEFAULT_MOUNTS } from '../../runtime/container/spec/default-spec.js';
 import { defaultSeccomp } from '../../runtime/container/spec/seccomp-default.js';
-import { type Bundle, type BundleOptions, type Outcome, shell, useBundles } from './bundles.js';
+import {
+  type Bundle,
+  type BundleOptions,
+  type Outcome,
+  shell,
+  useBundles,
+} from '../support/container/bundles.js';
 
 type Peer = 'runc' | 'crun';
 const BOTH: readonly Peer[] = ['runc', 'crun'];

@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { assert } from 'chai';
 import { processesOf } from '../../runtime/container/process/pid-namespace.js';
-import { run } from '../acceptance/run.js';
-import { usePlace } from '../mount/place.js';
-import { type Running, Tscr } from './tscr.js';
+import { type Running, Tscr } from '../support/container/tscr.js';
+import { usePlace } from '../support/mount/place.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'tscr commit of a running container';
 /** Counts in two files, between which a large one is copied. Every step starts programs. */

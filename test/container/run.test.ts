@@ -5,8 +5,8 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { assert } from 'chai';
 import { defaultSpec } from '../../runtime/container/spec/default-spec.js';
-import { isRunning, processesNaming, sleep, waitUntil } from '../mount/processes.js';
-import { type Bundle, type BundleOptions, shell, useBundles } from './bundles.js';
+import { type Bundle, type BundleOptions, shell, useBundles } from '../support/container/bundles.js';
+import { isRunning, processesNaming, sleep, waitUntil } from '../support/mount/processes.js';
 
 const SECONDS = 1000;
 const AT_ONCE = 20;

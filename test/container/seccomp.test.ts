@@ -7,7 +7,7 @@ import { compileSeccomp } from '../../runtime/container/process/seccomp.js';
 import { DEFAULT_CAPABILITIES } from '../../runtime/container/spec/default-spec.js';
 import type { RuntimeSpec } from '../../runtime/container/spec/runtime-spec.js';
 import { defaultSeccomp } from '../../runtime/container/spec/seccomp-default.js';
-import { type Bundle, type Outcome, useBundles } from './bundles.js';
+import { type Bundle, type Outcome, useBundles } from '../support/container/bundles.js';
 
 /** Makes every call in a child of its own with useless arguments, and prints how that ended: errno or signal.
  * sync(2) is left out: how long it takes says nothing. */

@@ -9,9 +9,9 @@ import { mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { assert } from 'chai';
 import { capabilityMask } from '../../runtime/container/spec/capabilities.js';
 import { DEFAULT_CAPABILITIES } from '../../runtime/container/spec/default-spec.js';
-import { type Bundle, outcome, runc, useBundles } from './bundles.js';
-import { REACH } from './reach.js';
-import { Tscr } from './tscr.js';
+import { type Bundle, outcome, runc, useBundles } from '../support/container/bundles.js';
+import { REACH } from '../support/container/reach.js';
+import { Tscr } from '../support/container/tscr.js';
 
 const DOCUMENT = new URL('../../../docs/security.md', import.meta.url);
 const SOCKET = `tscr-security-${process.pid}`;

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
 import { checkSpec } from '../../runtime/container/spec/check-spec.js';
 import { defaultSpec } from '../../runtime/container/spec/default-spec.js';
-import { outcome, shell, useBundles } from './bundles.js';
+import { outcome, shell, useBundles } from '../support/container/bundles.js';
 
 const CLI = fileURLToPath(new URL('../../bin/tscr', import.meta.url));
 

@@ -1,7 +1,16 @@
 /**
  * Layers that attack: one row each, the archive and the complaint. `OUT` is a directory beside the root, as an absolute path.
  */
-import { archive, base256, entry, type Fields, GNU, header, longName, paxHeader } from '../image/archive.js';
+import {
+  archive,
+  base256,
+  entry,
+  type Fields,
+  GNU,
+  header,
+  longName,
+  paxHeader,
+} from '../support/image/archive.js';
 
 export interface Attack {
   readonly name: string;

@@ -8,10 +8,10 @@ import { Readable } from 'node:stream';
 import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
 import { unpackLayer } from '../../runtime/image/layer/unpack.js';
-import { describeTree, diffTrees } from '../acceptance/tree.js';
-import { archive, entry } from '../image/archive.js';
-import { unpackInto, useScratch } from '../image/scratch.js';
-import { IS_HOST_ROOT } from '../privilege.js';
+import { describeTree, diffTrees } from '../support/acceptance/tree.js';
+import { archive, entry } from '../support/image/archive.js';
+import { unpackInto, useScratch } from '../support/image/scratch.js';
+import { IS_HOST_ROOT } from '../support/privilege.js';
 import { ATTACKS, DEVICE, REDIRECTED } from './corpus.js';
 
 const LIMITS = { maxBytes: 1_000_000, maxEntries: 100 };

@@ -11,8 +11,7 @@ import { loadPath, loadStream } from '../../runtime/image/archive/load.js';
 import { HOST } from '../../runtime/image/platform.js';
 import { Store } from '../../runtime/image/store/store.js';
 import { digestOf } from '../../runtime/image/verify.js';
-import { run } from '../acceptance/run.js';
-import { Tscr } from '../container/tscr.js';
+import { Tscr } from '../support/container/tscr.js';
 import {
   configOf,
   dockerArchive,
@@ -22,9 +21,10 @@ import {
   SMALL_LAYER,
   shellLayer,
   TYPE,
-} from '../image/documents.js';
-import { useScratch } from '../image/scratch.js';
-import { usePlace } from '../mount/place.js';
+} from '../support/image/documents.js';
+import { useScratch } from '../support/image/scratch.js';
+import { usePlace } from '../support/mount/place.js';
+import { run } from '../support/run.js';
 
 interface Loaded {
   readonly names: readonly string[];

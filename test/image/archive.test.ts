@@ -6,9 +6,9 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { assert } from 'chai';
 import { Store } from '../../runtime/image/store/store.js';
-import { assertSameTree } from '../acceptance/stage.js';
-import { describeTree } from '../acceptance/tree.js';
-import { useWorkshop } from './workshop.js';
+import { assertSameTree } from '../support/acceptance/stage.js';
+import { describeTree } from '../support/acceptance/tree.js';
+import { useWorkshop } from '../support/image/workshop.js';
 
 const TWO = {
   one: [{ '/etc/os': 'one', '/etc/gone': 'x', '/dir/file': 'data' }, { '/etc/gone': null }],

@@ -5,7 +5,7 @@ import { assert } from 'chai';
 import { thisNode } from '../../runtime/container/records/node.js';
 import type { ContainerRecord } from '../../runtime/container/records/record.js';
 import { Store } from '../../runtime/image/store/store.js';
-import { useWorkshop, type Workshop } from './workshop.js';
+import { useWorkshop, type Workshop } from '../support/image/workshop.js';
 
 const ID = 'c0ffee'.padEnd(64, '0');
 const NOBODY = 65534;

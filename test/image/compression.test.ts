@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
 import { createCompress, decompress } from '../../runtime/image/layer/compression.js';
-import { collect } from './scratch.js';
+import { collect } from '../support/image/scratch.js';
 
 const MIB = 1024 * 1024;
 const PLAIN = Buffer.concat([randomBytes(MIB), Buffer.alloc(3 * MIB, 'abc'), randomBytes(100_000)]);

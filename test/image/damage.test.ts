@@ -29,8 +29,8 @@ import { checkStore } from '../../runtime/image/store/check.js';
 import { pruneImages, removeImage } from '../../runtime/image/store/removal.js';
 import { Store } from '../../runtime/image/store/store.js';
 import { containerUse, imageUse } from '../../runtime/image/store/usage.js';
-import { addImage, imageOf } from './small-image.js';
-import { useWorkshop } from './workshop.js';
+import { addImage, imageOf } from '../support/image/small-image.js';
+import { useWorkshop } from '../support/image/workshop.js';
 
 const BAD = imageOf('bad:1', [
   { name: 'd/', flag: '5', mode: 0o755 },

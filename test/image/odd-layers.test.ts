@@ -11,11 +11,11 @@ import { flatten } from '../../fs/union/offline/flatten.js';
 import { viewOf } from '../../fs/union/offline/view.js';
 import { checkStore } from '../../runtime/image/store/check.js';
 import { Store } from '../../runtime/image/store/store.js';
-import { describeTree, diffTrees, type Tree } from '../acceptance/tree.js';
-import { archive, base256, entry, type Fields, GNU, longName, paxHeader } from './archive.js';
-import { type ArchivedLayer, dockerArchive } from './docker-archive.js';
-import { addImage } from './small-image.js';
-import { useWorkshop } from './workshop.js';
+import { describeTree, diffTrees, type Tree } from '../support/acceptance/tree.js';
+import { archive, base256, entry, type Fields, GNU, longName, paxHeader } from '../support/image/archive.js';
+import { type ArchivedLayer, dockerArchive } from '../support/image/docker-archive.js';
+import { addImage } from '../support/image/small-image.js';
+import { useWorkshop } from '../support/image/workshop.js';
 
 const END = Buffer.alloc(1024);
 const plain = (...entries: readonly Fields[]): ArchivedLayer => ({ tar: archive(...entries) });

@@ -6,11 +6,11 @@ import { createReadStream, writeFileSync } from 'node:fs';
 import { assert } from 'chai';
 import { packChanges, packTree } from '../../runtime/image/layer/pack.js';
 import { unpackLayer } from '../../runtime/image/layer/unpack.js';
-import { asUser, USER } from '../acceptance/as-user.js';
-import { run } from '../acceptance/run.js';
-import { describeTree, diffTrees } from '../acceptance/tree.js';
-import { archive } from './archive.js';
-import { useScratch } from './scratch.js';
+import { asUser, USER } from '../support/acceptance/as-user.js';
+import { describeTree, diffTrees } from '../support/acceptance/tree.js';
+import { archive } from '../support/image/archive.js';
+import { useScratch } from '../support/image/scratch.js';
+import { run } from '../support/run.js';
 
 /** A tree that nobody but root can have. */
 const TREE = `

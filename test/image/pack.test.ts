@@ -10,10 +10,10 @@ import { assert } from 'chai';
 import fc from 'fast-check';
 import { packChanges, packTree } from '../../runtime/image/layer/pack.js';
 import { unpackLayer } from '../../runtime/image/layer/unpack.js';
-import { run } from '../acceptance/run.js';
-import { describeTree, diffTrees, type Tree } from '../acceptance/tree.js';
-import { escaped, grow, plans } from './random-tree.js';
-import { collect, useScratch } from './scratch.js';
+import { describeTree, diffTrees, type Tree } from '../support/acceptance/tree.js';
+import { escaped, grow, plans } from '../support/image/random-tree.js';
+import { collect, useScratch } from '../support/image/scratch.js';
+import { run } from '../support/run.js';
 
 /** Everything that is done to the mounted union; the lower layers are in LOWER. */
 const CHANGES = `

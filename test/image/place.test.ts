@@ -4,7 +4,7 @@ import { assert } from 'chai';
 import { HostError, UsageError } from '../../fs/index.js';
 import { isWritable, requireWritable, storeRoot } from '../../runtime/image/store/place.js';
 import { type Caller, caller, setCaller } from '../../runtime/rootless/caller.js';
-import { useScratch } from './scratch.js';
+import { useScratch } from '../support/image/scratch.js';
 
 const ROOT: Caller = { uid: 0, gid: 0, home: '/root' };
 const USER: Caller = { uid: 1000, gid: 1000, home: '/home/u' };

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { addImage, imageOf } from './small-image.js';
-import { useWorkshop } from './workshop.js';
+import { addImage, imageOf } from '../support/image/small-image.js';
+import { useWorkshop } from '../support/image/workshop.js';
 
 const IMAGE = imageOf('image:1', [{ name: 'file', data: 'x' }]);
 const STRANGER = 12_345;

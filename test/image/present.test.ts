@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { appendFileSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { assert } from 'chai';
-import { useWorkshop, type Workshop } from './workshop.js';
+import { useWorkshop, type Workshop } from '../support/image/workshop.js';
 
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 

@@ -6,7 +6,7 @@ import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
 import { openInput } from '../../runtime/image/archive/input.js';
 import { openRegular, readRegular, streamRegular } from '../../runtime/image/store/regular-file.js';
-import { collect, useScratch } from './scratch.js';
+import { collect, useScratch } from '../support/image/scratch.js';
 
 const openFiles = (): number => readdirSync('/proc/self/fd').length;
 

@@ -17,7 +17,7 @@ import { setTimeout } from 'node:timers/promises';
 import { assert } from 'chai';
 import { thisNode } from '../../runtime/container/records/node.js';
 import { Store } from '../../runtime/image/store/store.js';
-import { useWorkshop } from './workshop.js';
+import { useWorkshop } from '../support/image/workshop.js';
 
 const KILLS = 8;
 const BIG = 8 * 1024 * 1024;

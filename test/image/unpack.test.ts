@@ -6,12 +6,12 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { assert } from 'chai';
 import fc from 'fast-check';
-import { run } from '../acceptance/run.js';
-import { describeTree, diffTrees, type Entry, type Tree } from '../acceptance/tree.js';
-import { archive, entry } from './archive.js';
-import { FORMS, SPARSE, SPARSE_SIZE, sparseContents, WHITEOUTS } from './forms.js';
-import { escaped, grow, plans } from './random-tree.js';
-import { unpackInto, useScratch } from './scratch.js';
+import { describeTree, diffTrees, type Entry, type Tree } from '../support/acceptance/tree.js';
+import { archive, entry } from '../support/image/archive.js';
+import { FORMS, SPARSE, SPARSE_SIZE, sparseContents, WHITEOUTS } from '../support/image/forms.js';
+import { escaped, grow, plans } from '../support/image/random-tree.js';
+import { unpackInto, useScratch } from '../support/image/scratch.js';
+import { run } from '../support/run.js';
 
 const describeEntry = (tree: Tree, path: string): Entry => tree.get(path) ?? assert.fail(`no "${path}"`);
 

@@ -4,8 +4,8 @@
  */
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { IS_HOST_ROOT, MARK, SECOND_NAMESPACE } from '../privilege.js';
-import { list, type Union, usePlace } from './place.js';
+import { list, type Union, usePlace } from '../support/mount/place.js';
+import { IS_HOST_ROOT, MARK, SECOND_NAMESPACE } from '../support/privilege.js';
 
 const SUITE = 'attributes';
 const NOBODY = 65534;

@@ -5,9 +5,9 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { run } from '../acceptance/run.js';
-import { SELF, UNPRIVILEGED } from '../privilege.js';
-import { CLI, list, type Union, usePlace } from './place.js';
+import { CLI, list, type Union, usePlace } from '../support/mount/place.js';
+import { SELF, UNPRIVILEGED } from '../support/privilege.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'file data';
 const MIB = 1024 * 1024;

@@ -6,8 +6,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { assert } from 'chai';
-import { type Union, usePlace } from './place.js';
-import { serverOf, waitUntil } from './processes.js';
+import { type Union, usePlace } from '../support/mount/place.js';
+import { serverOf, waitUntil } from '../support/mount/processes.js';
 
 const SUITE = 'durability';
 

@@ -18,12 +18,12 @@ import {
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { withKernel } from '../acceptance/mount.js';
-import { assertSameTree } from '../acceptance/stage.js';
-import { describeTree } from '../acceptance/tree.js';
-import { IS_ROOT } from '../privilege.js';
-import { list, mountAt, type Union, usePlace } from './place.js';
-import { serverOf, waitUntil } from './processes.js';
+import { withKernel } from '../support/acceptance/mount.js';
+import { assertSameTree } from '../support/acceptance/stage.js';
+import { describeTree } from '../support/acceptance/tree.js';
+import { list, mountAt, type Union, usePlace } from '../support/mount/place.js';
+import { serverOf, waitUntil } from '../support/mount/processes.js';
+import { IS_ROOT } from '../support/privilege.js';
 
 const SUITE = 'experiments';
 const A_SECOND = 1000;

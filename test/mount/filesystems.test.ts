@@ -5,11 +5,11 @@
 import { readFileSync } from 'node:fs';
 import { assert } from 'chai';
 import type { Context } from 'mocha';
-import { missingForMounts, requireConditions } from '../acceptance/conditions.js';
-import { run } from '../acceptance/run.js';
-import { describeTree, diffTrees, maskTimesSince } from '../acceptance/tree.js';
-import { IS_HOST_ROOT, SECOND_NAMESPACE } from '../privilege.js';
-import { type Place, type Union, usePlace } from './place.js';
+import { missingForMounts, requireConditions } from '../support/acceptance/conditions.js';
+import { describeTree, diffTrees, maskTimesSince } from '../support/acceptance/tree.js';
+import { type Place, type Union, usePlace } from '../support/mount/place.js';
+import { IS_HOST_ROOT, SECOND_NAMESPACE } from '../support/privilege.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'filesystems of layers';
 /** What makes the images of a filesystem. Without it, its tests alone are left out. */

@@ -1,6 +1,6 @@
 /** Protects what chattr(1) protects: immutable and append-only files, in upper and in lower layers. */
 import { assert } from 'chai';
-import { usePlace } from './place.js';
+import { usePlace } from '../support/mount/place.js';
 
 const SUITE = 'inode flags';
 

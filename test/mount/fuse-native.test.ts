@@ -31,9 +31,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
 import { FUSE_NATIVE_LIMITS } from '../../fs/transport/fuse-native.js';
-import { IS_ROOT } from '../privilege.js';
-import { CLI, list, mountAt, type Outcome, type Union, usePlace } from './place.js';
-import { processesNaming, waitUntil } from './processes.js';
+import { CLI, list, mountAt, type Outcome, type Union, usePlace } from '../support/mount/place.js';
+import { processesNaming, waitUntil } from '../support/mount/processes.js';
+import { IS_ROOT } from '../support/privilege.js';
 
 const SUITE = 'fuse-native';
 const ARGS = ['--transport', 'fuse-native'];

@@ -4,9 +4,9 @@
  */
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { withKernel } from '../acceptance/mount.js';
-import { IS_HOST_ROOT } from '../privilege.js';
-import { list, type Union, usePlace } from './place.js';
+import { withKernel } from '../support/acceptance/mount.js';
+import { list, type Union, usePlace } from '../support/mount/place.js';
+import { IS_HOST_ROOT } from '../support/privilege.js';
 
 const SUITE = 'mountpoints inside a layer';
 

@@ -15,10 +15,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { run } from '../acceptance/run.js';
-import { MARK } from '../privilege.js';
-import { list, mountAt, type Union, usePlace } from './place.js';
-import { sleep, waitUntil } from './processes.js';
+import { list, mountAt, type Union, usePlace } from '../support/mount/place.js';
+import { sleep, waitUntil } from '../support/mount/processes.js';
+import { MARK } from '../support/privilege.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'invalidation';
 const ROUNDS = 20;

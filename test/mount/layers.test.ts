@@ -1,9 +1,9 @@
 /** Protects how a mount holds the directories it is made of: what it may do to them, and when it lets them go. */
 import { writeFileSync } from 'node:fs';
 import { assert } from 'chai';
-import { IS_HOST_ROOT } from '../privilege.js';
-import { type Union, usePlace } from './place.js';
-import { processesNaming, serverOf, waitUntil } from './processes.js';
+import { type Union, usePlace } from '../support/mount/place.js';
+import { processesNaming, serverOf, waitUntil } from '../support/mount/processes.js';
+import { IS_HOST_ROOT } from '../support/privilege.js';
 
 const SUITE = 'layers';
 

@@ -5,8 +5,8 @@
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { run } from '../acceptance/run.js';
-import { list, type Union, usePlace } from './place.js';
+import { list, type Union, usePlace } from '../support/mount/place.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'names';
 const CROWD = 20_000;

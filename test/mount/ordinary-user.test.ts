@@ -5,10 +5,10 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
-import { asUser, USER } from '../acceptance/as-user.js';
-import { run } from '../acceptance/run.js';
-import { IS_HOST_ROOT } from '../privilege.js';
-import { usePlace } from './place.js';
+import { asUser, USER } from '../support/acceptance/as-user.js';
+import { usePlace } from '../support/mount/place.js';
+import { IS_HOST_ROOT } from '../support/privilege.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'mount: ordinary users';
 

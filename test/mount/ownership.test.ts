@@ -4,10 +4,10 @@
  * keeps owners in attributes does with them.
  */
 import { assert } from 'chai';
-import { asUser, USER } from '../acceptance/as-user.js';
-import { run } from '../acceptance/run.js';
-import { IS_HOST_ROOT } from '../privilege.js';
-import { usePlace } from './place.js';
+import { asUser, USER } from '../support/acceptance/as-user.js';
+import { usePlace } from '../support/mount/place.js';
+import { IS_HOST_ROOT } from '../support/privilege.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'ownership';
 /** The first id and the number of ids of a mapping, and an id out of it; a user namespace has no more than 65,536. */

@@ -8,9 +8,9 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { assert } from 'chai';
-import { asUser, USER } from '../acceptance/as-user.js';
-import { run } from '../acceptance/run.js';
-import { usePlace } from './place.js';
+import { asUser, USER } from '../support/acceptance/as-user.js';
+import { usePlace } from '../support/mount/place.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'mount: modes that forbid something to their owner';
 

@@ -1,7 +1,7 @@
 /** Protects who unmounts and goes on at once: layers are let go before the server's threads have ended. */
 import { assert } from 'chai';
 import { mount } from '../../fs/index.js';
-import { usePlace } from './place.js';
+import { usePlace } from '../support/mount/place.js';
 
 const SUITE = 'layers after umount';
 

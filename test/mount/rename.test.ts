@@ -4,11 +4,11 @@
  */
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { withKernel } from '../acceptance/mount.js';
-import { assertSameTree } from '../acceptance/stage.js';
-import { describeTree, type Tree as Listing } from '../acceptance/tree.js';
-import { list, type Union, usePlace } from './place.js';
-import type { Tree } from './tree.js';
+import { withKernel } from '../support/acceptance/mount.js';
+import { assertSameTree } from '../support/acceptance/stage.js';
+import { describeTree, type Tree as Listing } from '../support/acceptance/tree.js';
+import { list, type Union, usePlace } from '../support/mount/place.js';
+import type { Tree } from '../support/mount/tree.js';
 
 const SUITE = 'rename';
 

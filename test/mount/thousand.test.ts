@@ -2,7 +2,7 @@
 import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { list, mountAt, type Union, usePlace } from './place.js';
+import { list, mountAt, type Union, usePlace } from '../support/mount/place.js';
 
 const SUITE = 'a thousand lower layers';
 const COUNT = 1000;

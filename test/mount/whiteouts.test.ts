@@ -5,12 +5,12 @@
 import { lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { withKernel } from '../acceptance/mount.js';
-import { assertSameTree } from '../acceptance/stage.js';
-import { describeTree } from '../acceptance/tree.js';
-import { IS_HOST_ROOT, MARK } from '../privilege.js';
-import { list, type Union, usePlace } from './place.js';
-import type { Tree } from './tree.js';
+import { withKernel } from '../support/acceptance/mount.js';
+import { assertSameTree } from '../support/acceptance/stage.js';
+import { describeTree } from '../support/acceptance/tree.js';
+import { list, type Union, usePlace } from '../support/mount/place.js';
+import type { Tree } from '../support/mount/tree.js';
+import { IS_HOST_ROOT, MARK } from '../support/privilege.js';
 
 const SUITE = 'whiteouts';
 

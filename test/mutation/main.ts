@@ -12,7 +12,7 @@ import { type Options, parseOptions, USAGE } from './options.js';
 import { attempt, openDirectory } from './trial.js';
 
 /** Test folders that reach the sources; the others take minutes a file, or are about the tests themselves. */
-const FOLDERS = ['union', 'image', 'transport', 'protocol', 'sys', 'mount', 'container', 'hostile', 'cli'];
+const FOLDERS = ['unit', 'union', 'image', 'sys', 'mount', 'crash', 'container', 'hostile', 'cli'];
 const FIRST_TIMEOUT_MS = 300_000;
 const SLACK_MS = 15_000;
 const SLOWER = 3;
@@ -65,7 +65,7 @@ const PROGRESS = 25;
 async function reachOf(copy: string, { cache, jobs, tests }: Options): Promise<readonly Reach[]> {
   if (cache !== undefined && existsSync(cache)) return JSON.parse(readFileSync(cache, 'utf8')) as Reach[];
   const files = FOLDERS.flatMap((folder) =>
-    readdirSync(join(copy, 'dist/test', folder))
+    readdirSync(join(copy, 'dist/test', folder), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.test.js'))
       .map((name) => `dist/test/${folder}/${name}`)
       .filter((file) => tests.length === 0 || tests.some((part) => file.includes(part))),

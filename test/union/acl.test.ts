@@ -6,9 +6,9 @@ import { assert } from 'chai';
 import { S } from '../../fs/sys/constants.js';
 import { Errno } from '../../fs/sys/errno.js';
 import { afterChmod, given, inherited, namesSomebody } from '../../fs/union/owners/acl.js';
-import { run } from '../acceptance/run.js';
-import { useScratch } from '../image/scratch.js';
-import { Random } from '../random.js';
+import { useScratch } from '../support/image/scratch.js';
+import { Random } from '../support/random.js';
+import { run } from '../support/run.js';
 
 const SEED = 31;
 const CASES = 150;

@@ -12,10 +12,10 @@ import { getxattrat, setxattrat } from '../../fs/sys/syscalls.js';
 import type { UnionFilesystem } from '../../fs/union/filesystem.js';
 import type { Layer } from '../../fs/union/layers/layer.js';
 import { originsAreUnique } from '../../fs/union/layers/origin.js';
-import { missingForFiles, requireConditions } from '../acceptance/conditions.js';
-import { IS_HOST_ROOT, MARK } from '../privilege.js';
-import { CALLER, Disk, lookup, tell } from './disk.js';
-import { inode } from './model.js';
+import { missingForFiles, requireConditions } from '../support/acceptance/conditions.js';
+import { IS_HOST_ROOT, MARK } from '../support/privilege.js';
+import { CALLER, Disk, lookup, tell } from '../support/union/disk.js';
+import { inode } from '../support/union/model.js';
 
 const SUITE = 'union/corrupt marks';
 const ROOT = 1 as NodeId;

@@ -17,7 +17,7 @@ import { flatten } from '../../fs/union/offline/flatten.js';
 import { viewOf } from '../../fs/union/offline/view.js';
 import { packChanges, packTree } from '../../runtime/image/layer/pack.js';
 import { treeSize } from '../../runtime/image/store/tree-size.js';
-import { run } from '../acceptance/run.js';
+import { run } from '../support/run.js';
 
 /** More than 984 KiB of stack hold of the smallest frames; UNIONFS_ACCEPTANCE=full goes as deep as the attack that was seen. */
 const LEVELS = process.env['UNIONFS_ACCEPTANCE'] === 'full' ? 24_000 : 12_000;

@@ -12,14 +12,24 @@ import { RENAME, S } from '../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../fs/sys/errno.js';
 import type { UnionFilesystem } from '../../fs/union/filesystem.js';
 import type { Operation, Refusal, RenameMode } from '../../fs/union/rules/plan.js';
-import { missingForFiles, requireConditions } from '../acceptance/conditions.js';
-import { IS_HOST_ROOT } from '../privilege.js';
-import { UNCHANGED } from '../protocol/bytes.js';
-import { Random } from '../random.js';
-import { CALLER, CHANGED, Disk, inodesOf, linesOf, lookup, nodeAt, type Told, tell } from './disk.js';
-import { type Place, pathOf } from './machine.js';
-import { descend, flattenUpper, type Seen } from './model.js';
-import { type Outcome, perform, performRename } from './oracle.js';
+import { missingForFiles, requireConditions } from '../support/acceptance/conditions.js';
+import { IS_HOST_ROOT } from '../support/privilege.js';
+import { UNCHANGED } from '../support/protocol/bytes.js';
+import { Random } from '../support/random.js';
+import {
+  CALLER,
+  CHANGED,
+  Disk,
+  inodesOf,
+  linesOf,
+  lookup,
+  nodeAt,
+  type Told,
+  tell,
+} from '../support/union/disk.js';
+import { type Place, pathOf } from '../support/union/machine.js';
+import { descend, flattenUpper, type Seen } from '../support/union/model.js';
+import { type Outcome, perform, performRename } from '../support/union/oracle.js';
 import {
   build,
   describe as described,
@@ -27,7 +37,7 @@ import {
   type Holding,
   type Parent,
   type Stack,
-} from './stacks.js';
+} from '../support/union/stacks.js';
 
 const SUITE = 'union/engine';
 const SEED = 23;

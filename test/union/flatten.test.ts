@@ -3,10 +3,10 @@ import { closeSync, openSync } from 'node:fs';
 import { assert } from 'chai';
 import { flatten } from '../../fs/union/offline/flatten.js';
 import { viewOf } from '../../fs/union/offline/view.js';
-import { withKernel } from '../acceptance/mount.js';
-import { describeTree, diffTrees } from '../acceptance/tree.js';
-import { usePlace } from '../mount/place.js';
-import { IS_HOST_ROOT, MARK } from '../privilege.js';
+import { withKernel } from '../support/acceptance/mount.js';
+import { describeTree, diffTrees } from '../support/acceptance/tree.js';
+import { usePlace } from '../support/mount/place.js';
+import { IS_HOST_ROOT, MARK } from '../support/privilege.js';
 
 const SUITE = 'flatten: a plain copy of a union';
 

@@ -10,10 +10,10 @@ import type { NodeId } from '../../fs/protocol/filesystem.js';
 import { S } from '../../fs/sys/constants.js';
 import { Errno } from '../../fs/sys/errno.js';
 import type { UnionFilesystem } from '../../fs/union/filesystem.js';
-import { missingForFiles, requireConditions } from '../acceptance/conditions.js';
-import { IS_HOST_ROOT } from '../privilege.js';
-import { CALLER, Disk, lookup, nodeAt } from './disk.js';
-import { inode } from './model.js';
+import { missingForFiles, requireConditions } from '../support/acceptance/conditions.js';
+import { IS_HOST_ROOT } from '../support/privilege.js';
+import { CALLER, Disk, lookup, nodeAt } from '../support/union/disk.js';
+import { inode } from '../support/union/model.js';
 
 const SUITE = 'union/link counts';
 const SEED = 20261128;

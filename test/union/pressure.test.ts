@@ -7,10 +7,10 @@ import { assert } from 'chai';
 import type { Entry, NodeId } from '../../fs/protocol/filesystem.js';
 import { S } from '../../fs/sys/constants.js';
 import type { UnionFilesystem } from '../../fs/union/filesystem.js';
-import { missingForFiles, requireConditions } from '../acceptance/conditions.js';
-import { UNCHANGED } from '../protocol/bytes.js';
-import { CALLER, Disk, lookup } from './disk.js';
-import { inode } from './model.js';
+import { missingForFiles, requireConditions } from '../support/acceptance/conditions.js';
+import { UNCHANGED } from '../support/protocol/bytes.js';
+import { CALLER, Disk, lookup } from '../support/union/disk.js';
+import { inode } from '../support/union/model.js';
 
 const SUITE = 'union/pressure';
 const ROOT = 1 as NodeId;

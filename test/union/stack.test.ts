@@ -30,8 +30,8 @@ import {
   type Stack,
   splitLayers,
 } from '../../fs/union/layers/stack.js';
-import { missingForFiles, requireConditions } from '../acceptance/conditions.js';
-import { Random } from '../random.js';
+import { missingForFiles, requireConditions } from '../support/acceptance/conditions.js';
+import { Random } from '../support/random.js';
 
 const SEED = 19;
 const DRAWN = 5000;

@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assert } from 'chai';
 import { openPrivate, removeTree } from '../../fs/union/layers/work.js';
-import { missingForFiles, requireConditions } from '../acceptance/conditions.js';
+import { missingForFiles, requireConditions } from '../support/acceptance/conditions.js';
 
 const SUITE = 'union/work';
 
