@@ -22,6 +22,7 @@ import {
   MEDIA_TYPE,
   OCI_LAYOUT,
 } from './oci.js';
+import { digestOf } from './verify.js';
 
 export { MAX_DOCUMENT_BYTES } from '../../fs/input/document.js';
 export type { ArchivedImage } from './oci.js';
@@ -125,6 +126,34 @@ export function parseManifest(bytes: Buffer, what: string): Manifest {
 
 /** Checks an image configuration. Throws `DocumentError`. */
 export const parseConfig = (bytes: Buffer, what: string): ImageConfig => parseDocument(CONFIG, bytes, what);
+
+/** An image by its documents. */
+export interface Image {
+  /** The manifest's bytes, and what names them. */
+  readonly bytes: Buffer;
+  readonly descriptor: Descriptor;
+  readonly manifest: Manifest;
+  readonly config: ImageConfig;
+}
+
+/** Checks the documents of an image, and that they belong together. Throws `DocumentError`. */
+export function parseImage(bytes: Buffer, configuration: Buffer): Image {
+  const digest = digestOf(bytes);
+  const what = `manifest "${digest}"`;
+  const manifest = parseManifest(bytes, what);
+  const config = parseConfig(configuration, `configuration "${manifest.config.digest}"`);
+  const { length } = config.rootfs.diff_ids;
+  if (length !== manifest.layers.length)
+    throw new DocumentError(`${what} has ${manifest.layers.length} layers, its configuration ${length}`);
+  const { mediaType = MEDIA_TYPE.MANIFEST } = manifest;
+  return { bytes, descriptor: { mediaType, digest, size: bytes.length }, manifest, config };
+}
+
+/** The bytes of a new manifest. */
+export function encodeManifest(config: Descriptor, layers: readonly Descriptor[]): Buffer {
+  const manifest: Manifest = { schemaVersion: 2, mediaType: MEDIA_TYPE.MANIFEST, config, layers };
+  return Buffer.from(JSON.stringify(manifest));
+}
 
 /** Checks manifest.json of a docker archive. Throws `DocumentError`. */
 export const parseArchiveManifest = (bytes: Buffer): readonly ArchivedImage[] =>

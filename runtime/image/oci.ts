@@ -53,6 +53,8 @@ const DESCRIPTOR = struct({
   data: optional(text),
 });
 export type Descriptor = Output<typeof DESCRIPTOR>;
+/** Bytes by their digest. */
+export type Blob = Pick<Descriptor, 'digest' | 'size'>;
 
 /** image-index.md, and Docker's manifest list */
 export const INDEX = struct({

@@ -7,9 +7,9 @@ import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
-import { loadPath, loadStream } from '../../runtime/image/archive/load.js';
 import { HOST } from '../../runtime/image/platform.js';
 import { Store } from '../../runtime/image/store/store.js';
+import { loadPath, loadStream } from '../../runtime/image/transfer/load.js';
 import { digestOf } from '../../runtime/image/verify.js';
 import { Tscr } from '../support/container/tscr.js';
 import {

@@ -22,13 +22,12 @@ import { assert } from 'chai';
 import { createContainer, listRecords } from '../../runtime/container/records/containers.js';
 import { thisNode } from '../../runtime/container/records/node.js';
 import type { ContainerRecord } from '../../runtime/container/records/record.js';
-import { tarOf } from '../../runtime/image/archive/archive-tar.js';
-import { dockerEntries, ociEntries } from '../../runtime/image/archive/save.js';
 import type { Digest } from '../../runtime/image/oci.js';
 import { checkStore } from '../../runtime/image/store/check.js';
 import { pruneImages, removeImage } from '../../runtime/image/store/removal.js';
 import { Store } from '../../runtime/image/store/store.js';
 import { containerUse, imageUse } from '../../runtime/image/store/usage.js';
+import { ARCHIVE_FORMATS, type ArchiveFormat, saveImages } from '../../runtime/image/transfer/save.js';
 import { addImage, imageOf } from '../support/image/small-image.js';
 import { useWorkshop } from '../support/image/workshop.js';
 
@@ -129,11 +128,11 @@ describe('a damaged store', function () {
     ],
   ];
 
-  async function readAll(entries: Parameters<typeof tarOf>[0]): Promise<void> {
-    const tar = tarOf(entries);
-    tar.resume();
-    await finished(tar);
-  }
+  /** Reads an archive of the image to its end. */
+  const save = (store: Store, image: string, format: ArchiveFormat): Promise<void> =>
+    saveImages(store, [image], format, async (archive) => {
+      await finished(archive().resume());
+    });
 
   const namesOf = (store: Store): string[] =>
     store
@@ -158,7 +157,7 @@ describe('a damaged store', function () {
       assert.match(damaged[0]?.problem ?? '', says);
       assert.throws(() => fresh.layout.layerSize(fresh.find('bad:1').layerKeys[0] as Digest), /damaged/);
       assert.equal(imageUse(fresh).total, 1);
-      await readAll(dockerEntries(fresh, [{ image: fresh.find('good:1'), names: [] }]));
+      await save(fresh, 'good:1', 'docker-archive');
       await addImage(store.root, OTHER);
       await fresh.tag('good:1', 'more');
       await removeImage(fresh, 'more', false);
@@ -191,10 +190,7 @@ describe('a damaged store', function () {
     assert.deepEqual(namesOf(Store.open(store.root)), ['docker.io/library/bad:1']);
   });
 
-  for (const [format, entries] of [
-    ['docker-archive', dockerEntries],
-    ['oci', ociEntries],
-  ] as const) {
+  for (const format of ARCHIVE_FORMATS) {
     for (const [what, damage] of [
       ['a changed byte', flip],
       ['bytes at its end', (path: string) => appendFileSync(path, 'x')],
@@ -205,9 +201,7 @@ describe('a damaged store', function () {
       it(`gives no archive (${format}) of an image with ${what} for a layer`, async () => {
         const store = await prepared();
         damage(partsOf(store).blob);
-        const image = store.find('bad:1');
-        const attempt = async (): Promise<void> => readAll(entries(store, [{ image, names: [] }]));
-        const error = await attempt().catch((reason: unknown) => reason as Error);
+        const error = await save(store, 'bad:1', format).catch((reason: unknown) => reason as Error);
         assert.match(error?.message ?? '', /^the store ".*" is damaged: (layer )?"sha256:\w{64}"/);
       });
     }

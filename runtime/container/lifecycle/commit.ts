@@ -5,8 +5,8 @@
  * layer is no part of it. The same changes give the same layer, whatever the driver (`pack.ts`). Compare daemon/commit.go in moby.
  */
 
-import { buildImage } from '../../image/build.js';
-import { applyChanges } from '../../image/changes.js';
+import { applyChanges } from '../../image/create/changes.js';
+import { buildImage } from '../../image/create/new-image.js';
 import { packChanges } from '../../image/layer/pack.js';
 import type { Digest } from '../../image/oci.js';
 import type { Store } from '../../image/store/store.js';

@@ -1,5 +1,5 @@
 /** What `inspect` tells of a container: its state, files and settings, in the words of `docker container inspect`. */
-import type { GraphDriver } from '../../image/inspect.js';
+import type { GraphDriver } from '../../image/inspect/image-details.js';
 import type { ExecutionConfig } from '../../image/oci.js';
 import { type Status, statusOf } from './containers.js';
 import type { ContainerRecord } from './record.js';

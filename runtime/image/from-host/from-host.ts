@@ -5,10 +5,10 @@
  * are added: programs ask for them.
  */
 import { createReadStream, readlinkSync, type Stats } from 'node:fs';
-import { type ArchiveEntry, tarOf } from '../archive/archive-tar.js';
-import { buildImage } from '../build.js';
+import { buildImage } from '../create/new-image.js';
 import type { Digest } from '../oci.js';
 import type { Store } from '../store/store.js';
+import { type ArchiveEntry, directoryEntry, tarOf, textEntry } from '../tar/archive-tar.js';
 import { filesFor, programPath } from './host-files.js';
 
 const PERMISSIONS = 0o7777;
@@ -17,15 +17,10 @@ const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const PASSWD = 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n';
 const GROUP = 'root:x:0:\nnogroup:x:65534:\n';
 
-const file = (name: string, content: string): ArchiveEntry => {
-  const bytes = Buffer.from(content);
-  return { type: 'file', name, size: bytes.length, open: () => bytes };
-};
-
 const ADDED: readonly ArchiveEntry[] = [
-  { type: 'directory', name: 'etc/' },
-  file('etc/group', GROUP),
-  file('etc/passwd', PASSWD),
+  directoryEntry('etc'),
+  textEntry('etc/group', GROUP),
+  textEntry('etc/passwd', PASSWD),
   { type: 'directory', name: 'root/', mode: 0o700 },
   { type: 'directory', name: 'tmp/', mode: TMP_MODE },
 ];

@@ -16,7 +16,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { pipeline, type Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { UsageError } from '../../../fs/index.js';
 import { parseDocument } from '../../../fs/input/document.js';
 import { quoted } from '../../../fs/input/shown.js';
@@ -31,7 +31,7 @@ import {
   type StoredImage,
 } from '../oci.js';
 import { hexOf } from '../reference.js';
-import { digestOf, Verifier } from '../verify.js';
+import { digestOf } from '../verify.js';
 import { EMPTY_INDEX, imagesOf, nameOf, namesOf } from './index-file.js';
 import { placedKeys } from './layer-keys.js';
 import { openRegular, readRegular, streamRegular } from './regular-file.js';
@@ -186,13 +186,6 @@ export class Layout {
     const found = digestOf(bytes);
     if (found !== digest) throw this.damage(`"${digest}"`, `holds other bytes, with the digest "${found}"`);
     return bytes;
-  }
-
-  /** A blob's bytes; the stream fails before its end if they are not those that were added. Throws `Damage`. */
-  streamBlob({ digest, size }: { readonly digest: Digest; readonly size: number }): Readable {
-    const verifier = new Verifier({ digest, size, what: `the store "${this.root}" is damaged: "${digest}"` });
-    pipeline(this.openBlob(digest), verifier, () => {}); // who reads hears of a failure
-    return verifier;
   }
 
   /** A blob's bytes as they are. Throws `Damage`. */

@@ -6,22 +6,21 @@
  * is right, and used by the next writer or swept with the rest. Blobs keep the bytes they came with.
  */
 import { closeSync, mkdirSync, openSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UsageError } from '../../../fs/index.js';
-import { ftruncate, syncfs } from '../../../fs/sys/syscalls.js';
-import { writeSparse } from '../../../fs/sys/write-sparse.js';
-import { type Compression, decompress } from '../layer/compression.js';
+import { syncfs } from '../../../fs/sys/syscalls.js';
+import { decompress } from '../layer/compression.js';
 import { hasUsualRoot } from '../layer/layers-below.js';
-import { UNPACK_LIMITS, type Unpacked, type UnpackLimits, unpackLayer } from '../layer/unpack.js';
-import { MAX_DOCUMENT_BYTES, parseConfig, parseManifest } from '../manifest.js';
-import { type Descriptor, type Digest, type ImageConfig, type LayerSize, MEDIA_TYPE } from '../oci.js';
-import { Check, digestOf, type Expected, Verifier } from '../verify.js';
+import { type Unpacked, type UnpackLimits, unpackLayer } from '../layer/unpack.js';
+import type { Image } from '../manifest.js';
+import type { Blob, Descriptor, Digest, LayerSize } from '../oci.js';
+import type { Content, ImageSink } from '../sink.js';
+import { Verifier } from '../verify.js';
 import { placedKeys } from './layer-keys.js';
 import { type Layout, readLayerSize } from './layout.js';
-import { streamRegular } from './regular-file.js';
+import { Spool } from './spool.js';
 import { exchange, removePath, syncDirectory, type Workspace } from './workspace.js';
 
 export interface WriteOptions {
@@ -30,14 +29,7 @@ export interface WriteOptions {
   readonly onLayer?: (layer: { readonly number: number; readonly count: number }) => void;
 }
 
-const PRIVATE_FILE = 0o600;
 const DIRECTORY = 0o755;
-
-export interface Blob {
-  readonly digest: Digest;
-  /** Bytes. */
-  readonly size: number;
-}
 
 /** An image that is to be shown, with the names it gets. */
 interface Addition {
@@ -54,53 +46,22 @@ interface LayerPlace {
   readonly below: readonly string[];
 }
 
-/** A blob that is being written, with holes for its zeros. Nothing is kept of it unless `end` succeeds. */
-export class BlobFile {
-  readonly #fd: number;
-  readonly #check: Check;
-  readonly #keep: (digest: Digest) => void;
-  #isOpen = true;
-
-  constructor(path: string, expected: Expected, keep: (digest: Digest) => void) {
-    this.#fd = openSync(path, 'wx', PRIVATE_FILE);
-    this.#check = new Check(expected);
-    this.#keep = keep;
-  }
-
-  /** Throws `UsageError` if there are more bytes than expected. */
-  write(chunk: Buffer): void {
-    const offset = this.#check.size;
-    this.#check.update(chunk);
-    writeSparse(this.#fd, chunk, offset);
-  }
-
-  /** Throws `UsageError` if the bytes are not the expected ones. */
-  end(): Blob {
-    const digest = this.#check.finish();
-    ftruncate(this.#fd, this.#check.size); // it may end with a hole
-    this.close();
-    this.#keep(digest);
-    return { digest, size: this.#check.size };
-  }
-
-  close(): void {
-    if (this.#isOpen) closeSync(this.#fd);
-    this.#isOpen = false;
-  }
-}
-
-export class Writer {
+/** The store as a sink. */
+export class Writer implements ImageSink {
   readonly layout: Layout;
+  readonly blobs: Spool;
   readonly #workspace: Workspace;
   readonly #options: WriteOptions;
-  readonly #blobs = new Map<Digest, string>();
   readonly #layers = new Map<Digest, string>();
+  /** Blobs, each with a diffID that what it holds was compared with. */
+  readonly #compared = new Set<string>();
   /** What images are made of; other files of an archive are not kept. */
   readonly #needed = new Set<Digest>();
   readonly #additions: Addition[] = [];
 
   constructor(layout: Layout, workspace: Workspace, options: WriteOptions = {}) {
     this.layout = layout;
+    this.blobs = new Spool(layout, workspace);
     this.#workspace = workspace;
     this.#options = options;
   }
@@ -114,70 +75,27 @@ export class Writer {
     return this.#workspace.path();
   }
 
-  hasBlob(blob: Blob): boolean {
-    return this.#blobs.has(blob.digest) || this.layout.hasBlob(blob);
+  has(blob: Blob): boolean {
+    return this.blobs.has(blob);
   }
 
-  /** Where a blob's bytes are, new or stored. */
-  blobPath(digest: Digest): string {
-    return this.#blobs.get(digest) ?? this.layout.blobPath(digest);
-  }
-
-  /** Keeps what a stream carries. Throws `UsageError` if it is not what was expected. */
-  async addBlob(source: Readable, expected: Expected = { what: 'the blob' }): Promise<Blob> {
-    const file = this.openBlob(expected);
-    try {
-      for await (const chunk of source) file.write(chunk as Buffer);
-      return file.end();
-    } finally {
-      file.close();
-    }
-  }
-
-  /** A blob whose bytes come piece by piece. */
-  openBlob(expected: Expected): BlobFile {
-    const path = this.temporary();
-    return new BlobFile(path, expected, (digest) => this.#blobs.set(digest, path));
-  }
-
-  addBytes(bytes: Buffer | string): Blob {
-    const content = Buffer.from(bytes);
-    const path = this.temporary();
-    writeFileSync(path, content, { flag: 'wx', mode: PRIVATE_FILE });
-    const digest = digestOf(content);
-    this.#blobs.set(digest, path);
-    return { digest, size: content.length };
-  }
-
-  /** How a blob is compressed, by its first bytes. */
-  async compressionOf({ digest }: Blob): Promise<Compression> {
-    const { compression, stream } = await decompress(
-      streamRegular(this.blobPath(digest)),
-      `blob "${digest}"`,
-    );
-    stream.destroy();
-    return compression;
-  }
-
-  /** Keeps what a blob holds uncompressed as another one. Throws `UsageError` if that is more than a layer may hold. */
-  async addUncompressed({ digest }: Blob): Promise<Blob> {
-    const what = `blob "${digest}"`;
-    const { stream } = await decompress(streamRegular(this.blobPath(digest)), what);
-    const { maxBytes } = { ...UNPACK_LIMITS, ...this.#options.limits };
-    return this.addBlob(Readable.from(bounded(stream, maxBytes, what), { objectMode: false }));
+  async blob(blob: Blob, content: Content): Promise<void> {
+    await this.blobs.addVerified(blob, await content.open());
   }
 
   /** Unpacks a layer that is not there yet. Throws `UsageError` if the blob does not hold the layer that it should. */
   async #addLayer(blob: Blob, place: LayerPlace): Promise<void> {
     const { diffId } = place;
     const known = this.#keyOf(place);
-    if (known !== undefined && blob.digest === diffId) return;
+    const pair = `${blob.digest} ${diffId}`;
+    const isCompared = blob.digest === diffId || this.#compared.has(pair);
+    if (known !== undefined && isCompared) return;
     const expected = { digest: diffId, what: `layer "${blob.digest}", unpacked,` };
     const verifier = new Verifier(expected);
-    const file = streamRegular(this.blobPath(blob.digest));
-    const { stream: source } = await decompress(file, `layer "${blob.digest}"`);
+    const { stream: source } = await decompress(this.blobs.stream(blob.digest), `layer "${blob.digest}"`);
     if (known !== undefined) {
       await pipeline(source, verifier, discardAll);
+      this.#compared.add(pair);
       return;
     }
     const directory = this.temporary();
@@ -187,6 +105,7 @@ export class Writer {
     const size: LayerSize = { bytes, entries, tar: verifier.size, describesRoot };
     writeFileSync(join(directory, 'layer.json'), JSON.stringify(size));
     this.#layers.set(leansOnBelow ? place.key : diffId, directory);
+    this.#compared.add(pair);
   }
 
   /**
@@ -240,18 +159,13 @@ export class Writer {
     return this.#layers.has(key) || this.layout.hasLayer(key);
   }
 
-  /** Adds an image whose configuration and layer blobs were added, and unpacks its layers. */
-  async addImage(manifest: Buffer, names: readonly string[]): Promise<ImageConfig> {
-    const blob = this.addBytes(manifest);
-    const what = `manifest "${blob.digest}"`;
-    const { config: described, layers, mediaType = MEDIA_TYPE.MANIFEST } = parseManifest(manifest, what);
-    for (const { digest } of [blob, described, ...layers]) this.#needed.add(digest);
-    const config = parseConfig(await this.#bytes(described), `configuration "${described.digest}"`);
+  /** Unpacks an image's layers; its blobs are here. Throws `UsageError` if they do not hold what its configuration says. */
+  async image({ bytes, descriptor, manifest, config }: Image, names: readonly string[]): Promise<void> {
+    this.blobs.addBytes(bytes);
+    const { layers } = manifest;
+    for (const { digest } of [descriptor, manifest.config, ...layers]) this.#needed.add(digest);
     const diffIds = config.rootfs.diff_ids;
-    if (diffIds.length !== layers.length) {
-      throw new UsageError(`${what} has ${layers.length} layers, its configuration ${diffIds.length}`);
-    }
-    if (!this.#isComplete(blob, layers, diffIds)) {
+    if (!this.#isComplete(descriptor, layers, diffIds)) {
       const keys = placedKeys(diffIds);
       const below: string[] = [];
       for (const [at, diffId] of diffIds.entries()) {
@@ -261,8 +175,7 @@ export class Writer {
         below.unshift(this.#directoryOf(place));
       }
     }
-    this.#additions.push({ manifest: { mediaType, ...blob }, names });
-    return config;
+    this.#additions.push({ manifest: descriptor, names });
   }
 
   /** Whether the store has the image with all its parts: then its layers were compared with their diffIDs before. */
@@ -276,19 +189,13 @@ export class Writer {
     );
   }
 
-  /** The manifest of a stored image with this configuration; undefined if there is none. */
+  /** The manifest of a stored image with this configuration and all its blobs; undefined if there is none. */
   manifestOf(config: Digest): Buffer | undefined {
-    const [entry] = this.layout.manifestsOf(this.layout.index(), config);
-    return entry === undefined ? undefined : this.layout.readBlob(entry.digest);
-  }
-
-  /** A small blob as it is; it need not have the size that a manifest says. */
-  async #bytes({ digest }: Blob): Promise<Buffer> {
-    const path = this.blobPath(digest);
-    const { size } = await stat(path);
-    if (size > MAX_DOCUMENT_BYTES)
-      throw new UsageError(`"${digest}" has ${size} bytes; at most ${MAX_DOCUMENT_BYTES} are read`);
-    return readFile(path);
+    const whole = this.layout.manifestsOf(this.layout.index(), config).find((entry) => {
+      const manifest = this.layout.manifest(entry);
+      return [manifest.config, ...manifest.layers].every((blob) => this.has(blob));
+    });
+    return whole && this.layout.readBlob(whole.digest);
   }
 
   /** Shows all that was added but the images themselves, in an order that never shows a part without its parts. */
@@ -300,7 +207,7 @@ export class Writer {
       closeSync(fd);
     }
     for (const [key, directory] of this.#layers) this.#showLayer(directory, key);
-    for (const [digest, path] of this.#blobs) {
+    for (const [digest, { path }] of this.blobs.files()) {
       if (this.#needed.has(digest)) showBlob(path, this.layout.blobPath(digest));
     }
     syncDirectory(this.layout.path('layers'));
@@ -324,20 +231,6 @@ export class Writer {
 function showBlob(path: string, target: string): void {
   if (statSync(target, { throwIfNoEntry: false })?.isDirectory() === true) removePath(target);
   renameSync(path, target);
-}
-
-async function* bounded(
-  source: AsyncIterable<Buffer>,
-  maxBytes: number,
-  what: string,
-): AsyncGenerator<Buffer> {
-  let bytes = 0;
-  for await (const chunk of source) {
-    bytes += chunk.length;
-    if (bytes > maxBytes)
-      throw new UsageError(`${what} is larger than ${maxBytes} bytes; allow more with --max-unpacked`);
-    yield chunk;
-  }
 }
 
 /** Lets a stream flow to its end. */

@@ -1,7 +1,7 @@
 /** Protects `commit -c` and `import -c`: instructions mean what they mean in a Dockerfile. */
 import { assert } from 'chai';
 import { UsageError } from '../../../fs/index.js';
-import { applyChanges } from '../../../runtime/image/changes.js';
+import { applyChanges } from '../../../runtime/image/create/changes.js';
 import type { ExecutionConfig } from '../../../runtime/image/oci.js';
 
 const CHANGES: readonly [line: string, before: ExecutionConfig, after: ExecutionConfig | string][] = [

@@ -9,7 +9,7 @@ import { flatten } from '../../../fs/union/offline/flatten.js';
 import { viewOf } from '../../../fs/union/offline/view.js';
 import { packChanges } from '../../../runtime/image/layer/pack.js';
 import { unpackLayer } from '../../../runtime/image/layer/unpack.js';
-import { BlobFile } from '../../../runtime/image/store/writer.js';
+import { BlobFile } from '../../../runtime/image/store/spool.js';
 import { collect, useScratch } from '../../support/image/scratch.js';
 
 const MIB = 2 ** 20;

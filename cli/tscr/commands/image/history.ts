@@ -1,6 +1,6 @@
 /** tscr history: how an image was made, and what each step costs. */
 import { Command } from 'commander';
-import { historyOf, type Step } from '../../../../runtime/image/history.js';
+import { historyOf, type Step } from '../../../../runtime/image/inspect/history.js';
 import { ago, humanSize } from '../../../terminal/human.js';
 import { print, printJson, table } from '../../../terminal/output.js';
 import { render } from '../../../terminal/template.js';

@@ -2,9 +2,9 @@
 import { statSync } from 'node:fs';
 import { Command } from 'commander';
 import { UsageError } from '../../../../fs/index.js';
-import { openInput } from '../../../../runtime/image/archive/input.js';
-import { buildImage } from '../../../../runtime/image/build.js';
-import { applyChanges } from '../../../../runtime/image/changes.js';
+import { applyChanges } from '../../../../runtime/image/create/changes.js';
+import { buildImage } from '../../../../runtime/image/create/new-image.js';
+import { openInput } from '../../../../runtime/image/files/input.js';
 import { formatReference, parseTag } from '../../../../runtime/image/reference.js';
 import { collect, print } from '../../../terminal/output.js';
 import { storeOf } from '../../storage.js';

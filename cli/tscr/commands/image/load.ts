@@ -2,8 +2,9 @@
 import { existsSync, statSync } from 'node:fs';
 import { Command } from 'commander';
 import { UsageError } from '../../../../fs/index.js';
-import { type LoadedImage, loadPath, loadStream } from '../../../../runtime/image/archive/load.js';
 import { familiar } from '../../../../runtime/image/reference.js';
+import type { CopiedImage } from '../../../../runtime/image/transfer/copy.js';
+import { loadPath, loadStream } from '../../../../runtime/image/transfer/load.js';
 import { print, warn } from '../../../terminal/output.js';
 import { Progress } from '../../../terminal/progress.js';
 import { parseSize } from '../../../terminal/size.js';
@@ -64,7 +65,7 @@ function sizeOf(path: string): number | undefined {
   return stat?.isFile() === true ? stat.size : undefined;
 }
 
-function tell({ id, names }: LoadedImage): void {
+function tell({ id, names }: CopiedImage): void {
   if (names.length === 0) print(`Loaded image ID: ${id}`);
   for (const name of names) print(`Loaded image: ${familiar(name)}`);
 }

@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander';
 import { findRecord, searchRecord } from '../../../../runtime/container/records/containers.js';
 import { type ContainerDetails, inspectContainer } from '../../../../runtime/container/records/inspect.js';
-import { type ImageDetails, inspectImage } from '../../../../runtime/image/inspect.js';
+import { type ImageDetails, inspectImage } from '../../../../runtime/image/inspect/image-details.js';
 import type { Store } from '../../../../runtime/image/store/store.js';
 import { print, printJson } from '../../../terminal/output.js';
 import { render } from '../../../terminal/template.js';

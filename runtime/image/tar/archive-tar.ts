@@ -25,6 +25,14 @@ export type ArchiveEntry =
       readonly open: () => Promise<Readable> | Readable | Buffer;
     });
 
+/** A small file. */
+export function textEntry(name: string, content: string): ArchiveEntry {
+  const bytes = Buffer.from(content);
+  return { type: 'file', name, size: bytes.length, open: () => bytes };
+}
+
+export const directoryEntry = (name: string): ArchiveEntry => ({ type: 'directory', name: `${name}/` });
+
 const MODES = { directory: 0o755, symlink: 0o777, file: 0o644 } as const;
 const EPOCH = new Date(0);
 

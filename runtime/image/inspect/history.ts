@@ -4,8 +4,8 @@
  * Rule: the steps that made a layer take the layers in order (config.md, "history"). What a history does not tell of is
  * shown all the same: a layer without a step is a step without words.
  */
-import type { Digest, History, StoredImage } from './oci.js';
-import type { Store } from './store/store.js';
+import type { Digest, History, StoredImage } from '../oci.js';
+import type { Store } from '../store/store.js';
 
 export interface Step {
   /** The image's ID, at its last step; undefined for the others, whose images are not kept. */

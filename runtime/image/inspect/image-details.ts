@@ -1,8 +1,8 @@
 /** What `inspect` tells of an image, in the words and the order of `docker image inspect`. */
 
-import type { ExecutionConfig, StoredImage } from './oci.js';
-import { familiar, familiarRepository, parseReference } from './reference.js';
-import type { Store } from './store/store.js';
+import type { ExecutionConfig, StoredImage } from '../oci.js';
+import { familiar, familiarRepository, parseReference } from '../reference.js';
+import type { Store } from '../store/store.js';
 
 export interface ImageDetails {
   readonly Id: string;

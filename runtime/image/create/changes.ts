@@ -5,9 +5,9 @@
  * quotes group and a backslash escapes. Compare dockerfile.ParseCommand and dispatch in moby.
  */
 import { posix } from 'node:path';
-import { UsageError } from '../../fs/index.js';
-import { suggestion } from '../nearest.js';
-import type { ExecutionConfig } from './oci.js';
+import { UsageError } from '../../../fs/index.js';
+import { suggestion } from '../../nearest.js';
+import type { ExecutionConfig } from '../oci.js';
 
 type Change = (config: ExecutionConfig, argument: string) => ExecutionConfig;
 

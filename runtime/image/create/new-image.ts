@@ -5,9 +5,9 @@
  * same layer; the time of the image is SOURCE_DATE_EPOCH where that is set (reproducible-builds.org).
  */
 import type { Readable } from 'node:stream';
-import { UsageError } from '../../fs/index.js';
-import { encodeManifest } from './archive/load.js';
-import { decompress } from './layer/compression.js';
+import { UsageError } from '../../../fs/index.js';
+import { decompress } from '../layer/compression.js';
+import { encodeManifest, parseImage } from '../manifest.js';
 import {
   type Digest,
   type ExecutionConfig,
@@ -15,9 +15,9 @@ import {
   type ImageConfig,
   MEDIA_TYPE,
   type StoredImage,
-} from './oci.js';
-import { HOST } from './platform.js';
-import type { Writer } from './store/writer.js';
+} from '../oci.js';
+import { HOST } from '../platform.js';
+import type { Writer } from '../store/writer.js';
 
 export interface NewImage {
   /** The image it is made upon. */
@@ -48,13 +48,14 @@ export function creationTime(): string {
 export async function buildImage(writer: Writer, image: NewImage): Promise<Digest> {
   const created = creationTime();
   const { stream } = await decompress(image.layer, 'the tar');
-  const layer = await writer.addBlob(stream);
-  const config = writer.addBytes(JSON.stringify(configOf(image, layer.digest, created)));
+  const layer = await writer.blobs.add(stream);
+  const configuration = Buffer.from(JSON.stringify(configOf(image, layer.digest, created)));
+  const config = writer.blobs.addBytes(configuration);
   const manifest = encodeManifest({ mediaType: MEDIA_TYPE.CONFIG, ...config }, [
     ...(image.base?.manifest.layers ?? []),
     { mediaType: MEDIA_TYPE.LAYER, ...layer },
   ]);
-  await writer.addImage(manifest, image.names);
+  await writer.image(parseImage(manifest, configuration), image.names);
   return config.digest;
 }
 

@@ -1,0 +1,38 @@
+/**
+ * `save`: images of the store as one archive.
+ *
+ * Rule: a damaged store gives no archive: everything is compared with its digest while it is written.
+ */
+import type { Readable } from 'node:stream';
+import { DockerArchiveSink } from '../archive/docker-sink.js';
+import { LayoutSink } from '../layout/layout-sink.js';
+import type { ImageConfig } from '../oci.js';
+import type { ImageSink } from '../sink.js';
+import type { Store } from '../store/store.js';
+import { StoreSource } from '../store/store-source.js';
+import { copyImages } from './copy.js';
+
+export const ARCHIVE_FORMATS = ['docker-archive', 'oci'] as const;
+export type ArchiveFormat = (typeof ARCHIVE_FORMATS)[number];
+
+const SINKS: Readonly<Record<ArchiveFormat, (store: Store) => ImageSink & { tar(): Readable }>> = {
+  'docker-archive': ({ layout }) =>
+    new DockerArchiveSink(({ rootfs }: ImageConfig) =>
+      layout.layerKeys(rootfs.diff_ids).map((key) => layout.layerSize(key).tar),
+    ),
+  oci: () => new LayoutSink(),
+};
+
+/** Hands the archive of images, by names or IDs, to `write`; nothing is removed from the store meanwhile. */
+export async function saveImages(
+  store: Store,
+  images: readonly string[],
+  format: ArchiveFormat,
+  write: (archive: () => Readable) => Promise<void>,
+): Promise<void> {
+  await store.hold(async () => {
+    const sink = SINKS[format](store);
+    await copyImages(new StoreSource(store), sink, images);
+    await write(() => sink.tar());
+  });
+}
