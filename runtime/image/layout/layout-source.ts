@@ -68,6 +68,6 @@ export class LayoutSource implements ImageSource {
   }
 
   describe({ digest }: Descriptor): string {
-    return `"${digest}"`;
+    return `"${blobName(digest)}"`;
   }
 }
