@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
-import { openInput } from '../../runtime/image/archive/input.js';
+import { openInput } from '../../runtime/image/files/input.js';
 import { openRegular, readRegular, streamRegular } from '../../runtime/image/store/regular-file.js';
 import { collect, useScratch } from '../support/image/scratch.js';
 
