@@ -24,11 +24,11 @@ import type { Writer } from '../../runtime/image/store/writer.js';
 import { copyImages } from '../../runtime/image/transfer/copy.js';
 import { loadPath, loadStream } from '../../runtime/image/transfer/load.js';
 import { digestOf } from '../../runtime/image/verify.js';
-import { run } from '../acceptance/run.js';
-import { archive } from './archive.js';
-import { configOf, dockerArchive, LayoutArchive, named, TYPE } from './documents.js';
-import { useScratch } from './scratch.js';
-import { streamOf } from './small-image.js';
+import { archive } from '../support/image/archive.js';
+import { configOf, dockerArchive, LayoutArchive, named, TYPE } from '../support/image/documents.js';
+import { useScratch } from '../support/image/scratch.js';
+import { streamOf } from '../support/image/small-image.js';
+import { run } from '../support/run.js';
 
 const BASE = archive({ name: 'base', data: 'base' });
 const TOP = archive({ name: 'top', data: 'top' });

@@ -5,9 +5,9 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { assert } from 'chai';
-import { archive } from './archive.js';
-import { configOf, dockerArchive, LayoutArchive, named, TYPE } from './documents.js';
-import { useWorkshop } from './workshop.js';
+import { archive } from '../support/image/archive.js';
+import { configOf, dockerArchive, LayoutArchive, named, TYPE } from '../support/image/documents.js';
+import { useWorkshop } from '../support/image/workshop.js';
 
 const BASE = archive({ name: 'etc', flag: '5', mode: 0o755 }, { name: 'etc/os', data: 'base' });
 const MORE = archive({ name: 'etc/more', data: 'more'.repeat(300) });

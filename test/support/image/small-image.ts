@@ -1,7 +1,7 @@
 /** Small images for tests of the store: made by hand and added without a command. */
 import { Readable } from 'node:stream';
-import { loadStream } from '../../../runtime/image/transfer/load.js';
 import { Store } from '../../../runtime/image/store/store.js';
+import { loadStream } from '../../../runtime/image/transfer/load.js';
 import { archive, type Fields } from './archive.js';
 import { dockerArchive } from './docker-archive.js';
 

@@ -7,8 +7,8 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
 
-/** The repository, from dist/test/. */
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** The repository, from dist/test/unit/. */
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const HOME = 'runtime/image';
 
 /** The rooms, and the others that each may import beside the documents; what lies in none is a document. */
