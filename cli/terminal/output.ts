@@ -5,11 +5,10 @@
  * output, and here it is made harmless (`fs/input/shown.ts`), whether or not a terminal reads it: cells and errors are
  * one line each, and control characters leave as escapes. JSON stays JSON, with \u escapes.
  */
-import { writeSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { cut, shown, shownJson, shownLines } from '../../fs/input/shown.js';
+import { report } from '../../fs/sys/report.js';
 
-const STDERR = 2;
 /** Characters of a message; what is longer is not for reading. */
 const MESSAGE_MAX = 4096;
 
@@ -36,9 +35,9 @@ export function printJson(value: unknown): void {
 
 /** One line, at once, also in a thread, whose streams are the main thread's to write. */
 export function warn(text: string): void {
-  const line = `${cut(shown(text), MESSAGE_MAX)}\n`;
-  if (isMainThread) process.stderr.write(line);
-  else writeSync(STDERR, line);
+  const line = cut(shown(text), MESSAGE_MAX);
+  if (isMainThread) process.stderr.write(`${line}\n`);
+  else report(line);
 }
 
 /** For options that may be repeated (commander's argument parser). */

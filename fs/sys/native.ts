@@ -4,6 +4,8 @@
  * Rules: no function here checks its result or its arguments; `syscalls.ts` does. `errno()` must be read at once
  * after a failed call, since any other call into Node clobbers it. Buffers are passed as pointers without bounds.
  */
+import { fsyncSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
 import koffi from 'koffi';
 import { HERE } from './machine.js';
 
@@ -103,6 +105,7 @@ export const native = {
   fallocate: bind<(fd: Int, mode: Int, offset: Int64, length: Int64) => Int>(
     'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
   ),
+  _exit: bind<(status: Int) => void>('void _exit(int status)'),
   fsync: bind<(fd: Int) => Int>('int fsync(int fd)'),
   fdatasync: bind<(fd: Int) => Int>('int fdatasync(int fd)'),
   syncfs: bind<(fd: Int) => Int>('int syncfs(int fd)'),
@@ -245,6 +248,29 @@ export const seccompNative = once(() => {
 export function keepLibrary(path: string): void {
   koffi.load(path);
 }
+
+const STDERR = 2;
+
+/** Whether fsync(2) fails on what could be synced. */
+function cannotBeSynced(fd: number): boolean {
+  try {
+    fsyncSync(fd);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'EINVAL'; // a terminal, a pipe, /dev/null
+  }
+}
+
+/**
+ * koffi's exit handler calls fsync(2) on standard error. If that fails, it reports the failure on standard error while it
+ * holds the lock of it, and waits for itself (FlushStd and StreamWriter::Flush in its base.cc): the process never ends, and
+ * a mount that it served never answers. Such a process ends without exit handlers.
+ */
+function endWithoutHandlers(status: number): void {
+  if (cannotBeSynced(STDERR)) native._exit(status);
+}
+
+if (isMainThread) process.on('exit', endWithoutHandlers);
 
 /** errno of the last failed call on this thread. */
 export const errno: () => number = koffi.errno;

@@ -11,7 +11,6 @@
  *
  * Compare fuse_dev_do_read and fuse_dev_do_write in fs/fuse/dev.c.
  */
-import { writeSync } from 'node:fs';
 import { MESSAGE_OVERHEAD, Opcode, SIZEOF } from '../protocol/abi.js';
 import { Cursor, decodeHeader, Malformed, type RequestHeader } from '../protocol/decode.js';
 import { type Flush, Reply } from '../protocol/encode.js';
@@ -26,6 +25,7 @@ import {
 } from '../protocol/handshake.js';
 import { type Operation, operationOf } from '../protocol/operations.js';
 import { E, Errno, errnoName } from '../sys/errno.js';
+import { report } from '../sys/report.js';
 import { allocate, type Memory, tryRead, tryWrite } from '../sys/syscalls.js';
 import type { Flusher } from './flusher.js';
 import { Idle } from './idle.js';
@@ -55,7 +55,6 @@ const BACKGROUND_EVERY = 128;
 const AGAIN = new Set([-E.EINTR, -E.ENOENT]);
 /** read(2) results that mean the connection is over: unmounted or aborted. */
 const OVER = new Set([0, -E.ENODEV, -E.ECONNABORTED]);
-const STDERR = 2;
 /** How soon background work that had to wait is tried again. */
 const RETRY_MS = 10;
 /** More than the largest opcode. */
@@ -209,13 +208,13 @@ export class Session {
       value?.type === 'Buffer' ? `${value.data.length} bytes` : value,
     );
     const result = error === 0 ? 'ok' : errnoName(error);
-    writeSync(STDERR, `${name} node=${header.node} pid=${header.pid} ${shown ?? ''} = ${result}\n`);
+    report(`${name} node=${header.node} pid=${header.pid} ${shown ?? ''} = ${result}`);
   }
 
   /** Logs each kind of trouble once. */
   #log(key: string, text: string): void {
     if (this.#logged.has(key)) return;
     this.#logged.add(key);
-    writeSync(STDERR, `unionfs: ${text}\n`);
+    report(`unionfs: ${text}`);
   }
 }

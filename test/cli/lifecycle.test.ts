@@ -5,9 +5,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  closeSync,
   existsSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -263,6 +265,20 @@ describe(SUITE, () => {
       assert.match(stderr, /^LOOKUP node=1 pid=\d+ \{"name":"file"\} = ok$/m);
       assert.match(stderr, /^MKDIR node=1 pid=\d+ \{"name":"file-new",.*\} = ok$/m);
       assert.match(stderr, /^LOOKUP node=1 pid=\d+ \{"name":"file-absent"\} = /m);
+    });
+
+    it('a trace that cannot be written, as on a full disk, fails no request', async () => {
+      const union = place.layers('trace-full', { lowers: LOWERS, args: ['--trace'] });
+      const full = openSync('/dev/full', 'w');
+      const child = spawn(CLI, union.command, { stdio: ['ignore', 'inherit', full] });
+      closeSync(full);
+      const ended = once(child, 'exit');
+      await usable(union, child);
+      writeFileSync(union.at('file'), 'written');
+      child.kill('SIGTERM');
+      assert.deepEqual(await ended, [0, null]);
+      assertGone(union);
+      assert.equal(readFileSync(join(union.upper, 'file'), 'latin1'), 'written');
     });
 
     it('-f ends with the mount, whoever unmounts it', async () => {

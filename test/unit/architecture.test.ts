@@ -99,7 +99,7 @@ describe('architecture: the imports', () => {
     ['fs/protocol', ['fs/sys']],
     ['fs/transport', SYSTEM],
     ['fs/union', SYSTEM],
-    ['fs/union/rules', ['fs/sys/errno.ts']],
+    ['fs/union/rules', ['fs/sys/errno.ts', 'fs/sys/report.ts']],
     ['fs/union/layers', [...SYSTEM, ...RULES]],
     ['fs/union/owners', [...SYSTEM, ...LAYERS]],
     ['fs/union/nodes', [...SYSTEM, ...OWNERS]],

@@ -6,16 +6,15 @@
  * then what it takes to end it.
  */
 import '../../machine.js';
-import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { servingLimits } from '../../../fs/mount/heap.js';
 import { exitOf } from '../../../fs/mount/serving-thread.js';
 import type { Attached } from '../../../fs/mount/supervise.js';
+import { report } from '../../../fs/sys/report.js';
 import { words } from '../../../runtime/host/call.js';
 import { endInTime, endOnSignals } from './end-on-signals.js';
 
 const FAILURE = 1;
-const STDERR = 2;
 
 const workerData = words();
 const thread = new Worker(new URL('./background-mount.js', import.meta.url), {
@@ -24,7 +23,7 @@ const thread = new Worker(new URL('./background-mount.js', import.meta.url), {
 });
 const served = exitOf(thread);
 served.catch(fail);
-thread.on('error', (error) => writeSync(STDERR, `unionfs: ${error.stack}\n`));
+thread.on('error', (error) => report(`unionfs: ${error.stack}`));
 thread.once('message', (attached: Attached) => {
   const supervision = import('../../../fs/mount/supervise.js').then(({ supervise }) =>
     supervise(attached, served),

@@ -6,10 +6,10 @@
  * goes first, then the kernel's entry, then the kernel's inode. A lost event makes everything be looked up again.
  * Upper belongs to the mount: changing it from outside while mounted is not supported, as with overlayfs.
  */
-import { writeSync } from 'node:fs';
 import type { Notifier } from '../../protocol/filesystem.js';
 import { AT, FUSE_SUPER_MAGIC, IN, O } from '../../sys/constants.js';
 import { E, Errno, errnoName, unless } from '../../sys/errno.js';
+import { report } from '../../sys/report.js';
 import { isDirectory } from '../../sys/stat.js';
 import {
   allocate,
@@ -63,13 +63,12 @@ export function changesAreSeen(path: string): boolean {
 const isSameDirectory = (a: LayerDirectory, b: LayerDirectory | undefined): boolean =>
   a.layer === b?.layer && a.parent === b.parent && a.name === b.name;
 
-const STDERR = 2;
 const WATCHES_FIX = 'sysctl fs.inotify.max_user_watches=1048576';
 const INSTANCES_FIX = 'sysctl fs.inotify.max_user_instances=8192';
 
 function warnUnwatched(why: string, fix: string): void {
   const text = `${why}: changes to lower layers are noticed after ${UNWATCHED} s instead of at once; as root, run "${fix}"`;
-  writeSync(STDERR, `unionfs: ${text}\n`);
+  report(`unionfs: ${text}`);
 }
 
 /** A new inotify instance; undefined, and a warning, where the kernel gives none. */

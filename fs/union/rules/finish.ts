@@ -6,10 +6,9 @@
  * answer to a request is the one thing that must be known after the commit: it is asked for twice. Compare
  * ovl_set_timestamps after ovl_copy_up_workdir, ovl_cleanup and ovl_cleanup_index in fs/overlayfs, which warn and go on.
  */
-import { writeSync } from 'node:fs';
 import { Errno } from '../../sys/errno.js';
+import { report } from '../../sys/report.js';
 
-const STDERR = 2;
 const reported = new Set<string>();
 
 /** Does what must not fail any more; whether it was done. */
@@ -19,16 +18,16 @@ export function finish(what: string, action: () => void): boolean {
     return true;
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
-    report(what, error);
+    reportOnce(what, error);
     return false;
   }
 }
 
-function report(what: string, { message }: Errno): void {
+function reportOnce(what: string, { message }: Errno): void {
   const line = `${what} failed: ${message}; the operation itself is complete`;
   if (reported.has(line)) return;
   reported.add(line);
-  writeSync(STDERR, `unionfs: ${line} (further failures of this kind are not reported)\n`);
+  report(`unionfs: ${line} (further failures of this kind are not reported)`);
 }
 
 /**
