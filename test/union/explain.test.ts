@@ -6,7 +6,7 @@
 import { assert } from 'chai';
 import { explain, type LayerExplanation } from '../../fs/union/offline/explain.js';
 import { viewOf, walk } from '../../fs/union/offline/view.js';
-import type { LayerEntry } from '../../fs/union/rules/rules.js';
+import type { LayerEntry } from '../../fs/union/rules/merge.js';
 import { missingForFiles, requireConditions } from '../acceptance/conditions.js';
 import { IS_HOST_ROOT } from '../privilege.js';
 import { Random } from '../random.js';
