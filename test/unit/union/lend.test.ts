@@ -20,13 +20,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assert } from 'chai';
-import { O } from '../../fs/sys/constants.js';
-import { E, Errno, errnoName } from '../../fs/sys/errno.js';
-import { close, openat } from '../../fs/sys/syscalls.js';
-import { withOwnersRights } from '../../fs/union/layers/lend.js';
-import { missingForFiles, requireConditions } from '../acceptance/conditions.js';
-import { IS_ROOT, UNPRIVILEGED as USER } from '../privilege.js';
-import { callsOf, failing } from './faults.js';
+import { O } from '../../../fs/sys/constants.js';
+import { E, Errno, errnoName } from '../../../fs/sys/errno.js';
+import { close, openat } from '../../../fs/sys/syscalls.js';
+import { withOwnersRights } from '../../../fs/union/layers/lend.js';
+import { missingForFiles, requireConditions } from '../../support/acceptance/conditions.js';
+import { IS_ROOT, UNPRIVILEGED as USER } from '../../support/privilege.js';
+import { callsOf, failing } from '../../support/union/faults.js';
 
 const SUITE = 'union/lend';
 const OTHER = 1;
