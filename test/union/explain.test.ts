@@ -4,14 +4,14 @@
  * a merge, read from the top.
  */
 import { assert } from 'chai';
-import { explain, type LayerExplanation } from '../../../fs/union/offline/explain.js';
-import { viewOf, walk } from '../../../fs/union/offline/view.js';
-import type { LayerEntry } from '../../../fs/union/rules/merge.js';
-import { missingForFiles, requireConditions } from '../../support/acceptance/conditions.js';
-import { IS_HOST_ROOT } from '../../support/privilege.js';
-import { Random } from '../../support/random.js';
-import { Disk } from '../../support/union/disk.js';
-import { descend, flattenUpper, type Seen } from '../../support/union/model.js';
+import { explain, type LayerExplanation } from '../../fs/union/offline/explain.js';
+import { viewOf, walk } from '../../fs/union/offline/view.js';
+import type { LayerEntry } from '../../fs/union/rules/merge.js';
+import { missingForFiles, requireConditions } from '../support/acceptance/conditions.js';
+import { IS_HOST_ROOT } from '../support/privilege.js';
+import { Random } from '../support/random.js';
+import { Disk } from '../support/union/disk.js';
+import { descend, flattenUpper, type Seen } from '../support/union/model.js';
 import {
   build,
   describe as described,
@@ -19,7 +19,7 @@ import {
   FORMS,
   type Holding,
   situationOf,
-} from '../../support/union/stacks.js';
+} from '../support/union/stacks.js';
 
 const SUITE = 'union/explain';
 const SEED = 71;

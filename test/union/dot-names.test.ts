@@ -4,16 +4,16 @@
  */
 import { closeSync, lutimesSync, mkdirSync, openSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { assert } from 'chai';
-import type { NodeId } from '../../../fs/protocol/filesystem.js';
-import { RENAME } from '../../../fs/sys/constants.js';
-import { E, Errno } from '../../../fs/sys/errno.js';
-import { getxattrat } from '../../../fs/sys/syscalls.js';
-import type { UnionFilesystem } from '../../../fs/union/filesystem.js';
-import { missingForFiles, requireConditions } from '../../support/acceptance/conditions.js';
-import { IS_HOST_ROOT, MARK } from '../../support/privilege.js';
-import { Disk, lookup, nodeAt, tell } from '../../support/union/disk.js';
-import { callsOf, failing } from '../../support/union/faults.js';
-import { inode } from '../../support/union/model.js';
+import type { NodeId } from '../../fs/protocol/filesystem.js';
+import { RENAME } from '../../fs/sys/constants.js';
+import { E, Errno } from '../../fs/sys/errno.js';
+import { getxattrat } from '../../fs/sys/syscalls.js';
+import type { UnionFilesystem } from '../../fs/union/filesystem.js';
+import { missingForFiles, requireConditions } from '../support/acceptance/conditions.js';
+import { IS_HOST_ROOT, MARK } from '../support/privilege.js';
+import { Disk, lookup, nodeAt, tell } from '../support/union/disk.js';
+import { callsOf, failing } from '../support/union/faults.js';
+import { inode } from '../support/union/model.js';
 
 const SUITE = 'union/dot names';
 const ROOT = 1 as NodeId;
