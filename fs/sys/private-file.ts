@@ -45,25 +45,29 @@ function objection({ mode, nlink, uid }: Stat, owners: readonly number[]): strin
   return owners.includes(uid) ? undefined : `belongs to uid ${uid}`;
 }
 
-/** Opens the file under `name` for `use` if nothing speaks against it; undefined if there is none. */
-function withFile<T>(
+/**
+ * Opens what a name leads to, symlinks not followed, unless `objection` has one: what it objects to is never opened.
+ * Throws `NotOurs`; Errno if there is nothing.
+ */
+export function openInspected(
   dirfd: number,
   name: string,
   flags: number,
-  owners: readonly number[],
-  use: (fd: number, stat: Stat) => T,
-): T | undefined {
-  const found = unless([E.ENOENT], () => openat(dirfd, name, O.PATH | O.NOFOLLOW));
-  if (found === undefined) return undefined;
+  objection: (stat: Stat) => string | undefined,
+): number {
+  const found = openat(dirfd, name, O.PATH | O.NOFOLLOW);
   try {
-    const stat = fstat(found);
-    const complaint = objection(stat, owners);
+    const complaint = objection(fstat(found));
     if (complaint !== undefined) throw new NotOurs(complaint);
-    return use(openat(AT.FDCWD, `/proc/self/fd/${found}`, flags), stat);
+    return openat(AT.FDCWD, `/proc/self/fd/${found}`, flags);
   } finally {
     close(found);
   }
 }
+
+/** The same for a file of these owners; undefined if there is none. */
+const openOwn = (dirfd: number, name: string, flags: number, owners: readonly number[]): number | undefined =>
+  unless([E.ENOENT], () => openInspected(dirfd, name, flags, (stat) => objection(stat, owners)));
 
 /**
  * The content of a file that this process's user, root or the directory's owner has written; undefined if there is
@@ -71,15 +75,16 @@ function withFile<T>(
  */
 export function readPrivate(dirfd: number, name: string, limit: number): Buffer | undefined {
   const owners = [self(), 0, fstat(dirfd).uid];
-  return withFile(dirfd, name, O.RDONLY, owners, (fd, { size }) => {
-    try {
-      if (Number(size) > limit) throw new NotOurs(`is longer than ${limit} bytes`);
-      const content = Buffer.alloc(Number(size));
-      return content.subarray(0, pread(fd, content, content.length, 0));
-    } finally {
-      close(fd);
-    }
-  });
+  const fd = openOwn(dirfd, name, O.RDONLY, owners);
+  if (fd === undefined) return undefined;
+  try {
+    const { size } = fstat(fd);
+    if (Number(size) > limit) throw new NotOurs(`is longer than ${limit} bytes`);
+    const content = Buffer.alloc(Number(size));
+    return content.subarray(0, pread(fd, content, content.length, 0));
+  } finally {
+    close(fd);
+  }
 }
 
 /** Makes a file that nobody else has had in hand; what had the name goes, unless it is a directory. */
@@ -109,7 +114,7 @@ export function replacePrivate(dirfd: number, name: string, content: Uint8Array)
 export function openAppending(dirfd: number, name: string): number {
   const flags = O.WRONLY | O.APPEND;
   try {
-    return withFile(dirfd, name, flags, [self()], (fd) => fd) ?? make(dirfd, name, flags);
+    return openOwn(dirfd, name, flags, [self()]) ?? make(dirfd, name, flags);
   } catch (error) {
     if (error instanceof NotOurs) return make(dirfd, name, flags);
     throw error;

@@ -44,10 +44,12 @@ export class Check {
   finish(): Digest {
     const { digest: promised, size, what } = this.#expected;
     const digest: Digest = `sha256:${this.#hash.digest('hex')}`;
-    if (size !== undefined && this.size !== size)
-      throw new UsageError(`${what} has ${this.size} bytes, not the expected ${size}`);
+    const complaints: string[] = [];
     if (promised !== undefined && digest !== promised)
-      throw new UsageError(`${what} has the digest "${digest}", not the expected "${promised}"`);
+      complaints.push(`has the digest "${digest}", not the expected "${promised}"`);
+    if (size !== undefined && this.size !== size)
+      complaints.push(`has ${this.size} bytes, not the expected ${size}`);
+    if (complaints.length > 0) throw new UsageError(`${what} ${complaints.join('; it ')}`);
     return digest;
   }
 }

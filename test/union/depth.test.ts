@@ -16,6 +16,7 @@ import { changes } from '../../fs/union/offline/difference.js';
 import { flatten } from '../../fs/union/offline/flatten.js';
 import { viewOf } from '../../fs/union/offline/view.js';
 import { packChanges, packTree } from '../../runtime/image/layer/pack.js';
+import { treeDifference } from '../../runtime/image/store/tree-difference.js';
 import { treeSize } from '../../runtime/image/store/tree-size.js';
 import { run } from '../support/run.js';
 
@@ -68,6 +69,18 @@ describe('trees of any depth', function () {
     assert.equal(count, LEVELS + 1);
     assert.equal(longest, 2 * LEVELS + '/end'.length);
     assert.isBelow(most, before + MOST_DESCRIPTORS);
+    assert.equal(openNow(), before);
+  });
+
+  it('are compared as they lie on the disk, and the root is compared last', () => {
+    const [lower, empty] = [join(root, 'lower'), join(root, 'empty')];
+    const before = openNow();
+    assert.isUndefined(treeDifference(lower, lower));
+    assert.equal(treeDifference(lower, empty), '"d" is missing');
+    assert.equal(treeDifference(empty, lower), '"d" does not belong there');
+    const other = join(root, 'other');
+    mkdirSync(other, { mode: 0o700 });
+    assert.equal(treeDifference(empty, other), 'the root has another kind or mode');
     assert.equal(openNow(), before);
   });
 

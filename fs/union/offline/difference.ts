@@ -15,9 +15,10 @@
  * Compare collectFileInfoForChanges in moby's pkg/archive and ovl_get_nlink in fs/overlayfs.
  */
 import { isDirectory, isRegular, isSymlink, type Stat, type Time } from '../../sys/stat.js';
-import { close, pread } from '../../sys/syscalls.js';
+import { close } from '../../sys/syscalls.js';
 import { below, pathOf, type Trail } from '../layers/trail.js';
 import { linkTarget } from '../owners/stored-owners.js';
+import { hasSameData } from './same-data.js';
 import { attributesOf, PlainTree, SameDirectories, type TreeEntry, UnionTree } from './trees.js';
 import type { ViewedStack } from './view.js';
 
@@ -88,8 +89,6 @@ export class Comparison {
   readonly #same = new SameDirectories();
   /** Upper's names are not enough. */
   #isFull: boolean;
-  readonly #ours = Buffer.alloc(CHUNK);
-  readonly #theirs = Buffer.alloc(CHUNK);
 
   /** To be closed. Throws Errno if a layer cannot be opened. */
   constructor(stack: ChangedStack) {
@@ -232,7 +231,7 @@ export class Comparison {
     try {
       const theirs = was.openData();
       try {
-        return this.#sameBytes(ours, theirs);
+        return hasSameData(ours, theirs);
       } finally {
         close(theirs);
       }
@@ -240,20 +239,7 @@ export class Comparison {
       close(ours);
     }
   }
-
-  #sameBytes(ours: number, theirs: number): boolean {
-    for (let offset = 0; ; ) {
-      const count = pread(ours, this.#ours, CHUNK, offset);
-      const others = pread(theirs, this.#theirs, CHUNK, offset);
-      const length = Math.min(count, others);
-      if (this.#ours.compare(this.#theirs, 0, length, 0, length) !== 0) return false;
-      if (length === 0) return count === others;
-      offset += length;
-    }
-  }
 }
-
-const CHUNK = 256 * 1024;
 
 const told = (kind: Kind, trail: Trail, entry: TreeEntry): Difference => ({
   kind,

@@ -1,38 +1,35 @@
 /**
  * Files of a store, which may be another user's: reading them waits for nobody and follows no symlink.
  *
- * Rule: what is opened is a regular file or nothing (a FIFO would wait for its writer, a symlink would lead out).
+ * Rule: what is opened is a regular file or nothing (a FIFO would wait for its writer, a symlink would lead out), by the
+ * one way to open others' files (`fs/sys/private-file.ts`). Errors are complaints that follow the file's name.
  */
-import {
-  closeSync,
-  constants,
-  createReadStream,
-  fstatSync,
-  openSync,
-  type ReadStream,
-  readFileSync,
-} from 'node:fs';
+import { closeSync, createReadStream, fstatSync, type ReadStream, readFileSync } from 'node:fs';
+import { AT, O } from '../../../fs/sys/constants.js';
+import { E, Errno, errnoName } from '../../../fs/sys/errno.js';
+import { toBytes } from '../../../fs/sys/path-bytes.js';
+import { openInspected } from '../../../fs/sys/private-file.js';
+import { isRegular, isSymlink, type Stat } from '../../../fs/sys/stat.js';
 
-const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-
-/** Opens a file for reading. Throws the system's error, or one that says what else it is. */
+/** Opens a file for reading. Throws an error that says what else it is; its code is ENOENT if there is none. */
 export function openRegular(path: string): number {
-  const fd = openFile(path);
-  if (fstatSync(fd).isFile()) return fd;
-  closeSync(fd);
-  throw new Error('is no regular file');
+  try {
+    return openInspected(AT.FDCWD, toBytes(path), O.RDONLY, objection);
+  } catch (error) {
+    throw error instanceof Errno ? complaintOf(error) : error;
+  }
 }
 
-function openFile(path: string): number {
-  try {
-    return openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ELOOP') throw new Error('is a symlink');
-    if (code === 'ENXIO') throw new Error('is no regular file'); // a socket
-    if (code === 'ENOENT') throw error;
-    throw new Error(`cannot be read: ${code}`);
-  }
+function objection({ mode }: Stat): string | undefined {
+  if (isSymlink(mode)) return 'is a symlink';
+  return isRegular(mode) ? undefined : 'is no regular file';
+}
+
+function complaintOf({ code }: Errno): Error {
+  const name = errnoName(code);
+  return code === E.ENOENT
+    ? Object.assign(new Error(name), { code: name })
+    : new Error(`cannot be read: ${name}`);
 }
 
 /** A whole small file. Throws as `openRegular`, and for what has more than `limit` bytes. */

@@ -2,10 +2,13 @@
  * Whether two directories hold the same tree: names, kinds, owners, modes, times, attributes, data, and how many names
  * a file has.
  *
- * Rule: what lies in a directory is told before what that has to do with it (its time). Everything is reached by descriptors, symlinks are compared and never followed. What a security module or the
- * kernel keeps for itself (labels, access and change times) may differ.
+ * Rules: everything is compared as it lies on the disk, with the union's own attributes and marks, unlike what a union
+ * shows of it (`fs/union/offline/difference.ts`). What lies in a directory is told before what that has to do with it
+ * (its time). Trees are walked as everywhere (`fs/sys/descent.ts`), of any depth; symlinks are compared and never followed.
+ * What a security module or the kernel keeps for itself (labels, access and change times) may differ.
  */
 import { AT, O } from '../../../fs/sys/constants.js';
+import { Descent } from '../../../fs/sys/descent.js';
 import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { isDirectory, isRegular, isSymlink, type Stat } from '../../../fs/sys/stat.js';
 import {
@@ -14,25 +17,25 @@ import {
   getxattrat,
   listxattrat,
   openat,
-  pread,
-  readDirectory,
   readlinkat,
   statat,
 } from '../../../fs/sys/syscalls.js';
+import { below, pathOf, type Trail } from '../../../fs/union/layers/trail.js';
+import { hasSameData } from '../../../fs/union/offline/same-data.js';
 import { quote } from '../tar/names.js';
 
-const CHUNK = 256 * 1024;
-const [ours, theirs] = [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)];
 const LABEL = 'security.selinux';
 const DIRECTORY = O.RDONLY | O.DIRECTORY | O.NOFOLLOW;
 
 /** The first difference, for people; undefined if there is none. */
 export function treeDifference(a: string, b: string): string | undefined {
   return withDescriptors([openTree(a), openTree(b)], (fdA, fdB) => {
-    const inside = difference(fdA, fdB, '');
-    if (inside !== undefined) return inside;
-    const own = attributeDifference(fdA, fdB, '', fstat(fdA), fstat(fdB));
-    return own && `the root has another ${own}`;
+    const trees = new TreePair(fdA, fdB);
+    try {
+      return trees.difference();
+    } finally {
+      trees.close();
+    }
   });
 }
 
@@ -47,35 +50,74 @@ function withDescriptors<T>([a, b]: [number, number], use: (a: number, b: number
   }
 }
 
-function difference(a: number, b: number, path: string): string | undefined {
-  const [inA, inB] = [namesOf(a), namesOf(b)];
-  for (const name of inA) if (!inB.has(name)) return `${quote(path + name)} is missing`;
-  for (const name of inB) if (!inA.has(name)) return `${quote(path + name)} does not belong there`;
-  for (const name of inA) {
-    const found = entryDifference(a, b, name, path + name);
-    if (found !== undefined) return found;
-  }
-  return undefined;
+/** A directory on the way, whose entries are being compared. */
+interface Level {
+  /** Undefined in the root. */
+  readonly trail: Trail | undefined;
+  readonly names: readonly string[];
+  next: number;
 }
 
-const namesOf = (fd: number): Set<string> =>
-  new Set(
-    readDirectory(fd)
-      .map(({ name }) => name)
-      .sort(),
-  );
+class TreePair {
+  readonly #a: Descent;
+  readonly #b: Descent;
 
-function entryDifference(a: number, b: number, name: string, path: string): string | undefined {
-  const [statA, statB] = [statat(a, name), statat(b, name)];
-  if (statA === undefined || statB === undefined) return `${quote(path)} is missing`;
-  if (isDirectory(statA.mode) && isDirectory(statB.mode)) {
-    const inside = withDescriptors([openat(a, name, DIRECTORY), openat(b, name, DIRECTORY)], (fdA, fdB) =>
-      difference(fdA, fdB, `${path}/`),
-    );
-    if (inside !== undefined) return inside;
+  /** @param a an open directory, as `b`; they stay the caller's */
+  constructor(a: number, b: number) {
+    this.#a = new Descent(a);
+    this.#b = new Descent(b);
   }
-  const aspect = attributeDifference(a, b, name, statA, statB) ?? contentDifference(a, b, name, statA);
-  return aspect && `${quote(path)} has another ${aspect}`;
+
+  close(): void {
+    this.#a.close();
+    this.#b.close();
+  }
+
+  difference(): string | undefined {
+    const way: Level[] = [];
+    let found = this.#begin(way, undefined);
+    for (let level = way.at(-1); found === undefined && level !== undefined; level = way.at(-1)) {
+      const name = level.names[level.next++];
+      found = name === undefined ? this.#end(way) : this.#entry(way, below(level.trail, name));
+    }
+    return found;
+  }
+
+  /** Compares the names of two directories that were entered. */
+  #begin(way: Level[], trail: Trail | undefined): string | undefined {
+    const [inA, inB] = [this.#a.names(), this.#b.names()];
+    way.push({ trail, names: inA, next: 0 });
+    const [setA, setB] = [new Set(inA), new Set(inB)];
+    const missing = inA.find((name) => !setB.has(name));
+    if (missing !== undefined) return `${quote(pathOf(below(trail, missing)))} is missing`;
+    const more = inB.find((name) => !setA.has(name));
+    return more === undefined ? undefined : `${quote(pathOf(below(trail, more)))} does not belong there`;
+  }
+
+  #entry(way: Level[], trail: Trail): string | undefined {
+    const { name } = trail;
+    const [a, b] = [this.#a.fd, this.#b.fd];
+    const [statA, statB] = [statat(a, name), statat(b, name)];
+    if (statA === undefined || statB === undefined) return `${quote(pathOf(trail))} is missing`;
+    if (isDirectory(statA.mode) && isDirectory(statB.mode)) {
+      this.#a.enter(name);
+      this.#b.enter(name);
+      return this.#begin(way, trail);
+    }
+    const aspect = attributeDifference(a, b, name, statA, statB) ?? contentDifference(a, b, name, statA);
+    return aspect && `${quote(pathOf(trail))} has another ${aspect}`;
+  }
+
+  /** Compares two directories whose contents are the same. */
+  #end(way: Level[]): string | undefined {
+    const trail = way.pop()?.trail;
+    const [a, b] = [this.#a.fd, this.#b.fd];
+    const aspect = attributeDifference(a, b, '', fstat(a), fstat(b));
+    if (trail === undefined) return aspect && `the root has another ${aspect}`;
+    this.#a.leave();
+    this.#b.leave();
+    return aspect && `${quote(pathOf(trail))} has another ${aspect}`;
+  }
 }
 
 function attributeDifference(
@@ -119,15 +161,5 @@ function contentDifference(a: number, b: number, name: string, stat: Stat): stri
   if (isSymlink(stat.mode)) return readlinkat(a, name) === readlinkat(b, name) ? undefined : 'target';
   if (!isRegular(stat.mode)) return undefined;
   const open = (dirfd: number): number => openat(dirfd, name, O.RDONLY | O.NOFOLLOW | O.NONBLOCK);
-  return withDescriptors([open(a), open(b)], sameData) ? undefined : 'content';
-}
-
-function sameData(a: number, b: number): boolean {
-  for (let offset = 0; ; ) {
-    const count = pread(a, ours, CHUNK, offset);
-    if (pread(b, theirs, CHUNK, offset) !== count) return false;
-    if (count === 0) return true;
-    if (ours.compare(theirs, 0, count, 0, count) !== 0) return false;
-    offset += count;
-  }
+  return withDescriptors([open(a), open(b)], hasSameData) ? undefined : 'content';
 }
