@@ -2,35 +2,17 @@
  * reference/main.js [--docs]: manual pages and completions in dist/share/, from the definitions that make `--help`; with
  * --docs the reference pages in docs/ too, which are kept in the repository (test/packaging/reference.test.ts).
  */
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { version } from '../../cli/version.js';
 import { ROOT } from '../addons.js';
+import { releaseDay } from '../release-time.js';
 import { bashCompletion } from './bash.js';
 import { fishCompletion } from './fish.js';
 import { referencePage } from './markdown.js';
 import { type Edition, manualPage } from './roff.js';
 import { type CommandEntry, programs } from './tree.js';
 import { zshCompletion } from './zsh.js';
-
-const MS_PER_S = 1000;
-const DAY = 'YYYY-MM-DD'.length;
-
-/** Seconds since 1970 that files of a release carry: SOURCE_DATE_EPOCH, else the last commit's. */
-export function releaseTime(): number {
-  const { SOURCE_DATE_EPOCH } = process.env;
-  if (SOURCE_DATE_EPOCH !== undefined) return Number(SOURCE_DATE_EPOCH);
-  try {
-    return Number(
-      execFileSync('git', ['log', '-1', '--format=%ct'], { cwd: ROOT, stdio: 'pipe' }).toString(),
-    );
-  } catch {
-    return Math.floor(Date.now() / MS_PER_S); // a source tree without its history
-  }
-}
-
-const dayOf = (time: number): string => new Date(time * MS_PER_S).toISOString().slice(0, DAY);
 
 /** Pages that are written by hand, and the names by which they are found too. */
 const BY_HAND = ['unionfs-overlay.1', 'mount.fuse.unionfs.8'];
@@ -62,7 +44,7 @@ function write(path: string, text: string): void {
 }
 
 const all = await programs();
-const edition = { version: version(), date: dayOf(releaseTime()) };
+const edition = { version: version(), date: releaseDay() };
 for (const [path, text] of sharedFiles(all, edition)) write(join(ROOT, 'dist/share', path), text);
 if (process.argv.includes('--docs'))
   for (const program of all) write(join(ROOT, 'docs', `${program.name}.md`), referencePage(program));
