@@ -36,6 +36,9 @@ need mkfs.xfs xfsprogs
 need mkfs.btrfs btrfs-progs
 need mksquashfs squashfs-tools
 need mkfs.erofs erofs-utils
+need mandoc mandoc
+need zsh zsh
+need fish fish
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 [ -z "$missing" ] && exit 0
 

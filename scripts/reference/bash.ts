@@ -66,7 +66,7 @@ _PROGRAM_candidates() {
       @thing) _PROGRAM_candidates '@image @container' ;;
       @directory) compopt -o filenames; mapfile -t -O "\${#COMPREPLY[@]}" COMPREPLY < <(compgen -d -- "$current") ;;
       @file) compopt -o filenames; mapfile -t -O "\${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$current") ;;
-      @program) mapfile -t -O "\${#COMPREPLY[@]}" COMPREPLY < <(compgen -c -- "$current") ;;
+      @program | @command) mapfile -t -O "\${#COMPREPLY[@]}" COMPREPLY < <(compgen -c -- "$current") ;;
       @other) ;;
       *) words+=" $word" ;;
     esac
@@ -97,7 +97,7 @@ _PROGRAM() {
       _PROGRAM_words "$path"
     else
       at=$((at + 1))
-      [[ $arguments != *@program* ]] || only=arguments
+      [[ $arguments != *@command* ]] || only=arguments
     fi
   done
 

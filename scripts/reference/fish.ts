@@ -3,22 +3,28 @@ import { type CommandEntry, type Kind, type OptionEntry, withAllBelow } from './
 
 const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 
-/** Words of the command line that name commands, without options and their values. */
-const SAME = `function __PROGRAM_at --description 'whether the command line is at the command $argv[1]'
+/** Where the command line is: the command that it names, and how many words for it come before the one to complete. */
+const SAME = `function __PROGRAM_at --description 'whether it is at the command $argv[1], after $argv[2] to $argv[3] words'
     set -l path PROGRAM
     set -l skip no
+    set -l words 0
     for word in (commandline -opc)[2..-1]
         if test $skip = yes
             set skip no
         else if string match -q -- '-*' $word
             contains -- "$path $word" $__PROGRAM_valued; and set skip yes
-        else if contains -- "$path $word" $__PROGRAM_commands
+        else if test $words = 0; and contains -- "$path $word" $__PROGRAM_commands
             set path "$path $word"
+        else
+            set words (math $words + 1)
         end
     end
-    test "$path" = "$argv[1]"
+    test "$path" = "$argv[1]" -a $words -ge $argv[2] -a $words -le $argv[3]
 end
 `;
+
+/** More words than a command line has. */
+const ANY = 99_999;
 
 const NAMES = `function __tscr_images
     command tscr images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null
@@ -38,7 +44,8 @@ const ACTIONS: Readonly<Record<Kind, (program: string) => string>> = {
   thing: () => "-f -a '(__tscr_things)'",
   directory: () => "-f -a '(__fish_complete_directories)'",
   file: () => '-F',
-  program: () => "-a '(__fish_complete_command)'",
+  program: () => "-f -a '(__fish_complete_command)'",
+  command: () => "-a '(__fish_complete_command)'",
   other: () => '-f',
 };
 
@@ -50,12 +57,15 @@ function optionLine(start: string, option: OptionEntry, program: string): string
 }
 
 function lines({ path, options, commands, arguments: args }: CommandEntry, program: string): string[] {
-  const start = `complete -c ${program} -n ${quoted(`__${program}_at "${path}"`)}`;
-  const kinds = new Set(args.map(({ kind }) => kind));
+  const at = (least: number, most: number): string =>
+    `complete -c ${program} -n ${quoted(`__${program}_at "${path}" ${least} ${most}`)}`;
+  const isCommands = args.some(({ kind }) => kind === 'command');
   return [
-    ...commands.map(({ name, description }) => `${start} -f -a ${name} -d ${quoted(description)}`),
-    ...options.map((option) => optionLine(start, option, program)),
-    ...[...kinds].map((kind) => `${start} ${ACTIONS[kind](program)}`),
+    ...commands.map(({ name, description }) => `${at(0, 0)} -f -a ${name} -d ${quoted(description)}`),
+    ...options.map((option) => optionLine(at(0, isCommands ? 0 : ANY), option, program)),
+    ...args.map(
+      ({ kind, variadic }, place) => `${at(place, variadic ? ANY : place)} ${ACTIONS[kind](program)}`,
+    ),
   ];
 }
 

@@ -8,8 +8,8 @@ import type { Argument, Command, Help, Option } from 'commander';
 import { TSCR_COMMANDS, tscrProgram } from '../../cli/tscr/program.js';
 import { UNIONFS_COMMANDS, unionfsProgram } from '../../cli/unionfs/program.js';
 
-/** What a word on the command line stands for, as far as it can be completed. */
-export type Kind = 'image' | 'container' | 'thing' | 'directory' | 'file' | 'program' | 'other';
+/** What a word on the command line stands for, as far as it can be completed; options after a command are its own. */
+export type Kind = 'image' | 'container' | 'thing' | 'directory' | 'file' | 'program' | 'command' | 'other';
 
 export interface OptionEntry {
   readonly short?: string;
@@ -52,7 +52,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   path: 'file',
   archive: 'file',
   'src:dst[:opts]': 'file',
-  command: 'program',
+  command: 'command',
   program: 'program',
 };
 /** Where a name is of a container or an image. */

@@ -18,6 +18,8 @@ function actionOf(kind: Kind, program: string): string {
     case 'file':
       return '_files';
     case 'program':
+      return '_command_names -e';
+    case 'command':
       return '_normal';
     case 'other':
       return ' ';
@@ -37,7 +39,7 @@ function optionSpecs(option: OptionEntry, program: string): string {
 }
 
 function argumentSpec({ term, kind, variadic }: ArgumentEntry, at: number, program: string): string {
-  const place = variadic ? (kind === 'program' ? '*:' : '*') : String(at + 1);
+  const place = variadic ? (kind === 'command' ? '*:' : '*') : String(at + 1);
   return quoted(`${place}:${escaped(term.replaceAll(/[<>[\].]/g, ''))}:${actionOf(kind, program)}`);
 }
 
