@@ -57,6 +57,7 @@ exec sh -euxc "$script"
 const USER = `
 as_user() { setpriv --reuid=user --regid=user --init-groups env -i HOME=/home/user PATH="$PATH" sh -euxc "cd; $1"; }
 useradd --create-home --shell /bin/sh user
+ln -s /proc/self/mounts /etc/mtab # a system with an init has it, and fusermount3 reads it
 `;
 
 /**
