@@ -9,9 +9,9 @@ import { assert } from 'chai';
 import { referencePage } from '../../scripts/reference/markdown.js';
 import { roff } from '../../scripts/reference/roff.js';
 import { type CommandEntry, programs, withAllBelow } from '../../scripts/reference/tree.js';
-import { requireConditions } from '../acceptance/conditions.js';
-import { run } from '../acceptance/run.js';
-import { usePlace } from '../mount/place.js';
+import { requireConditions } from '../support/acceptance/conditions.js';
+import { usePlace } from '../support/mount/place.js';
+import { run } from '../support/run.js';
 
 const SUITE = 'packaging: completions and pages';
 const PROJECT = fileURLToPath(new URL('../../..', import.meta.url));

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
-import { missingForMounts, requireConditions } from '../acceptance/conditions.js';
-import { run } from '../acceptance/run.js';
+import { missingForMounts, requireConditions } from '../support/acceptance/conditions.js';
+import { run } from '../support/run.js';
 import { freshRoot, inFreshRoot } from './installed-root.js';
 
 const SUITE = 'packaging: an installation on a fresh Debian';

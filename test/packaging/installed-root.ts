@@ -6,9 +6,9 @@
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { cacheDirectory, cached } from '../acceptance/cache.js';
-import { DEBIAN_MIRROR } from '../acceptance/roots.js';
-import { run } from '../acceptance/run.js';
+import { cacheDirectory, cached } from '../support/acceptance/cache.js';
+import { DEBIAN_MIRROR } from '../support/acceptance/roots.js';
+import { run } from '../support/run.js';
 
 /** Its AppArmor knows the rules that the profile of the Debian package has. */
 const SUITE = 'trixie';
