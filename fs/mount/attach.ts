@@ -4,7 +4,6 @@
  * Rule: a refusal is one line that says what to do about it.
  */
 import { accessSync, constants } from 'node:fs';
-import type { MountOptions } from '../index.js';
 import { ASK_DOCTOR } from '../sys/advice.js';
 import { MS } from '../sys/constants.js';
 import { E, Errno } from '../sys/errno.js';
@@ -14,6 +13,7 @@ import { close } from '../sys/syscalls.js';
 import { attach, attachByHelper, openDevice, type Place } from '../transport/device.js';
 import type { Refusal } from '../transport/fusermount.js';
 import { joinLayers, type Stack } from '../union/layers/stack.js';
+import type { MountOptions } from './options.js';
 
 const ROOT = 0;
 

@@ -3,12 +3,13 @@
  * that does nothing else from loading everything twice.
  */
 
-import type { MountOptions } from '../index.js';
 import { close } from '../sys/syscalls.js';
 import { attachFuse, openFuse } from './attach.js';
+import type { MountOptions } from './options.js';
 import { prepare, take } from './prepare.js';
+import { attachedOf, serveData } from './serve-data.js';
 import { serveUnion } from './serve-union.js';
-import { attachedOf, serveData, settingsFor } from './server.js';
+import { settingsFor } from './settings.js';
 import type { Attached } from './supervise.js';
 
 /** What is told of the mount, on the thread that serves it. */

@@ -1,11 +1,10 @@
 /**
- * A mount by the portable transport, as `server.ts` is one by the kernel's protocol: builds the union and serves it on
+ * A mount by the portable transport, as `server.ts` makes one by the kernel's protocol: builds the union and serves it on
  * the main thread, until it is unmounted.
  *
  * Rule: libfuse tells nobody that a mount has ended, so the mount table is looked at.
  */
 import { setTimeout } from 'node:timers/promises';
-import type { MountOptions } from '../index.js';
 import { mountTable } from '../sys/mountinfo.js';
 import { toBytes } from '../sys/path-bytes.js';
 import { UsageError } from '../sys/refusal.js';
@@ -22,9 +21,10 @@ import { UnionFilesystem } from '../union/filesystem.js';
 import type { Writable } from '../union/layers/layer.js';
 import type { Stack } from '../union/layers/stack.js';
 import type { Union } from '../union/nodes/union.js';
-import { buildUnion, describeUnion } from './serve-union.js';
-import { unionSettings } from './server.js';
-import { DETACH_GRACE_MS } from './supervise.js';
+import { buildUnion, describeUnion } from './build-union.js';
+import type { MountOptions } from './options.js';
+import { unionSettings } from './settings.js';
+import { DETACH_GRACE_MS, type Serving } from './supervise.js';
 
 /** How often the mount table is looked at. */
 const LOOK_MS = 300;
@@ -50,22 +50,13 @@ export function checkPortable({ flags = 0, allowOther, writeback, layerChanges }
   }
 }
 
-export interface PortableServer {
-  /** Settles when the mount has ended and its layers' descriptors are closed. */
-  readonly ended: Promise<void>;
-  /** The same: both come at once. */
-  readonly released: Promise<void>;
-  /** Unmounts; who is still inside keeps the detached mount for a moment. */
-  end(): Promise<void>;
-}
-
 /** Mounts; the union is usable when the promise settles. Throws `UsageError` where the package cannot do it. */
 export async function startPortable(
   options: MountOptions,
   stack: Stack,
   mountpoint: string,
   writable: Writable | undefined,
-): Promise<PortableServer> {
+): Promise<Serving> {
   const settings = unionSettings(options, LAYERS_TTL);
   const union = buildHere({ stack, settings, flags: options.flags ?? 0, writable });
   try {

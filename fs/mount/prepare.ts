@@ -6,7 +6,6 @@
 import { accessSync, closeSync, constants, lstatSync, openSync, statfsSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import type { MountOptions } from '../index.js';
 import { LOCK, O } from '../sys/constants.js';
 import { E, Errno, errnoName, unless } from '../sys/errno.js';
 import { forNode, toBytes } from '../sys/path-bytes.js';
@@ -41,6 +40,7 @@ import {
 import { removeTree, STAGING } from '../union/layers/work.js';
 import { INDEX, indexBelongsTo } from '../union/nodes/link-index.js';
 import { keepingXattr, type Ownership } from '../union/owners/id-mapping.js';
+import type { MountOptions } from './options.js';
 import { checkContext, checkInodes } from './requirements.js';
 
 /** How long a lock may still be held by a server that is ending. */

@@ -1,12 +1,12 @@
 /** What options ask of the host and of layers: checked before anything is changed. */
 import { existsSync } from 'node:fs';
-import type { MountOptions } from '../index.js';
 import { FUSE_SUPER_MAGIC } from '../sys/constants.js';
 import { toBytes } from '../sys/path-bytes.js';
 import { UsageError } from '../sys/refusal.js';
 import { close, fstatfs, nameToHandle } from '../sys/syscalls.js';
 import { openApart } from '../union/layers/layer.js';
 import type { Stack } from '../union/layers/stack.js';
+import type { MountOptions } from './options.js';
 
 const SELINUX = '/sys/fs/selinux/enforce';
 

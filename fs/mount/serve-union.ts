@@ -5,39 +5,20 @@
  * its own, so that it creates files as the caller; its capabilities stay. Who has none serves himself only. It must not
  * wait for memory that only its own answers can free (PR_SET_IO_FLUSHER).
  */
-import { FUSE_PRUNE_MINOR_VERSION } from '../protocol/abi.js';
 import { CLONE, PR, SECBIT_NO_SETUID_FIXUP } from '../sys/constants.js';
-import { chdir, getpagesize, prctl, takeEventfd, umask, unshare } from '../sys/syscalls.js';
+import { getpagesize, prctl, takeEventfd, umask, unshare } from '../sys/syscalls.js';
 import { Flusher } from '../transport/flusher.js';
 import { attributesNotifier, NotifyQueue, startNotifier } from '../transport/notify.js';
 import { MessageRing } from '../transport/ring.js';
 import { Session } from '../transport/session.js';
 import { UnionFilesystem } from '../union/filesystem.js';
 import { InodeSet } from '../union/layers/inode-set.js';
-import { openLowers, upperLayer, type Writable } from '../union/layers/layer.js';
-import type { Stack } from '../union/layers/stack.js';
-import { Work } from '../union/layers/work.js';
-import { LinkIndex } from '../union/nodes/link-index.js';
-import { NO_MASK, UNWATCHED, Union, type UnionSettings } from '../union/nodes/union.js';
-import { Changes, openChanges } from '../union/nodes/watcher.js';
-import { findOverrides, isTrulyRoot, keepOverrides } from '../union/owners/stored-owners.js';
-import type { VirtualOwners } from '../union/owners/virtual-owners.js';
-
-export interface ServeData {
-  /** /dev/fuse, attached to the mountpoint. */
-  readonly fd: number;
-  /** An eventfd that asks the thread to end. */
-  readonly stop: number;
-  readonly stack: Stack;
-  /** The stack's, open; they stay the caller's. */
-  readonly writable: Writable | undefined;
-  readonly settings: UnionSettings;
-  /** Flags of mount(2). */
-  readonly flags: number;
-  readonly writeback: boolean;
-  readonly trace: boolean;
-  readonly virtualOwners: VirtualOwners | undefined;
-}
+import { Changes } from '../union/nodes/changes.js';
+import { NO_MASK } from '../union/nodes/credentials.js';
+import { UNWATCHED } from '../union/nodes/trust.js';
+import { openInotify } from '../union/nodes/watcher.js';
+import { buildUnion, describeUnion } from './build-union.js';
+import type { ServeData } from './serve-data.js';
 
 /** What is told of a mount: it is usable, and it has closed and unlocked its layers. */
 export type ServeEvent = 'ready' | 'released';
@@ -55,49 +36,6 @@ function prepareThread(trace: boolean): void {
   prctl(PR.SET_IO_FLUSHER, 1); // needs CAP_SYS_RESOURCE; best effort
 }
 
-/** Whether layers may say who owns a file by an attribute that any writer of the file can set. */
-const trustsUsers = ({ ownership }: UnionSettings): boolean => ownership?.keep === 'user' || !isTrulyRoot();
-
-export function buildUnion({
-  stack: { upper, lowers },
-  settings,
-  flags,
-  writable,
-}: Pick<ServeData, 'stack' | 'settings' | 'flags' | 'writable'>): Union {
-  if (upper === undefined || writable === undefined) {
-    const layers = openLowers(lowers, 0);
-    findOverrides(layers, trustsUsers(settings));
-    return new Union(layers, undefined, settings);
-  }
-  const layer = upperLayer(upper, writable, flags);
-  const layers = [layer, ...openLowers(lowers, 1)];
-  findOverrides(layers, trustsUsers(settings));
-  keepOverrides(layer, layers.slice(1), settings.ownership?.keep);
-  const staging = new Work(writable.workFd);
-  const union = new Union(layers, staging, settings);
-  union.index = LinkIndex.open(writable.workFd, layers, staging);
-  chdir('/'); // this thread has a working directory of its own
-  return union;
-}
-
-/** What a mount tells about itself. @param requests how often each operation was asked for */
-export const describeUnion = (
-  { stack, settings }: Pick<ServeData, 'stack' | 'settings'>,
-  union: Union,
-  requests: Readonly<Record<string, number>>,
-): unknown => ({
-  pid: process.pid,
-  ...stack,
-  settings,
-  whiteoutXattrs: union.work?.xattrPrefix,
-  counters: {
-    ...union.counters,
-    nodes: union.nodeCount,
-    watches: union.changes?.watchCount ?? 0,
-    requests,
-  },
-});
-
 /** Where changes should be reported and cannot be, time-outs take over. */
 const withoutWatches = (data: ServeData): ServeData =>
   data.settings.layerChanges === 'watch'
@@ -107,17 +45,18 @@ const withoutWatches = (data: ServeData): ServeData =>
 /** Serves on this thread until the mount is over. Throws what went wrong. */
 export function serveUnion(asked: ServeData, tell: (event: ServeEvent) => void): void {
   prepareThread(asked.trace);
-  const inotify = asked.settings.layerChanges === 'watch' ? openChanges() : undefined;
+  const inotify = asked.settings.layerChanges === 'watch' ? openInotify() : undefined;
   const data = inotify === undefined ? withoutWatches(asked) : asked;
-  const union = buildUnion(data);
-  union.attributesChanged = attributesNotifier(data.fd);
-  union.virtualOwners = data.virtualOwners && {
-    secret: data.virtualOwners.secret,
-    inodes: new InodeSet(data.virtualOwners.inodes),
-  };
   const queue = new NotifyQueue(new MessageRing(), (shared) => startNotifier(data.fd, shared));
-  union.notifier = queue;
-  if (data.settings.layerChanges !== 'never') union.changes = new Changes(union, queue, inotify);
+  const union = buildUnion(data, {
+    kernel: { notifier: queue, pruning: queue, attributesChanged: attributesNotifier(data.fd) },
+    inotify,
+    virtualOwners: data.virtualOwners && {
+      secret: data.virtualOwners.secret,
+      inodes: new InodeSet(data.virtualOwners.inodes),
+    },
+  });
+  const changes = union.watcher && new Changes(union, union.watcher);
   const flusher = new Flusher(data.fd);
   const describe = (): unknown => describeUnion(data, union, session.counts);
   const session: Session = new Session(data.fd, new UnionFilesystem(union, describe), {
@@ -130,16 +69,15 @@ export function serveUnion(asked: ServeData, tell: (event: ServeEvent) => void):
     },
     trace: data.trace,
     flusher,
-    onReady: ({ flags, minor }) => {
-      queue.canExpire = flags.has('HAS_EXPIRE_ONLY');
-      if (minor >= FUSE_PRUNE_MINOR_VERSION) union.population.pruning = queue;
-      if (data.settings.layerChanges !== 'never') queue.start();
+    onReady: (connection) => {
+      queue.agree(connection);
+      if (union.watcher !== undefined) queue.start();
       tell('ready');
     },
     background: {
       fds: [data.stop, ...(inotify === undefined ? [] : [inotify])],
       run: () => {
-        union.changes?.drain();
+        changes?.handle();
         const flushed = queue.flush();
         if (takeEventfd(data.stop)) return 'end';
         return flushed ? 'done' : 'again';
@@ -154,5 +92,5 @@ export function serveUnion(asked: ServeData, tell: (event: ServeEvent) => void):
   flusher.close();
   union.close();
   tell('released');
-  union.changes?.close(); // last: the kernel takes its time (fsnotify_destroy_group), and it holds no layer
+  union.watcher?.close(); // last: the kernel takes its time (fsnotify_destroy_group), and it holds no layer
 }

@@ -1,6 +1,7 @@
 /** The serving thread of a mount that another thread has made; its first message says what. */
 import { parentPort } from 'node:worker_threads';
-import { type ServeData, type ServeEvent, serveUnion } from './serve-union.js';
+import type { ServeData } from './serve-data.js';
+import { type ServeEvent, serveUnion } from './serve-union.js';
 
 /** What it tells the thread that started it. */
 export type ServeMessage = 'loaded' | ServeEvent;

@@ -4,26 +4,18 @@
  * Rules: the mount is announced when INIT is answered, not before. It is over when the serving thread is: by then
  * every descriptor of its layers is closed.
  */
-import { readFileSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
-import type { MountOptions } from '../index.js';
 import { toBytes } from '../sys/path-bytes.js';
-import { eventfd } from '../sys/syscalls.js';
 import { detach } from '../transport/device.js';
 import type { Writable } from '../union/layers/layer.js';
 import type { Stack } from '../union/layers/stack.js';
-import { UNWATCHED, type UnionSettings } from '../union/nodes/union.js';
-import { changesAreSeen } from '../union/nodes/watcher.js';
 import { attachFuse } from './attach.js';
-import { heapLimit } from './heap.js';
+import type { MountOptions } from './options.js';
 import type { ServeMessage } from './serve.js';
-import type { ServeData } from './serve-union.js';
+import { attachedOf, type ServeData, serveData } from './serve-data.js';
 import { exitOf, give, startServingThread } from './serving-thread.js';
-import { type Attached, type Supervision, supervise } from './supervise.js';
-
-const MIN_DESCRIPTORS = 64;
-/** Some systems allow a thousand million; the cache reserves room for each. */
-const MAX_DESCRIPTORS = 32_768;
+import { settingsFor } from './settings.js';
+import { type Serving, type Supervision, supervise } from './supervise.js';
 
 export interface Served {
   readonly stack: Stack;
@@ -32,10 +24,9 @@ export interface Served {
   readonly writable: Writable | undefined;
 }
 
-export class Server {
-  /** Settles when the serving thread has ended; rejects if it failed. */
+export class Server implements Serving {
   readonly ended: Promise<void>;
-  /** Settles as soon as the serving thread has closed the layers' descriptors; never, if it failed. */
+  /** Never settles, if the server failed. */
   readonly released: Promise<void>;
   readonly #supervision: Supervision;
   readonly #ready: Promise<void>;
@@ -71,7 +62,6 @@ export class Server {
     early.catch(() => {}); // after the announcement the end is no error
   }
 
-  /** Unmounts; who is still inside keeps the detached mount for a moment. */
   end(): Promise<void> {
     return this.#supervision.end();
   }
@@ -81,64 +71,4 @@ function told(worker: Worker, what: ServeMessage): Promise<void> {
   return new Promise((resolve) => {
     worker.on('message', (message: ServeMessage) => message === what && resolve());
   });
-}
-
-/** What supervising a mount takes of what serving it takes. */
-export const attachedOf = ({ fd, stop }: ServeData, mountpoint: string): Attached => ({
-  fd,
-  stop,
-  mountpoint: toBytes(mountpoint),
-});
-
-/** @param fd /dev/fuse, attached to the mountpoint */
-export function serveData(
-  fd: number,
-  settings: UnionSettings,
-  options: MountOptions,
-  stack: Stack,
-  writable: Writable | undefined,
-): ServeData {
-  return {
-    fd,
-    stop: eventfd(),
-    stack,
-    writable,
-    settings,
-    flags: options.flags ?? 0,
-    writeback: options.writeback ?? false,
-    trace: options.trace ?? false,
-    virtualOwners: options.virtualOwners,
-  };
-}
-
-/** What a mount of the stack goes by. Looks at the layers, and may fail: nothing is to be mounted before. */
-export function settingsFor(options: MountOptions, { lowers }: Stack): UnionSettings {
-  const seen = lowers.every((path) => changesAreSeen(toBytes(path)));
-  return unionSettings(options, seen ? 'watch' : UNWATCHED);
-}
-
-/** @param layerChanges how they are noticed if the options do not say */
-export function unionSettings(
-  options: MountOptions,
-  layerChanges: UnionSettings['layerChanges'],
-): UnionSettings {
-  return {
-    volatile: options.volatile ?? false,
-    descriptors: descriptorLimit(),
-    nodes: options.nodes ?? nodeLimit(),
-    layerChanges: options.layerChanges ?? layerChanges,
-    ...(options.ownership !== undefined && { ownership: options.ownership }),
-    ...(options.without !== undefined && { without: options.without }),
-  };
-}
-
-/** Of the heap, a quarter: a node and what belongs to it take about a kilobyte. */
-const HEAP_PER_NODE = 4096;
-const nodeLimit = (): number => Math.floor(heapLimit() / HEAP_PER_NODE);
-
-/** Half of what the process may open; the rest is for the program around the mount. */
-function descriptorLimit(): number {
-  const limits = readFileSync('/proc/self/limits', 'utf8');
-  const soft = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? MAX_DESCRIPTORS);
-  return Math.min(Math.max(Math.floor(soft / 2), MIN_DESCRIPTORS), MAX_DESCRIPTORS);
 }

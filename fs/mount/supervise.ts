@@ -22,10 +22,16 @@ export interface Attached {
 }
 
 export interface Supervision {
-  /** Settles when the mount has ended; rejects if its server failed. */
+  /** Settles when the mount has ended. Rejects if the server failed. */
   readonly ended: Promise<void>;
-  /** Unmounts; who is still inside keeps the detached mount for a moment. */
+  /** Ends the mount: at once if nobody uses it, else by detaching it and, after a grace, cutting off who is left. */
   end(): Promise<void>;
+}
+
+/** A mount that is served, whichever way. */
+export interface Serving extends Supervision {
+  /** Settles, before `ended`, when nothing of the layers is open or locked any more. Rejects if the server failed. */
+  readonly released: Promise<void>;
 }
 
 /** @param served settles with the serving thread's end, and rejects if that failed */

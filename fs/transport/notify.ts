@@ -8,8 +8,9 @@
  * The kernel takes no lock for it, and the request holds the inode (fuse_reverse_inval_inode, negative offset).
  */
 import { Worker } from 'node:worker_threads';
-import { FUSE_EXPIRE_ONLY, NotifyCode, SIZEOF } from '../protocol/abi.js';
+import { FUSE_EXPIRE_ONLY, FUSE_PRUNE_MINOR_VERSION, NotifyCode, SIZEOF } from '../protocol/abi.js';
 import type { NodeId, Notifier } from '../protocol/filesystem.js';
+import type { Connection } from '../protocol/handshake.js';
 import { allocate, tryWrite } from '../sys/syscalls.js';
 import type { NotifierData } from './notifier.js';
 import type { MessageRing } from './ring.js';
@@ -82,6 +83,9 @@ export class NotifyQueue implements Notifier {
   #posted = 0;
   /** The last one that asked for nodes. */
   #asked = 0;
+  /** Where an entry cannot expire, dropping it would unmount what is mounted below. */
+  #canExpire = true;
+  #canPrune = false;
 
   /** @param start starts the thread that writes what comes through the ring */
   constructor(ring: MessageRing, start: (shared: SharedArrayBuffer) => void) {
@@ -100,12 +104,15 @@ export class NotifyQueue implements Notifier {
     this.#ring.stop();
   }
 
-  /** Kernels before 6.2 cannot let an entry expire: dropping it would unmount what is mounted below. */
-  canExpire = true;
+  /** Takes what the kernel can do: let an entry expire (Linux 6.2), be asked to forget nodes (6.18). */
+  agree({ flags, minor }: Pick<Connection, 'flags' | 'minor'>): void {
+    this.#canExpire = flags.has('HAS_EXPIRE_ONLY');
+    this.#canPrune = minor >= FUSE_PRUNE_MINOR_VERSION;
+  }
 
   invalidateEntry(parent: NodeId, name: string, mayHoldMounts: boolean): void {
-    if (mayHoldMounts && !this.canExpire) return;
-    this.#post(encodeInvalidateEntry(parent, name, this.canExpire));
+    if (mayHoldMounts && !this.#canExpire) return;
+    this.#post(encodeInvalidateEntry(parent, name, this.#canExpire));
   }
 
   invalidateInode(node: NodeId): number {
@@ -124,9 +131,9 @@ export class NotifyQueue implements Notifier {
     this.flush(); // a reader of listings makes hundreds of nodes at each request
   }
 
-  /** Whether all that was asked for is delivered. */
+  /** Whether the kernel can be asked, and all that was asked for is delivered. */
   isIdle(): boolean {
-    return this.isDelivered(this.#asked);
+    return this.#canPrune && this.isDelivered(this.#asked);
   }
 
   #post(message: Buffer): number {

@@ -28,7 +28,7 @@ import { IS_HOST_ROOT } from '../support/privilege.js';
 import { UNCHANGED } from '../support/protocol/bytes.js';
 import { Random } from '../support/random.js';
 import { acl } from '../support/union/acts.js';
-import { CALLER, Disk, lookup } from '../support/union/disk.js';
+import { CALLER, type Connections, Disk, lookup, NO_PRUNING } from '../support/union/disk.js';
 import { callsOf, failing } from '../support/union/faults.js';
 import { inode } from '../support/union/model.js';
 
@@ -182,16 +182,16 @@ function found(fs: UnionFilesystem, parent: NodeId, name: string): NodeId {
 }
 
 /** Uses a union that keeps owners in inodes, or in an attribute. */
-function withUnion<T>(ownership: Ownership | undefined, use: (disk: Disk) => T): T {
+function withUnion<T>(ownership: Ownership | undefined, use: (disk: Disk) => T, parts: Connections = {}): T {
   const disk = new Disk('never', ownership && { ownership });
   const umask = process.umask(0);
   prctl(PR.SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP); // as the serving thread does
   try {
     write(disk);
-    disk.open();
+    disk.open(parts);
     return use(disk);
   } finally {
-    disk.union.actAs(CALLER);
+    disk.union.credentials.actAs(CALLER);
     prctl(PR.SET_SECUREBITS, 0);
     disk.remove();
     process.umask(umask);
@@ -303,16 +303,19 @@ function checkDisk(directory: string, attribute: string): number {
   }
 
   it('an owner that is given past the kernel is recorded and known; what is none is refused', () => {
-    withUnion({ keep: 'user' }, (disk) => {
-      const { filesystem: fs, union } = disk;
-      const secret = 'system.unionfs.owner.secret';
+    const secret = 'system.unionfs.owner.secret';
+    withUnion({ keep: 'user' }, ({ filesystem: fs }) => {
+      const node = make(fs, 'f', S.IFREG | 0o4755);
+      const give = (): void => fs.setxattr(node, secret, Buffer.from('5:6'), 0, false);
+      assert.equal(outcome(give), 'EOPNOTSUPP', 'of a mount without such a way');
+    });
+    const inodes = new InodeSet();
+    let told = 0;
+    const notifier = { invalidateEntry: () => {}, invalidateInode: () => 0, isDelivered: () => true };
+    const kernel = { notifier, attributesChanged: () => void told++, pruning: NO_PRUNING };
+    const test = ({ filesystem: fs }: Disk): void => {
       const node = make(fs, 'f', S.IFREG | 0o4755);
       const give = (value: string) => (): void => fs.setxattr(node, secret, Buffer.from(value), 0, false);
-      assert.equal(outcome(give('5:6')), 'EOPNOTSUPP'); // of a mount without such a way
-      const inodes = new InodeSet();
-      union.virtualOwners = { secret, inodes };
-      let told = 0;
-      union.attributesChanged = () => void told++;
       const given = (): string | undefined => fs.getxattr(node, secret)?.toString();
       assert.deepEqual([given(), inodes.has(fs.getattr(node).attributes.ino)], ['0:0', false]);
       assert.equal(outcome(give('5')), 'EINVAL');
@@ -323,14 +326,13 @@ function checkDisk(directory: string, attribute: string): number {
       assert.isTrue(inodes.has(fs.getattr(node).attributes.ino));
       give('4294967295:7')();
       assert.equal(given(), '5:7');
-    });
+    };
+    withUnion({ keep: 'user' }, test, { kernel, virtualOwners: { secret, inodes } });
   });
 
   it('a device that is asked for past the kernel is an unnamed inode, which gets its name by link(2)', () => {
-    withUnion({ keep: 'user' }, (disk) => {
-      const { filesystem: fs, union } = disk;
-      const secret = 'secret';
-      union.virtualOwners = { secret, inodes: new InodeSet() };
+    const secret = 'secret';
+    const test = ({ filesystem: fs }: Disk): void => {
       const device = { mode: S.IFCHR | 0o620, major: 1, minor: 5 };
       const entry = lookup(fs, ROOT, deviceName(secret, device)) ?? assert.fail('no device');
       assert.deepInclude(entry.attributes, { mode: device.mode, rdevMajor: 1, rdevMinor: 5, nlink: 1 });
@@ -342,6 +344,7 @@ function checkDisk(directory: string, attribute: string): number {
         'EPERM',
       );
       assert.isUndefined(lookup(fs, ROOT, `${secret}:1`));
-    });
+    };
+    withUnion({ keep: 'user' }, test, { virtualOwners: { secret, inodes: new InodeSet() } });
   });
 });

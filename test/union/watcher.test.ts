@@ -28,12 +28,13 @@ import { E, Errno } from '../../fs/sys/errno.js';
 import type { Stat } from '../../fs/sys/stat.js';
 import { mknodat, removexattrat, setxattrat } from '../../fs/sys/syscalls.js';
 import type { UnionFilesystem } from '../../fs/union/filesystem.js';
-import { FOREVER, UNWATCHED } from '../../fs/union/nodes/union.js';
-import { Changes, openChanges } from '../../fs/union/nodes/watcher.js';
+import { Changes } from '../../fs/union/nodes/changes.js';
+import { FOREVER, UNWATCHED } from '../../fs/union/nodes/trust.js';
+import { openInotify, type Watcher } from '../../fs/union/nodes/watcher.js';
 import { missingForFiles, requireConditions } from '../support/acceptance/conditions.js';
 import { IS_HOST_ROOT, MARK } from '../support/privilege.js';
 import { Random } from '../support/random.js';
-import { CALLER, Disk } from '../support/union/disk.js';
+import { CALLER, Disk, NO_PRUNING } from '../support/union/disk.js';
 import { refusing } from '../support/union/faults.js';
 import { inode } from '../support/union/model.js';
 
@@ -255,6 +256,7 @@ interface Watched {
   readonly disk: Disk;
   readonly kernel: Kernel;
   readonly changes: Changes;
+  readonly watcher: Watcher;
 }
 
 /** A union over an upper and two lower layers, which are watched through `inotify`. */
@@ -272,15 +274,14 @@ function withUnion(inotify: number | undefined, use: (watched: Watched) => void)
       inode('directory', 'layer', { mode: 0o755, children: { a: sub(), d: layer() } }),
       inode('directory', 'layer', { mode: 0o755, children: { a: sub() } }),
     ]);
-    const fs = disk.open();
     const kernel = new Kernel();
-    kernel.fs = fs;
-    const changes = new Changes(disk.union, kernel, inotify);
-    disk.union.changes = changes;
+    const told = { notifier: kernel, attributesChanged: () => {}, pruning: NO_PRUNING };
+    kernel.fs = disk.open({ kernel: told, inotify });
+    const watcher = disk.union.watcher ?? assert.fail('no watcher');
     try {
-      use({ disk, kernel, changes });
+      use({ disk, kernel, watcher, changes: new Changes(disk.union, watcher) });
     } finally {
-      changes.close();
+      watcher.close();
     }
   } finally {
     disk.remove();
@@ -303,21 +304,21 @@ const fresh = (disk: Disk): string[] =>
   });
 
   const CASES = {
-    'watches: at once': () => openChanges() ?? assert.fail('no inotify'),
+    'watches: at once': () => openInotify() ?? assert.fail('no inotify'),
     'no watches: when time-outs are over': () => undefined,
   };
   for (const [what, inotify] of Object.entries(CASES)) {
     it(`${what}, the kernel sees what is there, after each of ${STEPS} changes`, () => {
       const random = new Random(SEED);
-      withUnion(inotify(), ({ disk, kernel, changes }) => {
+      withUnion(inotify(), ({ disk, kernel, watcher, changes }) => {
         assert.deepEqual(view(kernel), fresh(disk));
         const done = new Set<string>();
         for (let step = 0; step < STEPS; step++) {
           const made = change(disk, random);
           if (made === undefined) continue;
           done.add(made);
-          changes.drain();
-          if (changes.fd === undefined) kernel.expire();
+          changes.handle();
+          if (watcher.fd === undefined) kernel.expire();
           assert.deepEqual(view(kernel), fresh(disk), `step ${step}: ${made}`);
         }
         assert.isAbove(done.size, Object.keys(CHANGES).length);
@@ -375,35 +376,35 @@ const fresh = (disk: Disk): string[] =>
       return seen;
     };
     assert.deepEqual(timeouts(undefined), [UNWATCHED, UNWATCHED, UNWATCHED]);
-    assert.equal(timeouts(openChanges())[0], FOREVER);
-    assert.equal(timeouts(openChanges())[2], FOREVER);
+    assert.equal(timeouts(openInotify())[0], FOREVER);
+    assert.equal(timeouts(openInotify())[2], FOREVER);
   });
 
   it('watches go with the directories that are forgotten, and come with those that are visited', () => {
-    withUnion(openChanges(), ({ disk, kernel, changes }) => {
+    withUnion(openInotify(), ({ disk, kernel, watcher }) => {
       view(kernel);
-      const all = changes.watchCount;
+      const all = watcher.watchCount;
       const directory = kernel.child(ROOT, 'a') ?? assert.fail('no a');
       const inner = kernel.child(directory, 'b') ?? assert.fail('no b');
       assert.equal(all, 2 + 2 + 2 + 1); // the roots, both "a", both "a/b", one "d"
       kernel.fs.forget(inner, 1);
-      assert.equal(changes.watchCount, all - 2);
+      assert.equal(watcher.watchCount, all - 2);
       kernel.invalidateEntry(directory, 'b');
       view(kernel);
-      assert.equal(changes.watchCount, all);
-      assert.isTrue(disk.union.trusts(disk.union.root));
+      assert.equal(watcher.watchCount, all);
+      assert.isTrue(disk.union.trust.holds(disk.union.root));
     });
   });
 
   it('a directory whose watch is refused is looked at again, and the others are watched', () => {
-    withUnion(openChanges(), ({ disk, kernel, changes }) => {
+    withUnion(openInotify(), ({ disk, kernel, changes }) => {
       const directory = kernel.child(ROOT, 'a') ?? assert.fail('no a');
       refusing('inotify_add_watch', E.ENOSPC, () => kernel.child(directory, 'c'));
-      assert.isFalse(disk.union.trusts(disk.union.directory(directory)));
-      assert.isTrue(disk.union.trusts(disk.union.root));
+      assert.isFalse(disk.union.trust.holds(disk.union.nodes.directory(directory)));
+      assert.isTrue(disk.union.trust.holds(disk.union.root));
       kernel.names(directory);
       writeFileSync(disk.path('lower2', 'a', 'd'), 'new');
-      changes.drain();
+      changes.handle();
       kernel.expire();
       assert.deepEqual(view(kernel), fresh(disk));
     });
@@ -411,13 +412,13 @@ const fresh = (disk: Disk): string[] =>
 
   it('names that were not there appear with the mark that hid them gone, in a directory that is looked into', () => {
     for (const [set, clear] of MARKS) {
-      withUnion(openChanges(), ({ disk, kernel, changes }) => {
+      withUnion(openInotify(), ({ disk, kernel, changes }) => {
         const directory = disk.path('lower1', 'a');
         writeFileSync(disk.path('lower2', 'a', 'd'), 'below');
         set(directory);
         assert.include(view(kernel), '/a/d is not there');
         clear(directory);
-        changes.drain();
+        changes.handle();
         assert.deepEqual(view(kernel), fresh(disk));
         assert.notInclude(view(kernel), '/a/d is not there');
       });
@@ -425,7 +426,7 @@ const fresh = (disk: Disk): string[] =>
   });
 
   it('a lost event makes everything be looked up again', () => {
-    withUnion(openChanges(), ({ disk, kernel, changes }) => {
+    withUnion(openInotify(), ({ disk, kernel, changes }) => {
       view(kernel);
       const most = Number(readFileSync('/proc/sys/fs/inotify/max_queued_events', 'latin1'));
       const one = disk.path('lower1', 'a', 'c');
@@ -435,12 +436,12 @@ const fresh = (disk: Disk): string[] =>
         chmodSync(other, 0o700 + (count & 1));
       }
       writeFileSync(disk.path('lower1', 'd', 'a'), 'after the end');
-      changes.drain();
+      changes.handle();
       assert.deepEqual(view(kernel), fresh(disk));
     });
   });
 
   it('an instance that the kernel refuses is none', () => {
-    assert.isUndefined(refusing('inotify_init1', E.EMFILE, openChanges));
+    assert.isUndefined(refusing('inotify_init1', E.EMFILE, openInotify));
   });
 });

@@ -25,18 +25,9 @@ import { type OverlayPrefix, PRIVILEGED_PREFIX } from '../layers/marks.js';
 import { encodeOrigin, originsAreUnique } from '../layers/origin.js';
 import { openPrivate, type Work } from '../layers/work.js';
 import { finish } from '../rules/finish.js';
-import { FileNode, type Node } from './node.js';
+import { FileNode, type IndexEntry, type Node } from './node.js';
 
 export const INDEX = 'index';
-
-/** What a node with an entry in the index knows of it. */
-export interface IndexEntry {
-  readonly name: string;
-  /** Links of the lower inode. */
-  readonly lowerLinks: number;
-  /** Names in the union minus links of the upper inode. */
-  offset: number;
-}
 
 /** How many names an inode has in the union: those that upper does not hold are counted nowhere else. */
 export const linksOf = (node: Node, { nlink }: Stat): number =>

@@ -15,10 +15,10 @@ import { classify, type Depth, isDotName, namedBy } from '../layers/whiteout.js'
 import { shownOwner } from '../owners/id-mapping.js';
 import { ABSENT, type LayerEntry, merge } from '../rules/merge.js';
 import { settleDotNames } from './dot-names.js';
-import type { IndexEntry } from './link-index.js';
-import { DirectoryNode, FileNode, type Home, type Node } from './node.js';
+import { DirectoryNode, FileNode, type Home, type IndexEntry, type Node } from './node.js';
 import { recordedOf } from './place.js';
-import { FOREVER, type Union } from './union.js';
+import { FOREVER } from './trust.js';
+import type { Union } from './union.js';
 import { hasChanged, isUnwatched, remember } from './unwatched.js';
 
 /** What lies under a name, before it is tied to a node. */
@@ -66,7 +66,7 @@ export function depth(union: Union, directory: LayerDirectory, sameName: boolean
 }
 
 /** One place to look: a name in a directory of a layer. */
-interface Candidate {
+export interface Candidate {
   readonly directory: LayerDirectory;
   readonly name: string;
   readonly stat: Stat | undefined;
@@ -148,7 +148,7 @@ function directoryOf({ directory, name, stat, entry }: Candidate): {
   };
 }
 
-function* collecting(from: Iterable<Candidate>, seen: Candidate[]): Generator<LayerEntry> {
+export function* collecting(from: Iterable<Candidate>, seen: Candidate[]): Generator<LayerEntry> {
   for (const candidate of from) {
     seen.push(candidate);
     yield candidate.entry;
@@ -164,10 +164,15 @@ export function resolve(union: Union, parent: DirectoryNode, name: string, skip 
     const merged = view.layers.map((layer) => directoryOf(seen[layer] as Candidate));
     return foundDirectory(merged);
   }
-  const found = seen[view.layer] as Candidate & { stat: Stat };
-  return found.directory.layer.isUpper
-    ? foundInUpper(union, found, parent.lowers)
-    : foundInLower(union, found);
+  return foundFile(union, parent, seen[view.layer] as Candidate);
+}
+
+/** What an entry is that the view shows; undefined for a directory or a whiteout. */
+export function foundFile(union: Union, parent: DirectoryNode, shown: Candidate): Found | undefined {
+  const { directory, name, stat, entry } = shown;
+  if (stat === undefined || entry.is === 'directory' || entry.is === 'whiteout') return undefined;
+  const file = { directory, name, stat, entry };
+  return directory.layer.isUpper ? foundInUpper(union, file, parent.lowers) : foundInLower(union, file);
 }
 
 function foundInLower(union: Union, { directory, name, stat }: Candidate & { stat: Stat }): Found {
@@ -266,21 +271,21 @@ function adoptFile(
     union.handles.unpin(node); // it has a name again
     node.home = found.home;
   }
-  if (stat.nlink > 1) union.registerLinks(node, stat);
-  if (found.origin.nlink > 1) union.registerLinks(node, found.origin);
+  if (stat.nlink > 1) union.nodes.registerLinks(node, stat);
+  if (found.origin.nlink > 1) union.nodes.registerLinks(node, found.origin);
   node.addLink(parent, name);
   return node;
 }
 
 /** The node of another name of the file. */
 function linkedNode(union: Union, { stat, origin, home }: Found & { is: 'file' }): FileNode | undefined {
-  const node = union.linked(stat) ?? union.linked(origin);
+  const node = union.nodes.linked(stat) ?? union.nodes.linked(origin);
   if (node !== undefined || stat.nlink < 2 || home.directory.layer.isUpper) return node;
-  return union.singleNamed(stat);
+  return union.nodes.singleNamed(stat);
 }
 
 function newFile(union: Union, { stat, home, origin, index }: Found & { is: 'file' }): FileNode {
-  const node = union.newFile(stat, home, origin);
+  const node = union.nodes.addFile(stat, home, origin);
   node.index = index;
   node.hasOrigin = node.inUpper && origin !== stat;
   return node;
@@ -299,7 +304,7 @@ function adoptDirectory(
     return known;
   }
   const ino = union.inodes.of(origin.dev, origin.ino);
-  const node = union.newDirectory(ino, { parent, name }, { upper, lowers });
+  const node = union.nodes.addDirectory(ino, { parent, name }, { upper, lowers });
   node.redirect = found.redirect;
   return node;
 }
@@ -313,22 +318,22 @@ function refresh(union: Union, node: DirectoryNode, found: Found & { is: 'direct
   for (const lower of node.lowers) union.handles.drop(lower);
   if (node.upper === undefined) node.upper = found.upper;
   if (unchanged && !node.stale) return;
-  union.changes?.unwatch(node);
+  union.watcher?.unwatch(node);
   node.lowers = kept;
-  distrust(union, node);
+  markChildrenStale(union, node);
 }
 
 /** Makes everything known below a directory be looked up again, and what is there now, if the kernel was told of names that it is not. */
-export function distrust(union: Union, node: DirectoryNode): void {
+export function markChildrenStale(union: Union, node: DirectoryNode): void {
   if (node.listing !== undefined) node.listing.stale = true;
-  union.changes?.forgetListing(node);
+  union.watcher?.forgetInode(node);
   if (node.saidAbsent) {
-    for (const name of namesIn(union, node)) union.changes?.forgetEntry(node, name);
+    for (const name of namesIn(union, node)) union.watcher?.forgetEntry(node, name);
   }
   for (const [name, child] of node.children) {
     child.stale = true;
-    union.changes?.forgetEntry(node, name);
-    if (child instanceof FileNode && !child.inUpper) union.changes?.forgetData(child);
+    union.watcher?.forgetEntry(node, name);
+    if (child instanceof FileNode && !child.inUpper) union.watcher?.forgetInode(child);
   }
 }
 
@@ -342,6 +347,15 @@ function* namesIn(union: Union, node: DirectoryNode): Generator<string> {
 
 /** What a layer's directory answers that somebody has removed or closed. */
 const GONE = [E.ENOENT, E.ENOTDIR, E.ESTALE, E.EACCES, E.ELOOP];
+
+/** It is not known what a name leads to: it is looked up again, by us and by the kernel. */
+export function doubt({ notifier }: Union, parent: DirectoryNode, name: string): void {
+  const child = parent.children.get(name);
+  if (child !== undefined) child.stale = true;
+  if (parent.listing !== undefined) parent.listing.stale = true;
+  notifier?.invalidateEntry(parent.id, name, child instanceof DirectoryNode);
+  notifier?.invalidateInode(parent.id);
+}
 
 /** A name no longer leads to `node`. */
 export function forgetName(parent: DirectoryNode, name: string, node: Node): void {
@@ -357,7 +371,7 @@ export function find(
   skip = 0,
 ): { node: Node; stat: Stat } | undefined {
   const known = parent.children.get(name);
-  if (known !== undefined && !known.stale && union.trusts(parent)) {
+  if (known !== undefined && !known.stale && union.trust.holds(parent)) {
     return { node: known, stat: statOf(union, known) };
   }
   const found = isListedAbsent(union, parent, name) ? undefined : resolve(union, parent, name, skip);
@@ -374,7 +388,9 @@ export function find(
 /** Whether an up-to-date listing says that there is no such name. */
 function isListedAbsent(union: Union, parent: DirectoryNode, name: string): boolean {
   const { listing } = parent;
-  return listing !== undefined && !listing.stale && union.trusts(parent) && listing.get(name) === undefined;
+  return (
+    listing !== undefined && !listing.stale && union.trust.holds(parent) && listing.get(name) === undefined
+  );
 }
 
 /** The attributes of a node where they are stored. */
@@ -391,11 +407,11 @@ export function statOf(union: Union, node: Node): Stat {
 }
 
 /** Turns an inode's stat into the mount's. */
-export const dress = (union: Union, node: Node, inode: Stat): Stat =>
-  dressRecorded(union, node, recordedOf(union, node, inode));
+export const toMountStat = (union: Union, node: Node, inode: Stat): Stat =>
+  recordedToMountStat(union, node, recordedOf(union, node, inode));
 
 /** The same for what the node's layer records; asks nothing. */
-function dressRecorded(union: Union, node: Node, stored: Stat): Stat {
+function recordedToMountStat(union: Union, node: Node, stored: Stat): Stat {
   const stat = shown(union, stored);
   if (stat.uid !== stored.uid || stat.gid !== stored.gid) union.virtualOwners?.inodes.add(node.ino);
   stat.ino = node.ino;
@@ -418,11 +434,11 @@ const shown = ({ settings: { ownership } }: Union, stat: Stat): Stat =>
 
 /** Seconds the kernel may rely on a node's attributes. */
 export function attributeTimeout(union: Union, node: Node): number {
-  if (node instanceof DirectoryNode) return union.timeout(node);
+  if (node instanceof DirectoryNode) return union.trust.timeout(node);
   if (node.inUpper) return FOREVER;
   const parent = node.links[0]?.parent;
-  if (parent === undefined) return node.seen === undefined ? FOREVER : union.patience;
-  return union.timeout(parent);
+  if (parent === undefined) return node.seen === undefined ? FOREVER : union.trust.patience;
+  return union.trust.timeout(parent);
 }
 
 /** Hands a node to the kernel: counts the lookup. */
@@ -434,12 +450,12 @@ export function entryOf(union: Union, parent: DirectoryNode, node: Node, stat: S
 
 /** The same of a node in upper, given what its layer records; asks nothing. */
 export function enter(union: Union, parent: DirectoryNode, node: Node, stored: Stat): Entry {
-  const attributes = dressRecorded(union, node, stored);
+  const attributes = recordedToMountStat(union, node, stored);
   node.lookups++;
   return {
     nodeid: node.id,
     attributes,
-    entryTimeout: union.timeout(parent),
+    entryTimeout: union.trust.timeout(parent),
     attributeTimeout: attributeTimeout(union, node),
   };
 }
@@ -448,11 +464,11 @@ export function enter(union: Union, parent: DirectoryNode, node: Node, stored: S
 export function lookup(union: Union, parent: DirectoryNode, name: string): LookupResult {
   if (name.length > NAME_MAX) throw new Errno(E.ENAMETOOLONG);
   if (parent.removed) return { absentFor: 0 };
-  union.changes?.watch(parent);
+  union.watcher?.watch(parent);
   const found = find(union, parent, name);
   if (found === undefined) {
     parent.saidAbsent = true;
-    return { absentFor: union.timeout(parent) };
+    return { absentFor: union.trust.timeout(parent) };
   }
   return entryOf(union, parent, found.node, found.stat);
 }

@@ -4,14 +4,11 @@
  * Rules: all names of one inode share one node, or their page caches would diverge. A node keeps its id and its
  * inode number over copy-up, rename and the loss of names. Node ids are never reused.
  */
-
 import type { NodeId } from '../../protocol/filesystem.js';
 import { S } from '../../sys/constants.js';
-import type { Stat, U64 } from '../../sys/stat.js';
+import type { Stat, Time, U64 } from '../../sys/stat.js';
 import type { LayerDirectory } from '../layers/layer.js';
-import type { IndexEntry } from './link-index.js';
 import type { Listing } from './listing.js';
-import type { Seen } from './unwatched.js';
 
 /** Where a non-directory lies: a name in a directory of a layer. */
 export interface Home {
@@ -23,6 +20,25 @@ export interface Home {
 export interface Link {
   readonly parent: DirectoryNode;
   readonly name: string;
+}
+
+/** What a node with an entry in the index knows of it. */
+export interface IndexEntry {
+  readonly name: string;
+  /** Links of the lower inode. */
+  readonly lowerLinks: number;
+  /** Names in the union minus links of the upper inode. */
+  offset: number;
+}
+
+/** What the kernel was told of a file that nothing watches (`unwatched.ts`). */
+export interface Seen {
+  /** Undefined while a further change could leave it as it is. */
+  readonly ctime: Time | undefined;
+  readonly size: U64;
+  readonly mtime: Time;
+  /** The notification that drops the pages of what was there before. */
+  readonly notification?: number;
 }
 
 abstract class BaseNode {

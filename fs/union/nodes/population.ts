@@ -18,15 +18,15 @@ const ASKED_AT_ONCE = 16_384;
 
 /** The way to the kernel. */
 export interface Pruning {
-  /** Whether the kernel has done what it was last asked for. */
+  /** Whether the kernel can be asked, and has done what it was last asked for. */
   isIdle(): boolean;
   /** Asks it to forget those of the nodes that it does not use. */
   ask(nodes: readonly NodeId[]): void;
 }
 
 export class Population {
-  /** Undefined where the kernel cannot be asked. */
-  pruning: Pruning | undefined;
+  /** Undefined where nobody can be asked. */
+  readonly #pruning: Pruning | undefined;
   readonly #nodes = new Map<NodeId, Node>();
   readonly #limit: number;
   /** How many nodes there are when the kernel is asked next. */
@@ -37,7 +37,8 @@ export class Population {
   #names = 0;
 
   /** @param limit most nodes that are to be remembered */
-  constructor(limit = Number.POSITIVE_INFINITY) {
+  constructor(limit = Number.POSITIVE_INFINITY, pruning?: Pruning) {
+    this.#pruning = pruning;
     this.#limit = limit;
     this.#crowd = limit;
   }
@@ -68,7 +69,7 @@ export class Population {
   #thin(): void {
     const step = stepOf(this.#limit);
     this.#crowd = this.#nodes.size + step;
-    if (this.pruning?.isIdle() !== true) return;
+    if (this.#pruning?.isIdle() !== true) return;
     const oldest: NodeId[] = [];
     const excess = Math.min(this.#nodes.size - this.#limit + step, ASKED_AT_ONCE);
     for (let looked = 0; looked < excess; looked++) {
@@ -79,7 +80,7 @@ export class Population {
       }
       if ((this.#nodes.get(value)?.lookups ?? 0) > 0) oldest.push(value);
     }
-    if (oldest.length > 0) this.pruning.ask(oldest);
+    if (oldest.length > 0) this.#pruning.ask(oldest);
   }
 
   /** A directory's names have been listed, from the beginning. */

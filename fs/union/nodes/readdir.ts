@@ -19,9 +19,9 @@ import type { Union } from './union.js';
 
 /** The names of a directory as they are now. */
 export function listingOf(union: Union, node: DirectoryNode): Listing {
-  union.changes?.watch(node);
+  union.watcher?.watch(node);
   const known = node.listing;
-  if (known !== undefined && !known.stale && union.trusts(node)) return known;
+  if (known !== undefined && !known.stale && union.trust.holds(node)) return known;
   const fresh = mergeNames(union, node.layers);
   const listing = known ?? new Listing();
   for (const { name } of [...listing.names()]) if (!fresh.has(name)) listing.remove(name);
@@ -112,7 +112,7 @@ export function readdir(union: Union, node: DirectoryNode, cookie: number, sink:
  * invalidation it does not ask for these: where nothing reports changes it must not keep any.
  */
 function afterListing(union: Union, node: DirectoryNode): void {
-  if (union.changes !== undefined && !union.trusts(node)) union.changes.forgetListing(node);
+  if (union.watcher !== undefined && !union.trust.holds(node)) union.watcher.forgetInode(node);
 }
 
 /** FUSE_READDIRPLUS. */
@@ -168,7 +168,7 @@ function inodeNumber(union: Union, parent: DirectoryNode, listed: ListedName): L
   const found = orNothing(() => find(union, parent, listed.name, listed.skip));
   if (found === undefined) return listed.ino;
   const { ino } = found.node;
-  if (found.node.lookups === 0) union.drop(found.node);
+  if (found.node.lookups === 0) union.nodes.drop(found.node);
   return ino;
 }
 

@@ -1,28 +1,39 @@
 /** What upper and the lower layers hold under a name: all that the plans of operations depend on (`rules/plan.ts`). */
-import { ABSENT, type LayerEntry, merge, type View } from '../rules/merge.js';
+import { ABSENT, merge, type View } from '../rules/merge.js';
 import type { Situation } from '../rules/plan.js';
-import { candidates, probe } from './lookup.js';
+import { type Candidate, candidates, collecting, probe } from './lookup.js';
 import type { DirectoryNode } from './node.js';
 import type { Union } from './union.js';
 
-/** What the lower layers alone show under a name. */
-export function viewBelow(union: Union, parent: DirectoryNode, name: string): View {
-  return merge(entriesOf(candidates(union, parent.lowers, name)));
-}
-
-function* entriesOf(from: Iterable<{ entry: LayerEntry }>): Generator<LayerEntry> {
-  for (const { entry } of from) yield entry;
-}
-
+/** What upper holds, and what the lower layers alone show. */
 export function situationOf(union: Union, parent: DirectoryNode, name: string): Situation {
+  return classifyName(union, parent, name).situation;
+}
+
+/** The same, and the entry that decides what the view shows: each layer is asked once. */
+export function classifyName(
+  union: Union,
+  parent: DirectoryNode,
+  name: string,
+): { situation: Situation; top: Candidate | undefined } {
   const parentMerged = parent.lowers.length > 0;
-  const upper: LayerEntry =
-    parent.upper === undefined ? ABSENT : probe(union, parent.upper, name, parentMerged).entry;
-  return {
+  const held = parent.upper && {
+    ...probe(union, parent.upper, name, parentMerged),
+    directory: parent.upper,
+    name,
+  };
+  const upper = held?.entry ?? ABSENT;
+  const seen: Candidate[] = [];
+  const below = parentMerged ? merge(collecting(candidates(union, parent.lowers, name), seen)) : NOTHING;
+  const situation = {
     upper: upper.is,
     opaque: upper.is === 'directory' && upper.opaque !== undefined,
     redirected: upper.is === 'directory' && upper.redirect !== undefined,
-    below: parentMerged ? viewBelow(union, parent, name).shows : 'nothing',
+    below: below.shows,
     parentMerged,
   };
+  const top = upper.is !== 'absent' ? held : 'layer' in below ? seen[below.layer] : undefined;
+  return { situation, top };
 }
+
+const NOTHING: View = { shows: 'nothing' };

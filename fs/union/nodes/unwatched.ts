@@ -7,19 +7,10 @@
  * the new size only after its pages are gone. Compare fuse_change_attributes and fuse_dentry_revalidate in fs/fuse.
  */
 import { E, Errno } from '../../sys/errno.js';
-import type { Stat, Time, U64 } from '../../sys/stat.js';
-import type { FileNode } from './node.js';
+import type { Stat, Time } from '../../sys/stat.js';
+import type { FileNode, Seen } from './node.js';
+import type { Trust } from './trust.js';
 import type { Union } from './union.js';
-
-/** What the kernel was told of such a file. */
-export interface Seen {
-  /** Undefined while a further change could leave it as it is. */
-  readonly ctime: Time | undefined;
-  readonly size: U64;
-  readonly mtime: Time;
-  /** The notification that drops the pages of what was there before. */
-  readonly notification?: number;
-}
 
 /** Filesystems take times from a clock that ticks this often (CONFIG_HZ), before Linux 6.13 all of them. */
 const TICK_MS = 20;
@@ -36,15 +27,15 @@ const isSame = (a: Time | undefined, b: Time): boolean =>
   a?.seconds === b.seconds && a.nanoseconds === b.nanoseconds;
 
 /** With time-outs for the whole mount the kernel compares by itself (FUSE_AUTO_INVAL_DATA). */
-const kernelNotices = (union: Union, seen: Seen, { size, mtime }: Stat): boolean =>
-  typeof union.settings.layerChanges === 'number' && (size !== seen.size || !isSame(seen.mtime, mtime));
+const kernelNotices = ({ isTimed }: Trust, seen: Seen, { size, mtime }: Stat): boolean =>
+  isTimed && (size !== seen.size || !isSame(seen.mtime, mtime));
 
 /** Whether only a look tells that the file has changed. */
 export function isUnwatched(union: Union, node: FileNode): boolean {
-  if (union.changes === undefined || node.inUpper || !node.isRegular) return false;
+  if (union.watcher === undefined || node.inUpper || !node.isRegular) return false;
   if (node.seen !== undefined) return true; // it may have no name any more
   const parent = node.links[0]?.parent;
-  return parent !== undefined && !union.trusts(parent);
+  return parent !== undefined && !union.trust.holds(parent);
 }
 
 /** Whether a file is another than the kernel was told. */
@@ -60,11 +51,11 @@ export function remember(node: FileNode, stat: Stat): void {
 /** What the kernel may be told of a node that it holds: the old size until its pages are gone. Whether that is so for now. */
 export function showChange(union: Union, node: FileNode, stat: Stat): boolean {
   if (stat.ino !== node.layerIno || stat.dev !== node.dev) throw new Errno(E.ESTALE); // another file has its name
-  const { changes } = union;
+  const { trust, watcher } = union;
   const { seen = seenIn(stat) } = node;
-  if (hasChanged(node, stat) && !kernelNotices(union, seen, stat)) {
-    node.seen = { ...seenIn(stat), size: seen.size, notification: changes?.forgetData(node) ?? 0 };
-  } else if (seen.notification === undefined || changes?.isForgotten(seen.notification) !== false) {
+  if (hasChanged(node, stat) && !kernelNotices(trust, seen, stat)) {
+    node.seen = { ...seenIn(stat), size: seen.size, notification: watcher?.forgetInode(node) ?? 0 };
+  } else if (seen.notification === undefined || watcher?.isForgotten(seen.notification) !== false) {
     node.seen = seenIn(stat);
     return false;
   }

@@ -101,7 +101,7 @@ class Flattening {
     node.lookups -= 1;
     if (node === this.#view.root) return;
     this.#descent.leave();
-    this.#view.drop(node);
+    this.#view.nodes.drop(node);
   }
 
   #file(node: FileNode, inode: Stat, trail: Trail): void {
@@ -124,7 +124,7 @@ class Flattening {
     }
     this.#finish(source, to, name);
     if (stat.nlink > 1 || node.index !== undefined) this.#linked.set(node, trail);
-    else this.#view.drop(node);
+    else this.#view.nodes.drop(node);
   }
 
   #finish(source: Source, dirfd: number, name: string): void {

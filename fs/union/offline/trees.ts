@@ -215,11 +215,11 @@ export class UnionTree implements Tree {
     this.#release();
     const left = this.#way.pop() as DirectoryNode;
     left.lookups -= 1;
-    this.#union.drop(left);
+    this.#union.nodes.drop(left);
   }
 
   #release(): void {
-    if (this.#found !== undefined) this.#union.drop(this.#found);
+    if (this.#found !== undefined) this.#union.nodes.drop(this.#found);
     this.#found = undefined;
   }
 

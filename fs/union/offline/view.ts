@@ -25,13 +25,9 @@ export function viewOf({ upper, lowers, work }: ViewedStack): Union {
   const top = upper === undefined ? [] : [openUpper(upper)];
   const layers = [...top, ...openLowers(lowers, top.length)];
   findOverrides(layers, true); // what is only looked at gives nobody rights
-  const union = new Union(layers, undefined, {
-    volatile: true,
-    descriptors: DESCRIPTORS,
-    layerChanges: 'never',
-  });
-  if (upper !== undefined && work !== undefined) union.index = indexAt(work, layers);
-  return union;
+  const index = upper === undefined || work === undefined ? undefined : indexAt(work, layers);
+  const settings = { volatile: true, descriptors: DESCRIPTORS, layerChanges: 'never' } as const;
+  return new Union({ layers, index, settings });
 }
 
 /** The index of a work directory, if there is one. */

@@ -12,7 +12,7 @@ import { S } from '../../sys/constants.js';
 import { E, Errno } from '../../sys/errno.js';
 import { isSymlink, type Stat } from '../../sys/stat.js';
 import { ftruncate, utimensat } from '../../sys/syscalls.js';
-import { attributeTimeout, dress, statOf } from '../nodes/lookup.js';
+import { attributeTimeout, statOf, toMountStat } from '../nodes/lookup.js';
 import { DirectoryNode, FileNode, type Node } from '../nodes/node.js';
 import { locate } from '../nodes/place.js';
 import type { Union } from '../nodes/union.js';
@@ -25,7 +25,7 @@ import { copyUpCut, copyUpDirectory, copyUpFile } from './copy-up.js';
 export function getattr(union: Union, node: Node): Attributes {
   const stat = statOf(union, node);
   const isOld = node instanceof FileNode && isUnwatched(union, node) && showChange(union, node, stat);
-  const attributes = dress(union, node, stat);
+  const attributes = toMountStat(union, node, stat);
   return { attributes, attributeTimeout: isOld ? 0 : attributeTimeout(union, node) };
 }
 
@@ -44,7 +44,7 @@ function cutsCopy(union: Union, caller: Caller, node: Node, changes: AttributeCh
   const { size, mode } = changes;
   if (size === undefined || mode !== undefined || changesOwner(changes)) return false;
   if (node instanceof DirectoryNode || node.inUpper) return false;
-  const stat = dress(union, node, statOf(union, node));
+  const stat = toMountStat(union, node, statOf(union, node));
   return copyUpCut(union, node, size, changes.killSetId ? withoutSetId(caller, stat) : stat.mode & ~S.IFMT);
 }
 
@@ -73,7 +73,7 @@ function changeAttributes(union: Union, node: Node, changes: AttributeChanges, l
   const givesOwner = changesOwner(changes);
   const hasLast = last !== undefined || atime !== undefined || mtime !== undefined;
   const isSeveral = Number(givesOwner) + Number(mode !== undefined) + Number(hasLast) > 1;
-  const before = isSeveral ? dress(union, node, statOf(union, node)) : undefined;
+  const before = isSeveral ? toMountStat(union, node, statOf(union, node)) : undefined;
   try {
     if (givesOwner) changeOwner(union, node, changes);
     if (mode !== undefined) changeMode(union, node, mode);
@@ -99,7 +99,7 @@ function setTimes(union: Union, node: Node, { atime, mtime }: AttributeChanges):
 
 /** Clears set-id bits when somebody without CAP_FSETID changes a file. Tells whether anything was cleared. */
 export function dropSetId(union: Union, caller: Caller, node: Node): boolean {
-  const stat = dress(union, node, statOf(union, node));
+  const stat = toMountStat(union, node, statOf(union, node));
   const kept = withoutSetId(caller, stat);
   if (kept === (stat.mode & ~S.IFMT)) return false;
   changeMode(union, node, kept);

@@ -13,10 +13,11 @@ import { close, fstat, fsync, linkat, openat, setAppendOnly, statat, unlinkat } 
 import { LayerDirectory } from '../layers/layer.js';
 import { withOwnersRights } from '../layers/lend.js';
 import { encodeOrigin, markImpure, writeOrigin } from '../layers/origin.js';
+import { NO_MASK } from '../nodes/credentials.js';
 import type { LinkIndex } from '../nodes/link-index.js';
 import type { DirectoryNode, FileNode, Home, Link } from '../nodes/node.js';
 import { recordedOf } from '../nodes/place.js';
-import { NO_MASK, type Union } from '../nodes/union.js';
+import type { Union } from '../nodes/union.js';
 import {
   copyFileData,
   copyMode,
@@ -260,14 +261,14 @@ function settle(union: Union, node: FileNode, home: Home, { fd, stat }: Copy): v
   node.hasOrigin = true;
   if (fd >= 0) union.handles.adopt(node, fd, true);
   node.becomes(stat);
-  if (node.keys.length > 0) union.registerLinks(node, stat);
+  if (node.keys.length > 0) union.nodes.registerLinks(node, stat);
 }
 
 /** A file without names is copied into an unnamed file, which lives as long as it is in use. */
 function copyUpOrphan(union: Union, node: FileNode, source: Source): void {
   const { upper, work } = union.writable();
   if (!isRegular(source.stat.mode)) throw new Errno(E.ENOENT);
-  union.mask(NO_MASK);
+  union.credentials.mask(NO_MASK);
   const fd = openat(work.fd, '.', O.TMPFILE | O.RDWR, 0o600);
   try {
     copyFileData(source, fd);
@@ -306,7 +307,7 @@ function run(union: Union, source: Source, { parent, directory, name }: Destinat
     upper: { override },
   } = union.writable();
   const staged = work.temporary();
-  union.mask(NO_MASK);
+  union.credentials.mask(NO_MASK);
   let fd = -1;
   let stat = source.stat;
   let parentBefore: Stat | undefined;

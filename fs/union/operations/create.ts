@@ -26,11 +26,12 @@ import {
 } from '../../sys/syscalls.js';
 import { LayerDirectory } from '../layers/layer.js';
 import { isDotName } from '../layers/whiteout.js';
+import { NO_MASK } from '../nodes/credentials.js';
 import { Listing } from '../nodes/listing.js';
-import { enter, statOf } from '../nodes/lookup.js';
+import { doubt, enter, statOf } from '../nodes/lookup.js';
 import { type DirectoryNode, FileNode, type Node } from '../nodes/node.js';
 import { layerOf, locate, recordedOf } from '../nodes/place.js';
-import { NO_MASK, type Union } from '../nodes/union.js';
+import type { Union } from '../nodes/union.js';
 import { makeRecorded, type ParentRecord, recordNew, recordOf } from '../owners/create-overridden.js';
 import { type Place, recorded } from '../owners/stored-owners.js';
 import { escapeXattr } from '../owners/xattr-names.js';
@@ -66,12 +67,12 @@ function makeInode(
 ): number {
   const attribute = union.upper?.override;
   if (attribute !== undefined) {
-    union.mask(NO_MASK);
+    union.credentials.mask(NO_MASK);
     return makeRecorded(
       attribute,
       { dirfd, name },
       inode,
-      union.ownerFor(caller),
+      union.credentials.ownerFor(caller),
       parentRecord(union, parent),
     );
   }
@@ -79,7 +80,7 @@ function makeInode(
     symlinkat(inode.target, dirfd, name);
     return -1;
   }
-  union.mask(inode.umask);
+  union.credentials.mask(inode.umask);
   const type = inode.mode & S.IFMT;
   if (inode.kind === 'directory') mkdirat(dirfd, name, inode.mode & ~S.IFMT);
   else if (type === S.IFREG) return openat(dirfd, name, NEW_FILE, inode.mode & ~S.IFMT);
@@ -126,7 +127,7 @@ export function create(
       () => attributesOf(union, parent, name, fd),
       () => {
         if (isAlone) finish('undoing a creation', () => target.remove());
-        union.doubt(parent, name);
+        doubt(union, parent, name);
       },
     );
   } catch (error) {
@@ -157,7 +158,7 @@ function attributesOf(union: Union, { upper }: DirectoryNode, name: string, fd: 
 /** Acts for the caller; the group that the inode has to be given after it was made, by a server that cannot do that. */
 function groupToGive(union: Union, caller: Caller, parent: DirectoryNode): number | undefined {
   if (union.upper?.override !== undefined) return undefined;
-  const group = union.actAs(caller);
+  const group = union.credentials.actAs(caller);
   const inherits = group !== undefined && (statOf(union, parent).mode & S.ISGID) !== 0;
   return inherits ? undefined : group;
 }
@@ -194,11 +195,11 @@ function newNode(union: Union, parent: DirectoryNode, name: string, stat: Stat):
     const upper = new LayerDirectory(parent.upper.layer, parent.upper, name);
     upper.holdsDotNames = false;
     const ino = union.inodes.of(stat.dev, stat.ino);
-    const made = union.newDirectory(ino, { parent, name }, { upper, lowers: [] });
+    const made = union.nodes.addDirectory(ino, { parent, name }, { upper, lowers: [] });
     made.listing = new Listing(); // it is empty, and every later name passes through here
     node = made;
   } else {
-    node = union.newFile(stat, { directory: parent.upper, name });
+    node = union.nodes.addFile(stat, { directory: parent.upper, name });
     node.bare = true;
     node.addLink(parent, name);
   }
@@ -217,7 +218,7 @@ export function unnamed(
   const directory = copyUpDirectory(union, parent);
   const { override } = directory.layer;
   const group = groupToGive(union, caller, parent);
-  union.mask(override === undefined ? inode.umask : NO_MASK);
+  union.credentials.mask(override === undefined ? inode.umask : NO_MASK);
   const own = override === undefined ? inode.mode & ~S.IFMT : PRIVATE_FILE;
   const fd = openat(union.handles.directory(directory), '.', O.TMPFILE | O.RDWR, own);
   const at = { dirfd: fd, name: '' };
@@ -226,7 +227,11 @@ export function unnamed(
   try {
     if (group !== undefined) giveGroup(at, group);
     if (override !== undefined) {
-      recordNew(override, at, recordOf(inode, union.ownerFor(caller), parentRecord(union, parent)));
+      recordNew(
+        override,
+        at,
+        recordOf(inode, union.credentials.ownerFor(caller), parentRecord(union, parent)),
+      );
     }
     stat = fstat(fd);
     stored = recorded(override, at, stat);
@@ -234,7 +239,7 @@ export function unnamed(
     close(fd);
     throw error;
   }
-  const node = union.newFile(stat, { directory, name: '' });
+  const node = union.nodes.addFile(stat, { directory, name: '' });
   union.handles.keep(node, fd);
   node.bare = true;
   return enter(union, parent, node, stored);
@@ -264,10 +269,10 @@ export function link(union: Union, node: FileNode, parent: DirectoryNode, name: 
     () => {
       const stat = statOf(union, node);
       const stored = recordedOf(union, node, stat);
-      union.registerLinks(node, stat);
+      union.nodes.registerLinks(node, stat);
       return enter(union, parent, node, stored);
     },
-    () => union.doubt(parent, name),
+    () => doubt(union, parent, name),
   );
 }
 

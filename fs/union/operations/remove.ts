@@ -8,29 +8,47 @@
 import { E, Errno } from '../../sys/errno.js';
 import { statat } from '../../sys/syscalls.js';
 import type { LayerDirectory } from '../layers/layer.js';
-import { find, forgetName, statOf } from '../nodes/lookup.js';
+import { adopt, type Candidate, find, forgetName, foundFile, statOf } from '../nodes/lookup.js';
 import { DirectoryNode, FileNode, type Home, type Link, type Node } from '../nodes/node.js';
 import { refuseProtected } from '../nodes/protection.js';
 import { isEmpty } from '../nodes/readdir.js';
+import { classifyName } from '../nodes/situation.js';
 import type { Union } from '../nodes/union.js';
 import { execute } from '../rules/execute.js';
 import { finish } from '../rules/finish.js';
-import { plan } from '../rules/plan.js';
+import { plan, type Situation, shown } from '../rules/plan.js';
 import { copyUpName } from './copy-up.js';
 import { DirectoryTarget, Target } from './target.js';
 
 /** FUSE_UNLINK. */
 export function unlink(union: Union, parent: DirectoryNode, name: string): void {
   const target = new Target(union, parent, name);
-  const node = parent.children.get(name) ?? find(union, parent, name)?.node;
+  const { situation, top } = classifyName(union, parent, name);
+  const node = parent.children.get(name) ?? fileNode(union, parent, name, top);
   refuseProtected(union, node);
   losing(union, node, target, () => {
-    if (node instanceof FileNode) beforeLoss(union, node, target);
-    execute(plan('unlink', target.situation()), target);
+    const isInUpper = node instanceof FileNode && beforeLoss(union, node, target);
+    execute(plan('unlink', isInUpper ? withCopy(situation) : situation), target);
   });
   nameIsGone(parent, name, node);
   if (node instanceof FileNode) afterLoss(union, node);
 }
+
+function fileNode(
+  union: Union,
+  parent: DirectoryNode,
+  name: string,
+  top: Candidate | undefined,
+): Node | undefined {
+  const found = top && foundFile(union, parent, top);
+  return found && adopt(union, parent, name, found);
+}
+
+/** A name that was copied up. */
+const withCopy = (situation: Situation): Situation => {
+  const what = shown(situation);
+  return what === 'nothing' ? situation : { ...situation, upper: what };
+};
 
 /** FUSE_RMDIR. */
 export function rmdir(union: Union, parent: DirectoryNode, name: string): void {
@@ -62,8 +80,9 @@ export function nameIsGone(parent: DirectoryNode, name: string, node: Node | und
 /**
  * What must happen before a file loses a name. The count of a lower file's names is kept on its copy, so there must
  * be one first (ovl_nlink_start).
+ * @returns whether the name is in upper for that
  */
-export function beforeLoss(union: Union, node: FileNode, at: Link): void {
+export function beforeLoss(union: Union, node: FileNode, at: Link): boolean {
   const indexed =
     union.index !== undefined && node.pinned < 0 && (node.index !== undefined || isShared(union, node));
   if (indexed) {
@@ -71,6 +90,7 @@ export function beforeLoss(union: Union, node: FileNode, at: Link): void {
     union.index?.pinCount(node);
   }
   keepUsable(union, node, at.parent, at.name);
+  return indexed;
 }
 
 /** A lower file with several names. */

@@ -109,7 +109,7 @@ export function rename(
 /** The directory's place has been taken by an opaque copy of it: nothing below it counts any more. */
 function isOpaque(union: Union, node: Node | undefined): void {
   if (!(node instanceof DirectoryNode)) throw new Errno(E.ENOTDIR);
-  union.changes?.unwatch(node);
+  union.watcher?.unwatch(node);
   node.lowers = [];
   node.redirect = undefined;
   if (node.upper !== undefined) union.handles.replaced(node.upper);

@@ -21,10 +21,12 @@ import { MARK_REFUSED, markHoldsWhiteoutFiles, markOpaque, setRedirect } from '.
 import { markImpure } from '../layers/origin.js';
 import { makeWhiteoutDevice } from '../layers/whiteout.js';
 import type { Work } from '../layers/work.js';
+import { NO_MASK } from '../nodes/credentials.js';
+import { doubt } from '../nodes/lookup.js';
 import { DirectoryNode, type Node } from '../nodes/node.js';
 import { refuseProtected } from '../nodes/protection.js';
 import { situationOf } from '../nodes/situation.js';
-import { NO_MASK, type Union } from '../nodes/union.js';
+import type { Union } from '../nodes/union.js';
 import { copyMode, copyOwner, copyTimes, copyXattrs, createEmpty } from '../owners/copy-entry.js';
 import { recorded } from '../owners/stored-owners.js';
 import { escapeXattr } from '../owners/xattr-names.js';
@@ -141,7 +143,7 @@ export class Target implements Actions {
   /** Where whiteouts are files, the kernel reads them in marked directories only. */
   holdWhiteout(): void {
     if (this.#work.whiteoutForm !== 'xattr') return;
-    this.#union.mask(NO_MASK);
+    this.#union.credentials.mask(NO_MASK);
     markHoldsWhiteoutFiles(this.#work.xattrPrefix, this.dirfd);
   }
 
@@ -206,7 +208,7 @@ export class Target implements Actions {
     const source = { directory, name: '', dirfd, stat, keep: 0 };
     const to = this.#work.fd;
     const twin = this.#work.temporary();
-    this.#union.mask(NO_MASK);
+    this.#union.credentials.mask(NO_MASK);
     this.#staged = twin;
     createEmpty(source, to, twin, override);
     copyOwner(source, to, twin, override, ownership);
@@ -247,7 +249,7 @@ export class Target implements Actions {
 
   /** What could not be undone is looked up again. */
   doubt(): void {
-    this.#union.doubt(this.parent, this.name);
+    doubt(this.#union, this.parent, this.name);
   }
 
   /** Whether upper holds anything under the name. */

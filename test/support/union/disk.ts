@@ -27,7 +27,8 @@ import { UnionFilesystem } from '../../../fs/union/filesystem.js';
 import { type Layer, openLowers, openWritable, upperLayer } from '../../../fs/union/layers/layer.js';
 import { Work } from '../../../fs/union/layers/work.js';
 import { LinkIndex } from '../../../fs/union/nodes/link-index.js';
-import { Union, type UnionSettings } from '../../../fs/union/nodes/union.js';
+import type { Pruning } from '../../../fs/union/nodes/population.js';
+import { Union, type UnionParts, type UnionSettings } from '../../../fs/union/nodes/union.js';
 import { findOverrides, keepOverrides } from '../../../fs/union/owners/stored-owners.js';
 import { IS_HOST_ROOT, MARK } from '../privilege.js';
 import { refusing } from './faults.js';
@@ -81,6 +82,12 @@ function writeDirectory(path: string, node: Inode): void {
 }
 
 /** Layers on disk; the root says that empty files may be whiteouts. */
+/** What connects a union to others than its layers. */
+export type Connections = Pick<UnionParts, 'kernel' | 'inotify' | 'virtualOwners'>;
+
+/** No node is ever asked for. */
+export const NO_PRUNING: Pruning = { isIdle: () => false, ask: () => {} };
+
 export class Disk {
   readonly #root = mkdtempSync(join(existsSync(FAST) ? FAST : tmpdir(), 'unionfs-union-'));
   readonly #settings: UnionSettings;
@@ -119,11 +126,11 @@ export class Disk {
     this.#lowers = layers.slice(1);
   }
 
-  /** The union as a new mount has it. */
-  open(): UnionFilesystem {
+  /** The union as a new mount has it. @param parts what connects it to a kernel, and to who gives owners */
+  open(parts: Connections = {}): UnionFilesystem {
     this.close();
     this.openings++;
-    this.#union = this.#build();
+    this.#union = this.#build(parts);
     this.#filesystem = new UnionFilesystem(this.#union, () => undefined);
     return this.#filesystem;
   }
@@ -138,7 +145,7 @@ export class Disk {
     }
   }
 
-  #build(): Union {
+  #build(parts: Connections = {}): Union {
     const workPath = join(this.#root, 'work');
     mkdirSync(workPath, { recursive: true });
     const upper = join(this.#root, 'upper');
@@ -149,10 +156,9 @@ export class Disk {
     keepOverrides(layers[0] as Layer, layers.slice(1), this.#settings.ownership?.keep);
     const probe = (): Work => new Work(workFd);
     const work = this.#whiteoutsAreFiles ? refusing('mknodat', E.EPERM, probe) : probe();
-    const union = new Union(layers, work, this.#settings);
-    union.index = LinkIndex.open(workFd, layers, work);
+    const index = LinkIndex.open(workFd, layers, work);
     closeSync(workFd);
-    return union;
+    return new Union({ ...parts, layers, work, index, settings: this.#settings });
   }
 
   /** The layers' directories, the top one first. */

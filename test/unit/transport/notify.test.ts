@@ -4,6 +4,7 @@
  */
 import { closeSync, readSync } from 'node:fs';
 import { assert } from 'chai';
+import { FUSE_PRUNE_MINOR_VERSION } from '../../../fs/protocol/abi.js';
 import type { NodeId } from '../../../fs/protocol/filesystem.js';
 import {
   attributesNotifier,
@@ -245,11 +246,20 @@ describe('transport/notify: the queue', () => {
   it('spares what may hold mounts where a kernel cannot let names expire', () => {
     const ring = new MessageRing();
     const queue = new NotifyQueue(ring, () => {});
-    queue.canExpire = false;
+    queue.agree({ flags: new Set(), minor: FUSE_PRUNE_MINOR_VERSION });
     queue.invalidateEntry(NODE, 'directory', true);
     queue.invalidateEntry(NODE, 'file', false);
     queue.flush();
     assert.strictEqual(dump(take(ring)), dump(encodeInvalidateEntry(NODE, 'file', false)));
     assert.strictEqual(control(ring)[READ], control(ring)[WRITTEN]);
+  });
+
+  it('is never idle, so that nothing is asked, before a kernel has said that it can forget nodes', () => {
+    const queue = new NotifyQueue(new MessageRing(), () => {});
+    assert.isFalse(queue.isIdle());
+    queue.agree({ flags: new Set(['HAS_EXPIRE_ONLY']), minor: FUSE_PRUNE_MINOR_VERSION - 1 });
+    assert.isFalse(queue.isIdle());
+    queue.agree({ flags: new Set(['HAS_EXPIRE_ONLY']), minor: FUSE_PRUNE_MINOR_VERSION });
+    assert.isTrue(queue.isIdle());
   });
 });

@@ -26,16 +26,16 @@ const asking = (ask: (nodes: readonly NodeId[]) => void): Pruning => ({ isIdle: 
 
 describe('union/population', () => {
   it('asks for nothing while the kernel has not done what it was asked for', () => {
-    const population = new Population(LIMIT);
     let isIdle = true;
     const asked: number[] = [];
-    population.pruning = {
+    const pruning: Pruning = {
       isIdle: () => isIdle,
       ask: (nodes) => {
         asked.push(...nodes);
         isIdle = false;
       },
     };
+    const population = new Population(LIMIT, pruning);
     for (let id = 1; id <= 2 * LIMIT; id++) population.add(directory(id));
     const first = asked.length;
     assert.isBelow(first, LIMIT / 2);
@@ -45,12 +45,12 @@ describe('union/population', () => {
   });
 
   it('stays near its bound where the kernel forgets what it is asked to', () => {
-    const population = new Population(LIMIT);
     let asked = 0;
-    population.pruning = asking((nodes) => {
+    const pruning = asking((nodes) => {
       asked++;
       for (const id of nodes) population.delete(population.get(id) ?? assert.fail(`${id} is not known`));
     });
+    const population = new Population(LIMIT, pruning);
     for (let id = 1; id <= 20 * LIMIT; id++) {
       population.add(directory(id));
       assert.isAtMost(population.size, LIMIT * 1.1);
@@ -60,22 +60,24 @@ describe('union/population', () => {
   });
 
   it('asks for every node in turn where the kernel keeps them, and goes on', () => {
-    const population = new Population(LIMIT);
     const asked = new Set<number>();
     let messages = 0;
-    population.pruning = asking((nodes) => {
+    const pruning = asking((nodes) => {
       messages++;
       for (const id of nodes) asked.add(id);
     });
+    const population = new Population(LIMIT, pruning);
     for (let id = 1; id <= 3 * LIMIT; id++) population.add(directory(id));
     for (let id = 1; id <= LIMIT; id++) assert.isTrue(asked.has(id), `${id}`);
     assert.isBelow(messages, LIMIT / 4);
   });
 
   it('asks nobody below the bound, nor for what the kernel does not know', () => {
-    const population = new Population(LIMIT);
     const asked: number[] = [];
-    population.pruning = asking((nodes) => asked.push(...nodes));
+    const population = new Population(
+      LIMIT,
+      asking((nodes) => asked.push(...nodes)),
+    );
     const unknown = directory(1);
     unknown.lookups = 0;
     population.add(unknown);
