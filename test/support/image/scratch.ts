@@ -5,12 +5,20 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Unpacked, type UnpackLimits, unpackLayer } from '../../../runtime/image/layer/unpack.js';
 
+/** A filesystem in memory: where a sync costs nothing, for tests that are not about durability. */
+export const MEMORY = '/dev/shm';
+
 export class Scratch {
+  readonly #parent: string;
   #directory = '';
   #count = 0;
 
+  constructor(parent = tmpdir()) {
+    this.#parent = parent;
+  }
+
   open(): void {
-    this.#directory = realpathSync(mkdtempSync(join(tmpdir(), 'tscr-image-')));
+    this.#directory = realpathSync(mkdtempSync(join(this.#parent, 'tscr-image-')));
   }
 
   close(): void {
@@ -56,8 +64,8 @@ export async function collect(stream: Readable): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-export function useScratch(): Scratch {
-  const scratch = new Scratch();
+export function useScratch(parent?: string): Scratch {
+  const scratch = new Scratch(parent);
   before(() => scratch.open());
   after(() => scratch.close());
   return scratch;
