@@ -27,9 +27,9 @@ import {
   sharesOf,
 } from '../../runtime/image/store/usage.js';
 import { digestOf } from '../../runtime/image/verify.js';
-import { archive } from './archive.js';
-import { configOf, dockerArchive, LayoutArchive, named } from './documents.js';
-import { collect, MEMORY, useScratch } from './scratch.js';
+import { archive } from '../support/image/archive.js';
+import { configOf, dockerArchive, LayoutArchive, named } from '../support/image/documents.js';
+import { collect, MEMORY, useScratch } from '../support/image/scratch.js';
 
 const layer = (name: string, size: number): Buffer => archive({ name, data: Buffer.alloc(size, name) });
 const [A, B, C, D] = [layer('a', 1000), layer('b', 200), layer('c', 30), layer('d', 4)];

@@ -122,7 +122,7 @@ function interpreterOf(path: string): string[] {
   const fd = openSync(path, 'r');
   const length = readSync(fd, bytes, 0, MAX_SHEBANG, 0);
   closeSync(fd);
-  const line = /^#!\s*(\S+)(?:[ \t]+([^\s=-]\S*))?/.exec(bytes.toString('utf8', 0, length));
+  const line = /^#!\s*(\S+)(?:[ \t]+([^\s=-][^\s=]*)(?!\S))?/.exec(bytes.toString('utf8', 0, length));
   if (line === null) return [];
   const [, interpreter = '', argument] = line;
   return interpreter.endsWith('/env') && argument !== undefined ? [interpreter, argument] : [interpreter];
