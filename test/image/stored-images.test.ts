@@ -7,14 +7,11 @@ import { Readable } from 'node:stream';
 import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
 import { createContainer } from '../../runtime/container/records/containers.js';
+import { inspectImage } from '../../runtime/container/records/inspect.js';
 import type { ContainerRecord } from '../../runtime/container/records/record.js';
-import { tarOf } from '../../runtime/image/archive/archive-tar.js';
-import { loadStream } from '../../runtime/image/archive/load.js';
-import { dockerEntries, ociEntries } from '../../runtime/image/archive/save.js';
 import { buildImage, creationTime } from '../../runtime/image/build.js';
 import { hexOf } from '../../runtime/image/digest.js';
-import { historyOf } from '../../runtime/image/history.js';
-import { inspectImage } from '../../runtime/image/inspect.js';
+import { historyOf } from '../../runtime/image/inspect/history.js';
 import type { Digest, StoredImage } from '../../runtime/image/oci.js';
 import { salvageIndex } from '../../runtime/image/store/index-salvage.js';
 import { pruneImages, removeImage } from '../../runtime/image/store/removal.js';
@@ -26,6 +23,9 @@ import {
   layerTree,
   sharesOf,
 } from '../../runtime/image/store/usage.js';
+import { tarOf } from '../../runtime/image/tar/archive-tar.js';
+import { loadStream } from '../../runtime/image/transfer/load.js';
+import { dockerEntries, ociEntries } from '../../runtime/image/transfer/save.js';
 import { digestOf } from '../../runtime/image/verify.js';
 import { archive } from '../support/image/archive.js';
 import { configOf, dockerArchive, LayoutArchive, named } from '../support/image/documents.js';
