@@ -7,11 +7,11 @@ import { Readable } from 'node:stream';
 import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
 import { createContainer } from '../../runtime/container/records/containers.js';
-import { inspectImage } from '../../runtime/container/records/inspect.js';
 import type { ContainerRecord } from '../../runtime/container/records/record.js';
-import { buildImage, creationTime } from '../../runtime/image/build.js';
+import { buildImage, creationTime } from '../../runtime/image/create/new-image.js';
 import { hexOf } from '../../runtime/image/digest.js';
 import { historyOf } from '../../runtime/image/inspect/history.js';
+import { inspectImage } from '../../runtime/image/inspect/image-details.js';
 import type { Digest, StoredImage } from '../../runtime/image/oci.js';
 import { salvageIndex } from '../../runtime/image/store/index-salvage.js';
 import { pruneImages, removeImage } from '../../runtime/image/store/removal.js';
@@ -23,13 +23,14 @@ import {
   layerTree,
   sharesOf,
 } from '../../runtime/image/store/usage.js';
-import { tarOf } from '../../runtime/image/tar/archive-tar.js';
+import type { TarEntry } from '../../runtime/image/tar/tar-entry.js';
+import { readTar } from '../../runtime/image/tar/tar-read.js';
 import { loadStream } from '../../runtime/image/transfer/load.js';
-import { dockerEntries, ociEntries } from '../../runtime/image/transfer/save.js';
+import { type ArchiveFormat, saveImages } from '../../runtime/image/transfer/save.js';
 import { digestOf } from '../../runtime/image/verify.js';
 import { archive } from '../support/image/archive.js';
 import { configOf, dockerArchive, LayoutArchive, named } from '../support/image/documents.js';
-import { collect, MEMORY, useScratch } from '../support/image/scratch.js';
+import { MEMORY, useScratch } from '../support/image/scratch.js';
 
 const layer = (name: string, size: number): Buffer => archive({ name, data: Buffer.alloc(size, name) });
 const [A, B, C, D] = [layer('a', 1000), layer('b', 200), layer('c', 30), layer('d', 4)];
@@ -410,18 +411,27 @@ describe('stored images', () => {
   });
 
   describe('are saved', () => {
-    const text = async (entry: ReturnType<typeof ociEntries>[number] | undefined): Promise<string> => {
-      if (entry?.type !== 'file') return assert.fail('no file');
-      const content = await entry.open();
-      return (Buffer.isBuffer(content) ? content : await collect(content)).toString('latin1');
+    interface Saved {
+      readonly entry: TarEntry;
+      readonly text: string;
+    }
+    const saved = async (format: ArchiveFormat, ...images: string[]): Promise<Saved[]> => {
+      const found: { entry: TarEntry; text: string }[] = [];
+      await saveImages(store, images, format, (archived) =>
+        readTar(archived(), {
+          entry: (entry) => found.push({ entry, text: '' }),
+          data: (chunk) => ((found.at(-1) ?? assert.fail()).text += chunk.toString('latin1')),
+          end: () => {},
+        }),
+      );
+      return found;
     };
-    const saved = (...names: string[]) =>
-      names.map((name) => ({ image: store.find(name), names: [`docker.io/library/${name}`] }));
+    const bytesOf = (one: Saved | undefined): Buffer => Buffer.from(one?.text ?? assert.fail(), 'latin1');
     before(filled);
 
     it('as an OCI layout, each blob once, sorted', async () => {
-      const entries = ociEntries(store, [...saved('one:1', 'two:1'), { image: nameless(), names: [] }]);
-      const names = entries.map(({ name }) => name);
+      const files = await saved('oci', 'one:1', 'two:1', nameless().id);
+      const names = files.map(({ entry }) => entry.name);
       const blobs = store
         .list()
         .flatMap(({ id, manifestDigest, manifest }) => [
@@ -436,14 +446,10 @@ describe('stored images', () => {
         'index.json',
         'oci-layout',
       ]);
-      for (const entry of entries) {
-        if (!/[0-9a-f]{64}/.test(entry.name)) continue;
-        const content = Buffer.from(await text(entry), 'latin1');
-        assert.equal(digestOf(content).slice(7), entry.name.slice(13));
-        assert.propertyVal(entry, 'size', content.length);
-      }
-      assert.equal(await text(entries.at(-1)), '{"imageLayoutVersion":"1.0.0"}');
-      const index = JSON.parse(await text(entries.at(-2)));
+      for (const file of files.filter(({ entry }) => /[0-9a-f]{64}/.test(entry.name)))
+        assert.equal(`blobs/sha256/${hexOf(digestOf(bytesOf(file)))}`, file.entry.name);
+      assert.equal(files.at(-1)?.text, '{"imageLayoutVersion":"1.0.0"}');
+      const index = JSON.parse(files.at(-2)?.text ?? '');
       const described = (image: StoredImage, name?: string): object => ({
         mediaType: 'application/vnd.oci.image.manifest.v1+json',
         digest: image.manifestDigest,
@@ -464,15 +470,10 @@ describe('stored images', () => {
     });
 
     it('as a docker archive, as moby wrote them', async () => {
-      const [one, two] = saved('one:1', 'two:1');
-      if (one === undefined || two === undefined) assert.fail();
-      const entries = dockerEntries(store, [
-        one,
-        { ...two, names: [...two.names, 'docker.io/library/two:2'] },
-        { image: nameless(), names: [] },
-      ]);
-      const at = (name: string) => entries.find((entry) => entry.name === name);
-      const manifest = JSON.parse(await text(at('manifest.json'))) as {
+      const [one, two] = [store.find('one:1'), store.find('two:1')];
+      const files = await saved('docker-archive', 'one:1', 'two:1', nameless().id);
+      const at = (name: string): Saved => files.find(({ entry }) => entry.name === name) ?? assert.fail(name);
+      const manifest = JSON.parse(at('manifest.json').text) as {
         Config: string;
         RepoTags: string[] | null;
         Layers: string[];
@@ -480,8 +481,8 @@ describe('stored images', () => {
       assert.deepEqual(
         manifest.map(({ Config, RepoTags }) => [Config, RepoTags]),
         [
-          [`${hexOf(one.image.id)}.json`, ['one:1']],
-          [`${hexOf(two.image.id)}.json`, ['two:1', 'two:2']],
+          [`${hexOf(one.id)}.json`, ['one:1']],
+          [`${hexOf(two.id)}.json`, ['two:1']],
           [`${hexOf(nameless().id)}.json`, null],
         ],
       );
@@ -492,13 +493,10 @@ describe('stored images', () => {
       ] as const) {
         const layers = manifest[image]?.Layers ?? [];
         assert.lengthOf(layers, tars.length);
-        for (const [index, tar] of tars.entries()) {
-          const entry = at(layers[index] as string);
-          assert.propertyVal(entry, 'size', tar.length);
-          assert.equal(digestOf(Buffer.from(await text(entry), 'latin1')), digestOf(tar));
-        }
+        for (const [index, tar] of tars.entries())
+          assert.deepEqual(bytesOf(at(layers[index] as string)), tar);
         const { Config } = manifest[image] ?? assert.fail();
-        assert.equal(digestOf(await text(at(Config))).slice(7), Config.slice(0, 64));
+        assert.equal(`${hexOf(digestOf(bytesOf(at(Config))))}.json`, Config);
       }
       const ids = (image: StoredImage): string[] => {
         const base = digestOf(JSON.stringify({ layer: image.config.rootfs.diff_ids[0], parent: null })).slice(
@@ -507,44 +505,39 @@ describe('stored images', () => {
         const top = { layer: image.config.rootfs.diff_ids[1], parent: base, image: image.id };
         return [base, digestOf(JSON.stringify(top)).slice(7)];
       };
-      const [base = '', top = ''] = ids(one.image);
-      const [, other = ''] = ids(two.image);
-      assert.deepEqual(JSON.parse(await text(at('repositories'))), {
+      const [base = '', top = ''] = ids(one);
+      const [, other = ''] = ids(two);
+      assert.deepEqual(JSON.parse(at('repositories').text), {
         one: { 1: top },
-        two: { 1: other, 2: other },
+        two: { 1: other },
       });
-      assert.equal(await text(at(`${base}/VERSION`)), '1.0');
-      assert.equal(
-        await text(at(`${base}/json`)),
-        `{"id":"${base}","created":"1970-01-01T00:00:00Z","os":"linux"}`,
-      );
-      const { rootfs: _, history: __, ...rest } = one.image.config;
-      assert.deepEqual(JSON.parse(await text(at(`${top}/json`))), {
+      assert.equal(at(`${base}/VERSION`).text, '1.0');
+      assert.equal(at(`${base}/json`).text, `{"id":"${base}","created":"1970-01-01T00:00:00Z","os":"linux"}`);
+      const { rootfs: _, history: __, ...rest } = one.config;
+      assert.deepEqual(JSON.parse(at(`${top}/json`).text), {
         id: top,
         parent: base,
         created: '1970-01-01T00:00:00Z',
         ...rest,
       });
-      const names = entries.map(({ name }) => name);
+      const names = files.map(({ entry }) => entry.name);
       assert.lengthOf(new Set(names), names.length, 'nothing is there twice');
       assert.includeMembers(names, [`${base}/`, `${top}/`, `${other}/layer.tar`]);
     });
 
     it('with a symlink for a layer that comes again', async () => {
       await addImage('again', [A, B, A]);
-      const entries = dockerEntries(
-        store,
-        saved('again').map((one) => ({ ...one, names: ['docker.io/library/again'] })),
-      );
-      const links = entries.filter(({ type }) => type === 'symlink');
-      const [manifest] = JSON.parse(await text(entries.find(({ name }) => name === 'manifest.json'))) as {
-        Layers: string[];
-      }[];
+      const files = await saved('docker-archive', 'again');
+      const links = files.filter(({ entry }) => entry.type === 'symlink');
+      const text = files.find(({ entry }) => entry.name === 'manifest.json')?.text ?? assert.fail();
+      const [manifest] = JSON.parse(text) as { Layers: string[] }[];
       const [first, , third] = manifest?.Layers ?? [];
       assert.equal(first, third);
-      assert.lengthOf(links, 1);
-      assert.propertyVal(links[0], 'target', `../${first}`);
-      const repositories = JSON.parse(await text(entries.at(-1))) as { again: Record<string, string> };
+      assert.deepEqual(
+        links.map(({ entry }) => entry.linkName),
+        [`../${first}`],
+      );
+      const repositories = JSON.parse(files.at(-1)?.text ?? '') as { again: Record<string, string> };
       assert.deepEqual(Object.keys(repositories.again), ['latest']);
     });
 
@@ -554,8 +547,8 @@ describe('stored images', () => {
       const bytes = readFileSync(path);
       bytes[600] = 1;
       writeFileSync(path, bytes);
-      for (const entriesOf of [ociEntries, dockerEntries]) {
-        const failure = await collect(tarOf(entriesOf(store, saved('one:1')))).catch((error: Error) => error);
+      for (const format of ['oci', 'docker-archive'] as const) {
+        const failure = await saved(format, 'one:1').catch((error: Error) => error);
         assert.match(`${failure}`, new RegExp(`the store "${store.root}" is damaged: .*not the expected`));
       }
     });
