@@ -102,8 +102,12 @@ const ofPackages = {
   },
 };
 
+/** `fs` is entered by files that name all that may be used of it: what a program does not use of that is left out. */
+const treeshake = { moduleSideEffects: (id) => !id.includes('/dist/fs/') };
+
 const bundle = (input, output, ...plugins) => ({
   input,
+  treeshake,
   plugins: [replaced, ofPackages, commonjs({ include: /node_modules/ }), licenses, ...plugins],
   output: { format: 'cjs', ...output },
   onLog(level, log, handle) {

@@ -1,5 +1,9 @@
 /**
- * The union filesystem's public API: `mount` a stack of layers.
+ * The union filesystem's public API: `mount` a stack of layers; without a mount, see what it shows (`viewOf`), what has
+ * changed in it (`changes`), copy it (`flatten`), and why it shows what it shows (`explain`, `plan`).
+ *
+ * Programs of this repository also use `layers.ts`, `offline.ts` and `background.ts`; nothing else in `fs/union` and
+ * `fs/mount` is for others.
  *
  * A request's whole way, top to bottom:
  *
@@ -23,5 +27,12 @@ export { startServingThread } from './mount/serving-thread.js';
 export { HostError, UsageError } from './sys/refusal.js';
 export type { Stack } from './union/layers/stack.js';
 export type { LeftOut } from './union/nodes/union.js';
+export { type Change, type ChangedStack, changes } from './union/offline/difference.js';
+export { type Explanation, explain, type LayerExplanation } from './union/offline/explain.js';
+export { flatten } from './union/offline/flatten.js';
+export { type ViewedStack, viewOf } from './union/offline/view.js';
+export { readInspection } from './union/operations/self-description.js';
 export type { IdRange, Ownership } from './union/owners/id-mapping.js';
 export { newVirtualOwners, type VirtualOwners } from './union/owners/virtual-owners.js';
+export type { Cover, LayerEntry, View } from './union/rules/merge.js';
+export { type Operation, type Plan, plan, planRename, STEPS, stepsOf } from './union/rules/plan.js';

@@ -1,6 +1,7 @@
 /** How changes to a stack of layers are shown: a line each, as `docker diff` does, or JSON. */
+
+import { type Change, type ChangedStack, changes } from '../../fs/index.js';
 import { shownBytes } from '../../fs/input/shown.js';
-import { type Change, type ChangedStack, changes } from '../../fs/union/offline/difference.js';
 import { print, printJson } from './output.js';
 
 /** Prints what `upper` changes, as it is found. */

@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
-import { UsageError } from '../../fs/index.js';
+import { readInspection, UsageError } from '../../fs/index.js';
 import { checkDocument, DocumentError } from '../../fs/input/document.js';
 import {
   absolutePath,
@@ -22,14 +22,13 @@ import {
   struct,
   text,
 } from '../../fs/input/schema.js';
+import { absolute } from '../../fs/layers.js';
 import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno } from '../../fs/sys/errno.js';
 import { mountTable } from '../../fs/sys/mountinfo.js';
 import { forNode, toBytes, toText } from '../../fs/sys/path-bytes.js';
 import { close, openat } from '../../fs/sys/syscalls.js';
 import { FUSE_TYPE } from '../../fs/transport/device.js';
-import { absolute } from '../../fs/union/layers/stack.js';
-import { readInspection } from '../../fs/union/operations/self-description.js';
 import { startable } from '../../runtime/host/byte-command.js';
 
 /** What a mount tells about itself (`describe` in fs/mount/serve.ts). Anybody's server may answer. */

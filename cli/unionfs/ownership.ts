@@ -1,6 +1,6 @@
 /** The mount options that say whose files are shown as whose, as fuse-overlayfs(1) defines them. */
 import { type Ownership, UsageError } from '../../fs/index.js';
-import { parseIdRanges } from '../../fs/union/owners/id-mapping.js';
+import { parseIdRanges } from '../../fs/layers.js';
 import { OWNERSHIP_SWITCHES, OWNERSHIP_VALUED } from './mount-words.js';
 
 /** What `xattr_permissions=` means. */

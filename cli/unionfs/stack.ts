@@ -1,14 +1,8 @@
 /** Which stack a command means: a live mount's, a recorded one's, or one given by options. */
 import { existsSync } from 'node:fs';
-import { UsageError } from '../../fs/index.js';
+import { type Stack, UsageError } from '../../fs/index.js';
+import { defaultWork, directoryAt, recordedStack, splitLayers } from '../../fs/layers.js';
 import { forNode } from '../../fs/sys/path-bytes.js';
-import {
-  defaultWork,
-  directoryAt,
-  recordedStack,
-  type Stack,
-  splitLayers,
-} from '../../fs/union/layers/stack.js';
 import { canonical, requireInspection, unionMounts } from './mounts.js';
 
 export interface StackOptions {

@@ -8,8 +8,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { UsageError } from '../../fs/index.js';
+import { workingDirectory } from '../../fs/layers.js';
 import { rawByteIn, rawByteOffset, toBytes, wordsOf } from '../../fs/sys/path-bytes.js';
-import { workingDirectory } from '../../fs/union/layers/stack.js';
 
 /** Alone: the words that follow are hidden. Before a word: it is no option to Node. */
 export const MARK = '=';

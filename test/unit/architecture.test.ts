@@ -149,6 +149,24 @@ describe('architecture: the imports', () => {
     });
   }
 
+  /** What `fs` is entered by; the system below the union is open to all. */
+  const ENTRIES = ['index', 'layers', 'offline', 'background'].map((name) => `fs/${name}.ts`);
+  for (const from of ['runtime', 'cli', 'bench']) {
+    it(`${from} enters the union and its mounts only through ${ENTRIES.join(', ')}`, () => {
+      const rooms = ['fs/union', 'fs/mount'].map(under);
+      assert.isEmpty(violations(from, (name) => !rooms.some((within) => within(name))));
+    });
+  }
+
+  it('nothing lies in fs itself but what it is entered by', () => {
+    const strays = [...GRAPH.keys()].filter((path) => under('fs')(path) && path.split('/').length === 2);
+    assert.sameMembers(strays, ENTRIES);
+  });
+
+  it('nothing within fs uses what it is entered by', () => {
+    assert.isEmpty(violations('fs', (name) => !ENTRIES.includes(name)));
+  });
+
   it('nothing lies in fs/union beside its rooms but the filesystem that they make', () => {
     const rooms = ['layers', 'nodes', 'offline', 'operations', 'owners', 'rules'].map(
       (room) => `fs/union/${room}`,

@@ -1,17 +1,27 @@
 /** unionfs explain: which layers hold a name, what covers what and why; with --op, the steps of an operation. */
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { UsageError } from '../../../fs/index.js';
+import {
+  type Cover,
+  type Explanation,
+  explain,
+  type LayerEntry,
+  type LayerExplanation,
+  type Operation,
+  type Plan,
+  plan,
+  planRename,
+  STEPS,
+  type Stack,
+  stepsOf,
+  UsageError,
+  type View,
+  viewOf,
+} from '../../../fs/index.js';
 import { shownBytes } from '../../../fs/input/shown.js';
+import { absolute, isTrulyRoot, PRIVILEGED_PREFIX } from '../../../fs/layers.js';
+import type { Union } from '../../../fs/offline.js';
 import { toBytes } from '../../../fs/sys/path-bytes.js';
-import { PRIVILEGED_PREFIX } from '../../../fs/union/layers/marks.js';
-import { absolute, type Stack } from '../../../fs/union/layers/stack.js';
-import type { Union } from '../../../fs/union/nodes/union.js';
-import { type Explanation, explain, type LayerExplanation } from '../../../fs/union/offline/explain.js';
-import { viewOf } from '../../../fs/union/offline/view.js';
-import { isTrulyRoot } from '../../../fs/union/owners/stored-owners.js';
-import type { Cover, LayerEntry, View } from '../../../fs/union/rules/merge.js';
-import { type Operation, type Plan, plan, planRename, STEPS, stepsOf } from '../../../fs/union/rules/plan.js';
 import { suggestion } from '../../../runtime/nearest.js';
 import { print, printJson, table } from '../../terminal/output.js';
 import { requireInspection, unionOf } from '../mounts.js';

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { type MountOptions, TRANSPORTS, type Transport, UsageError } from '../../../fs/index.js';
+import { absolute, splitLayers } from '../../../fs/layers.js';
 import { MOUNT_FLAGS } from '../../../fs/transport/mount-flags.js';
-import { absolute, splitLayers } from '../../../fs/union/layers/stack.js';
 import { suggestion } from '../../../runtime/nearest.js';
 import { MOUNT_WORDS, VALUED } from '../mount-words.js';
 import { ownershipOf } from '../ownership.js';

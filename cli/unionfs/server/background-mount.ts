@@ -5,7 +5,7 @@
  * the mount, which is to be ended.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { mountHere } from '../../../fs/mount/mount-here.js';
+import { mountHere } from '../../../fs/background.js';
 import { chdir, umask } from '../../../fs/sys/syscalls.js';
 import { announce, detachFrom, endLog } from './detached.js';
 import { carryOut } from './server-command.js';

@@ -7,9 +7,7 @@
  */
 import '../../machine.js';
 import { Worker } from 'node:worker_threads';
-import { servingLimits } from '../../../fs/mount/heap.js';
-import { exitOf } from '../../../fs/mount/serving-thread.js';
-import type { Attached } from '../../../fs/mount/supervise.js';
+import { type Attached, exitOf, servingLimits } from '../../../fs/background.js';
 import { report } from '../../../fs/sys/report.js';
 import { words } from '../../../runtime/host/call.js';
 import { endInTime, endOnSignals } from './end-on-signals.js';
@@ -25,7 +23,7 @@ const served = exitOf(thread);
 served.catch(fail);
 thread.on('error', (error) => report(`unionfs: ${error.stack}`));
 thread.once('message', (attached: Attached) => {
-  const supervision = import('../../../fs/mount/supervise.js').then(({ supervise }) =>
+  const supervision = import('../../../fs/background.js').then(({ supervise }) =>
     supervise(attached, served),
   );
   const end = (): Promise<void> => supervision.then((mount) => mount.end());

@@ -4,11 +4,12 @@
  * Rule: the copy driver's directory holds everything; what has changed there is told by comparing. Its work directory,
  * which nothing else uses, was touched when the copy was complete.
  */
+
+import type { ChangedStack } from '../../../fs/index.js';
 import { AT, O } from '../../../fs/sys/constants.js';
 import { toBytes } from '../../../fs/sys/path-bytes.js';
 import type { Time } from '../../../fs/sys/stat.js';
 import { close, fstat, openat, utimensat } from '../../../fs/sys/syscalls.js';
-import type { ChangedStack } from '../../../fs/union/offline/difference.js';
 import type { ContainerRecord } from '../records/record.js';
 
 export function changesOf({ driver, upper, work, init, lowers }: ContainerRecord): ChangedStack {

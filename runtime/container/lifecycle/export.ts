@@ -6,8 +6,7 @@
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { flatten } from '../../../fs/union/offline/flatten.js';
-import { viewOf } from '../../../fs/union/offline/view.js';
+import { flatten, viewOf } from '../../../fs/index.js';
 import { packTree } from '../../image/layer/pack.js';
 import type { Store } from '../../image/store/store.js';
 import type { ContainerRecord } from '../records/record.js';

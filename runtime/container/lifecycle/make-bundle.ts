@@ -6,9 +6,7 @@
  */
 import { closeSync, mkdirSync, openSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { UsageError } from '../../../fs/index.js';
-import { flatten } from '../../../fs/union/offline/flatten.js';
-import { viewOf } from '../../../fs/union/offline/view.js';
+import { flatten, UsageError, viewOf } from '../../../fs/index.js';
 import type { Store } from '../../image/store/store.js';
 import { writeJson } from '../records/json.js';
 import { commandOf, imageWorkdir } from '../spec/command.js';

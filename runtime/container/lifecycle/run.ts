@@ -16,7 +16,7 @@ import { hostname as osHostname } from 'node:os';
 import { join } from 'node:path';
 import { UsageError } from '../../../fs/index.js';
 import { quoted } from '../../../fs/input/shown.js';
-import { directoryAt } from '../../../fs/union/layers/stack.js';
+import { directoryAt } from '../../../fs/layers.js';
 import { callerEnvironment } from '../../host/call.js';
 import type { ExecutionConfig, StoredImage } from '../../image/oci.js';
 import { otherPlatform } from '../../image/platform.js';

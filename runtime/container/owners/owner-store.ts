@@ -3,21 +3,24 @@
  *
  * Rules: descriptors are O_PATH. On other filesystems than the root, owners are forgotten.
  */
+
+import type { VirtualOwners } from '../../../fs/index.js';
+import {
+  COPY_OVERRIDE,
+  type Device,
+  deviceName,
+  InodeSet,
+  modeAfterChown,
+  type Owner,
+  ownerValue,
+  parseOwnerValue,
+  recorded,
+  recordInCopy,
+} from '../../../fs/layers.js';
 import { AT, O } from '../../../fs/sys/constants.js';
 import { E, Errno, unless } from '../../../fs/sys/errno.js';
 import { cachedIdentity } from '../../../fs/sys/raw-stat.js';
 import { close, fchmodat, fstat, getxattrat, linkat, openat, setxattrat } from '../../../fs/sys/syscalls.js';
-import { InodeSet } from '../../../fs/union/layers/inode-set.js';
-import { COPY_OVERRIDE } from '../../../fs/union/layers/owner-xattrs.js';
-import { modeAfterChown, type Owner } from '../../../fs/union/owners/id-mapping.js';
-import { recorded, recordInCopy } from '../../../fs/union/owners/stored-owners.js';
-import {
-  type Device,
-  deviceName,
-  ownerValue,
-  parseOwnerValue,
-  type VirtualOwners,
-} from '../../../fs/union/owners/virtual-owners.js';
 import { KEEP } from './filter.js';
 
 export interface OwnerStore {

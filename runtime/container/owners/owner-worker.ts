@@ -7,6 +7,7 @@
  * stat(2) is the kernel's unless another owner is known than it would tell.
  */
 import { workerData } from 'node:worker_threads';
+import type { VirtualOwners } from '../../../fs/index.js';
 import { decodeDevice } from '../../../fs/protocol/decode.js';
 import type { ArchitectureName } from '../../../fs/sys/architecture.js';
 import { CLONE } from '../../../fs/sys/constants.js';
@@ -20,7 +21,6 @@ import {
   writeBytesAt,
 } from '../../../fs/sys/seccomp-notify.js';
 import { close, PollSet, unshare } from '../../../fs/sys/syscalls.js';
-import type { VirtualOwners } from '../../../fs/union/owners/virtual-owners.js';
 import { capabilityMask } from '../spec/capabilities.js';
 import { type ChownForm, callOf, type MknodForm, type StatForm } from './calls.js';
 import { isMapped, type MappedIds } from './filter.js';

@@ -13,9 +13,9 @@ import { existsSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:f
 import { join } from 'node:path';
 import { UsageError } from '../../../fs/index.js';
 import { count, type Output, struct, text } from '../../../fs/input/schema.js';
+import { removeTree } from '../../../fs/layers.js';
 import { LOCK } from '../../../fs/sys/constants.js';
 import { close, flock } from '../../../fs/sys/syscalls.js';
-import { removeTree } from '../../../fs/union/layers/work.js';
 import { isWritable, requireWritable } from '../../image/store/place.js';
 import { Hold, holderOf, holders, isHeld } from './container-lock.js';
 import { readJson, reserveJson, writeJson, writeReservedJson } from './json.js';

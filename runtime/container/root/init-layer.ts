@@ -8,6 +8,17 @@
  */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { viewOf } from '../../../fs/index.js';
+import {
+  DirectoryNode,
+  layerOf,
+  locate,
+  type Node,
+  recordedOf,
+  statOf,
+  type Union,
+  walk,
+} from '../../../fs/offline.js';
 import { AT, O } from '../../../fs/sys/constants.js';
 import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { isDirectory, isRegular, type Stat } from '../../../fs/sys/stat.js';
@@ -21,11 +32,6 @@ import {
   setxattrat,
   utimensat,
 } from '../../../fs/sys/syscalls.js';
-import { statOf } from '../../../fs/union/nodes/lookup.js';
-import { DirectoryNode, type Node } from '../../../fs/union/nodes/node.js';
-import { layerOf, locate, recordedOf } from '../../../fs/union/nodes/place.js';
-import type { Union } from '../../../fs/union/nodes/union.js';
-import { viewOf, walk } from '../../../fs/union/offline/view.js';
 import { textOf } from '../../host/text-of.js';
 import { USER_FILE_MAX, type UserFiles } from '../spec/users.js';
 import type { Mount } from './volumes.js';

@@ -12,20 +12,19 @@ import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync } from 'node:fs
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import {
+  flatten,
   HostError,
   mount as mountUnion,
   type Ownership,
   startServingThread,
   UsageError,
+  viewOf,
 } from '../../../fs/index.js';
+import { isInitialUserNamespace, keepInCopy, keepsMarks } from '../../../fs/layers.js';
 import { AT, O } from '../../../fs/sys/constants.js';
 import { E, Errno, errnoName } from '../../../fs/sys/errno.js';
 import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { close, isNoexec, mount, openat, umount2 } from '../../../fs/sys/syscalls.js';
-import { keepsMarks } from '../../../fs/union/layers/marks.js';
-import { flatten } from '../../../fs/union/offline/flatten.js';
-import { viewOf } from '../../../fs/union/offline/view.js';
-import { isInitialUserNamespace, keepInCopy } from '../../../fs/union/owners/stored-owners.js';
 import { whyCopy } from '../../doctor/refusals.js';
 import { realHost } from '../../host/real-host.js';
 import { removePath } from '../../image/store/workspace.js';

@@ -6,8 +6,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { HostError } from '../../../fs/index.js';
+import { isInitialUserNamespace } from '../../../fs/layers.js';
 import { ASK_DOCTOR } from '../../../fs/sys/advice.js';
-import { isInitialUserNamespace } from '../../../fs/union/owners/stored-owners.js';
 import { caller } from '../../rootless/caller.js';
 import { currentMaps, type IdMaps, isMapped } from '../../rootless/id-maps.js';
 import type { UserNamespace } from '../../rootless/mode.js';

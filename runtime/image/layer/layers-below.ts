@@ -7,17 +7,24 @@
  * both come by themselves.
  */
 
+import { viewOf } from '../../../fs/index.js';
+import { linkTarget, unescapeXattr } from '../../../fs/layers.js';
+import {
+  copyFileData,
+  DirectoryNode,
+  type FileNode,
+  find,
+  kindOf,
+  layerOf,
+  locate,
+  type Node,
+  recordedOf,
+  statOf,
+  type Union,
+} from '../../../fs/offline.js';
 import { S } from '../../../fs/sys/constants.js';
 import { isDirectory, isSymlink, type Stat } from '../../../fs/sys/stat.js';
 import { getxattrat, listxattrat } from '../../../fs/sys/syscalls.js';
-import { find, statOf } from '../../../fs/union/nodes/lookup.js';
-import { DirectoryNode, type FileNode, type Node } from '../../../fs/union/nodes/node.js';
-import { layerOf, locate, recordedOf } from '../../../fs/union/nodes/place.js';
-import type { Union } from '../../../fs/union/nodes/union.js';
-import { viewOf } from '../../../fs/union/offline/view.js';
-import { copyFileData, kindOf } from '../../../fs/union/owners/copy-entry.js';
-import { linkTarget } from '../../../fs/union/owners/stored-owners.js';
-import { unescapeXattr } from '../../../fs/union/owners/xattr-names.js';
 import type { Attributes } from './unpack-attributes.js';
 
 /** As many as the kernel follows (path_resolution(7)). */

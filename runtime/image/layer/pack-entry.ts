@@ -6,14 +6,12 @@
  * sparse file is written with its zeros (docs/decisions/072-holes-are-written-as-zeros-and-zeros-become-holes.md), which are not read. The second name of an inode is a hard link to the first.
  */
 import { UsageError } from '../../../fs/index.js';
+import { extentsOf, linkTarget, pathOf, type Trail } from '../../../fs/layers.js';
+import { attributesOf, type TreeEntry } from '../../../fs/offline.js';
 import { S } from '../../../fs/sys/constants.js';
 import { E, Errno } from '../../../fs/sys/errno.js';
 import type { Stat } from '../../../fs/sys/stat.js';
 import { close, pread } from '../../../fs/sys/syscalls.js';
-import { extentsOf } from '../../../fs/union/layers/copy-data.js';
-import { pathOf, type Trail } from '../../../fs/union/layers/trail.js';
-import { attributesOf, type TreeEntry } from '../../../fs/union/offline/trees.js';
-import { linkTarget } from '../../../fs/union/owners/stored-owners.js';
 import { quote } from '../tar/names.js';
 import type { EntryType, TarEntry } from '../tar/tar-entry.js';
 import type { Item } from '../tar/tar-write.js';

@@ -11,12 +11,10 @@
  * Compare ExportChanges in moby's pkg/archive/changes.go.
  */
 import type { Readable } from 'node:stream';
-import { UsageError } from '../../../fs/index.js';
+import { type ChangedStack, UsageError } from '../../../fs/index.js';
+import { below, DOT_WHITEOUT, isDotName, pathOf, type Trail } from '../../../fs/layers.js';
+import { attributesOf, Comparison, PlainTree } from '../../../fs/offline.js';
 import { isDirectory, type Stat } from '../../../fs/sys/stat.js';
-import { below, pathOf, type Trail } from '../../../fs/union/layers/trail.js';
-import { DOT_WHITEOUT, isDotName } from '../../../fs/union/layers/whiteout.js';
-import { type ChangedStack, Comparison } from '../../../fs/union/offline/difference.js';
-import { attributesOf, PlainTree } from '../../../fs/union/offline/trees.js';
 import { quote, splitName } from '../tar/names.js';
 import { type Item, tarStream } from '../tar/tar-write.js';
 import { Packer, plain } from './pack-entry.js';

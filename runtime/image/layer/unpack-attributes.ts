@@ -7,14 +7,19 @@
  * left out and counted. Who has one id alone keeps owners, modes and types in an attribute, if that can be set
  * (`fs/union/owners/id-mapping.ts`). Compare createTarFile in moby's pkg/archive and ForceMask in containers/storage.
  */
+
+import {
+  CONTAINERS_OVERRIDE,
+  canGiveAway,
+  escapeXattr,
+  type Override,
+  type OverrideXattr,
+  record,
+} from '../../../fs/layers.js';
 import { S } from '../../../fs/sys/constants.js';
 import { E, unless } from '../../../fs/sys/errno.js';
 import type { Time } from '../../../fs/sys/stat.js';
 import { fchmodat, fchownat, setxattrat, utimensat } from '../../../fs/sys/syscalls.js';
-import { CONTAINERS_OVERRIDE, type OverrideXattr } from '../../../fs/union/layers/owner-xattrs.js';
-import type { Override } from '../../../fs/union/owners/id-mapping.js';
-import { canGiveAway, record } from '../../../fs/union/owners/stored-owners.js';
-import { escapeXattr } from '../../../fs/union/owners/xattr-names.js';
 import type { EntryType } from '../tar/tar-entry.js';
 
 export interface Attributes {

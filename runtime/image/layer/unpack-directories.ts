@@ -9,21 +9,24 @@
  * that no entry describes is as the layers below have it (`layers-below.ts`), else 0755, root's, from 1970.
  */
 import { LRUCache } from 'lru-cache';
+import {
+  DOT_OPAQUE,
+  DOT_WHITEOUT,
+  isDotName,
+  linkTarget,
+  MARK_REFUSED,
+  makeWhiteoutDevice,
+  markOpaque,
+  OVERLAY_PREFIXES,
+  type OverrideXattr,
+  recorded,
+  removeTree,
+} from '../../../fs/layers.js';
 import { NAME_MAX, O } from '../../../fs/sys/constants.js';
 import { Descent } from '../../../fs/sys/descent.js';
 import { E, Errno, unless } from '../../../fs/sys/errno.js';
 import { isSymlink, isWhiteoutDevice, type Time } from '../../../fs/sys/stat.js';
 import { close, mkdirat, openat, statat, utimensat } from '../../../fs/sys/syscalls.js';
-import { MARK_REFUSED, markOpaque, OVERLAY_PREFIXES } from '../../../fs/union/layers/marks.js';
-import type { OverrideXattr } from '../../../fs/union/layers/owner-xattrs.js';
-import {
-  DOT_OPAQUE,
-  DOT_WHITEOUT,
-  isDotName,
-  makeWhiteoutDevice,
-} from '../../../fs/union/layers/whiteout.js';
-import { removeTree } from '../../../fs/union/layers/work.js';
-import { linkTarget, recorded } from '../../../fs/union/owners/stored-owners.js';
 import { isUsual, type LayersBelow, USUAL_MODE } from './layers-below.js';
 import { type Attributes, applyAttributes } from './unpack-attributes.js';
 

@@ -16,6 +16,7 @@
  */
 import type { Readable } from 'node:stream';
 import { UsageError } from '../../../fs/index.js';
+import { DOT_OPAQUE, DOT_WHITEOUT, makeSymlinkFile } from '../../../fs/layers.js';
 import { AT, O } from '../../../fs/sys/constants.js';
 import { E, Errno, unless } from '../../../fs/sys/errno.js';
 import { toBytes } from '../../../fs/sys/path-bytes.js';
@@ -31,8 +32,6 @@ import {
   symlinkat,
 } from '../../../fs/sys/syscalls.js';
 import { writeSparse } from '../../../fs/sys/write-sparse.js';
-import { DOT_OPAQUE, DOT_WHITEOUT } from '../../../fs/union/layers/whiteout.js';
-import { makeSymlinkFile } from '../../../fs/union/owners/create-overridden.js';
 import { quote, refusal, splitName } from '../tar/names.js';
 import type { TarEntry } from '../tar/tar-entry.js';
 import { TarError } from '../tar/tar-header.js';

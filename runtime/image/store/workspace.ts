@@ -17,10 +17,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { removeTree } from '../../../fs/layers.js';
 import { AT, O, RENAME } from '../../../fs/sys/constants.js';
 import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { close, openat, renameat2 } from '../../../fs/sys/syscalls.js';
-import { removeTree } from '../../../fs/union/layers/work.js';
 import { thisNode } from '../../container/records/node.js';
 import { tryLock } from './lock.js';
 

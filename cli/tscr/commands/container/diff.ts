@@ -1,7 +1,6 @@
 /** tscr diff: what a container, or an image's top layer, adds (A), changes (C) and deletes (D). */
 import { Command } from 'commander';
-import { UsageError } from '../../../../fs/index.js';
-import type { ChangedStack } from '../../../../fs/union/offline/difference.js';
+import { type ChangedStack, UsageError } from '../../../../fs/index.js';
 import { changesOf } from '../../../../runtime/container/lifecycle/changes.js';
 import { searchRecord } from '../../../../runtime/container/records/containers.js';
 import type { Store } from '../../../../runtime/image/store/store.js';

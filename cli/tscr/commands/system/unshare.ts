@@ -1,8 +1,8 @@
 /** tscr unshare: a command in a mount namespace of its own, on the files there are. */
 import { Command, Option } from 'commander';
 import { HostError, UsageError } from '../../../../fs/index.js';
+import { directoryAt } from '../../../../fs/layers.js';
 import { E, Errno } from '../../../../fs/sys/errno.js';
-import { directoryAt } from '../../../../fs/union/layers/stack.js';
 import {
   enterMountNamespace,
   enterRoot,
