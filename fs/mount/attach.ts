@@ -10,7 +10,7 @@ import { E, Errno } from '../sys/errno.js';
 import { forNode, toBytes } from '../sys/path-bytes.js';
 import { HostError, UsageError } from '../sys/refusal.js';
 import { close } from '../sys/syscalls.js';
-import { attach, attachByHelper, openDevice, type Place } from '../transport/device.js';
+import { attach, attachByHelper, type MountRequest, openDevice } from '../transport/device.js';
 import type { Refusal } from '../transport/fusermount.js';
 import { joinLayers, type Stack } from '../union/layers/stack.js';
 import type { MountOptions } from './options.js';
@@ -47,24 +47,24 @@ export function openFuse(mountpoint: string): number {
 /** Mounts the device of `openFuse`, which is not the caller's any more; the descriptor to serve. */
 export function attachFuse(device: number, options: MountOptions, stack: Stack, mountpoint: string): number {
   const flags = (options.flags ?? 0) | (stack.upper === undefined ? MS.RDONLY : 0);
-  const place = {
+  const request = {
     mountpoint: toBytes(mountpoint),
     source: toBytes(options.source ?? describe(stack)),
     flags,
     ...(options.context !== undefined && { context: options.context }),
   };
-  if (attachOrClose(device, place)) return device;
+  if (attachOrClose(device, request)) return device;
   if (options.context !== undefined)
     throw new HostError('"-o context" takes the right to call mount(2)', 'run "unionfs mount" as root');
-  const attached = attachByHelper(place, options.allowOther ?? false);
+  const attached = attachByHelper(request, options.allowOther ?? false);
   if (typeof attached === 'number') return attached;
   throw explain(attached, mountpoint);
 }
 
-function attachOrClose(device: number, place: Place): boolean {
+function attachOrClose(device: number, request: MountRequest): boolean {
   let attached = false;
   try {
-    attached = attach(device, place);
+    attached = attach(device, request);
     return attached;
   } finally {
     if (!attached) close(device);

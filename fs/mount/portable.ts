@@ -113,8 +113,8 @@ async function endMount(mountpoint: string, ended: Promise<void>): Promise<void>
 
 /** Settles when the mount that is now the last one on a directory is no longer there. */
 async function untilGone(mountpoint: string): Promise<void> {
-  const place = toBytes(mountpoint);
-  const mounted = mountTable().findLast((mount) => mount.mountpoint === place);
+  const path = toBytes(mountpoint);
+  const mounted = mountTable().findLast((mount) => mount.mountpoint === path);
   const isThere = (): boolean => mountTable().some(({ id }) => id === mounted?.id);
   while (isThere()) await setTimeout(LOOK_MS);
 }

@@ -147,17 +147,17 @@ export async function take(
     remove();
     unlock();
   };
-  const keep = (fd: number): number => {
+  const track = (fd: number): number => {
     open.push(fd);
     return fd;
   };
   try {
     const mount = new PrivateMount(upper, work, flags);
-    keep(mount.fd);
-    const upperFd = keep(mount.open(upper));
+    track(mount.fd);
+    const upperFd = track(mount.open(upper));
     await lockDirectory(upperFd, upper);
     if (makeWork(work)) remove = () => removeWork(work);
-    const workFd = keep(mount.open(work));
+    const workFd = track(mount.open(work));
     await lockDirectory(workFd, work);
     const writable = { upperFd, workFd, told: mount.told };
     checkWork(workFd, work, clearsWork === true);

@@ -26,7 +26,7 @@ export function openDevice(): number {
   throw new Errno(E.ENODEV, 'open');
 }
 
-export interface Place {
+export interface MountRequest {
   readonly mountpoint: string;
   /** What /proc/mounts shows as source. */
   readonly source: string;
@@ -40,7 +40,7 @@ const shorten = (source: string): string =>
   source.length > SOURCE_MAX ? `${source.slice(0, SOURCE_MAX)}...` : source;
 
 /** Attaches the device to a directory with mount(2); false if this user may not. Throws `Errno`. */
-export function attach(fd: number, { mountpoint, source, flags, context }: Place): boolean {
+export function attach(fd: number, { mountpoint, source, flags, context }: MountRequest): boolean {
   const uid = process.getuid?.() ?? 0;
   const gid = process.getgid?.() ?? 0;
   const rootmode = S.IFDIR.toString(8);
@@ -54,8 +54,8 @@ export function attach(fd: number, { mountpoint, source, flags, context }: Place
 }
 
 /** The same through fusermount3, which opens the device itself: its descriptor, or why there is none. */
-export function attachByHelper(place: Place, allowOther: boolean): number | Refusal {
-  return helperMount({ ...place, source: shorten(place.source), subtype: SUBTYPE, allowOther });
+export function attachByHelper(request: MountRequest, allowOther: boolean): number | Refusal {
+  return helperMount({ ...request, source: shorten(request.source), subtype: SUBTYPE, allowOther });
 }
 
 /** Detaches a mount; false when it is busy. A lazy one ends when its last user leaves. Throws `Errno`. */

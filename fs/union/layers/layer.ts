@@ -138,10 +138,10 @@ export class PrivateMount {
   /** @param work may not exist yet, but what it is to lie in does */
   constructor(upper: string, work: string, flags: number = MS.NOATIME) {
     this.#ancestor = commonAncestor(toBytes(upper), toBytes(work));
-    const place = openWithoutSymlinks(this.#ancestor);
-    const copy = unless(NO_COPY, () => cloneTree(place, '', false));
-    this.fd = copy ?? place;
-    if (copy !== undefined) close(place);
+    const own = openWithoutSymlinks(this.#ancestor);
+    const copy = unless(NO_COPY, () => cloneTree(own, '', false));
+    this.fd = copy ?? own;
+    if (copy !== undefined) close(own);
     this.told = copy !== undefined && keepAccessTimes(copy, flags);
   }
 

@@ -13,12 +13,7 @@ import { E, unless } from '../../sys/errno.js';
 import { isDirectory, isRegular, type Stat } from '../../sys/stat.js';
 import { close, fchmodat, fstat, openat, statat } from '../../sys/syscalls.js';
 import { finish } from '../rules/finish.js';
-
-/** An inode; an empty name means the descriptor's own. */
-interface Inode {
-  readonly dirfd: number;
-  readonly name: string;
-}
+import type { Place } from './place.js';
 
 const DIRECTORY_RIGHTS = 0o700;
 const FILE_RIGHTS = 0o600;
@@ -26,7 +21,7 @@ const REFUSED = [E.EACCES];
 const GIVING_BACK = 'giving a mode back';
 
 /** Does what may be refused for the modes of some of these inodes, which lie in upper or work. */
-export function withOwnersRights<T>(inodes: readonly Inode[], action: () => T): T {
+export function withOwnersRights<T>(inodes: readonly Place[], action: () => T): T {
   const done = unless(REFUSED, () => ({ result: action() }));
   if (done !== undefined) return done.result;
   const loans: Loan[] = [];
@@ -51,7 +46,7 @@ interface Loan {
 }
 
 /** Adds the owner's rights to a mode. */
-function lend({ dirfd, name }: Inode): Loan | undefined {
+function lend({ dirfd, name }: Place): Loan | undefined {
   const stat = name === '' ? fstat(dirfd) : statat(dirfd, name);
   if (stat === undefined || !mayLend(stat)) return undefined;
   const mode = stat.mode & ~S.IFMT;

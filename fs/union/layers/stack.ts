@@ -115,9 +115,9 @@ export function checkStack(
     const outer = [upper, work].find((path) => contains(path, lower));
     if (outer !== undefined) throw new UsageError(`the lower layer "${lower}" lies inside "${outer}"`);
   }
-  const place = statSync(forNode(work), { throwIfNoEntry: false }) === undefined ? dirname(work) : work;
-  if (mountOf(toBytes(upper)) !== mountOf(toBytes(place))) {
-    const what = statSync(forNode(upper)).dev === statSync(forNode(place)).dev ? 'mount' : 'filesystem';
+  const existing = statSync(forNode(work), { throwIfNoEntry: false }) === undefined ? dirname(work) : work;
+  if (mountOf(toBytes(upper)) !== mountOf(toBytes(existing))) {
+    const what = statSync(forNode(upper)).dev === statSync(forNode(existing)).dev ? 'mount' : 'filesystem';
     throw new UsageError(
       `workdir "${work}" is not on the ${what} of upper "${upper}"; choose one with --workdir`,
     );

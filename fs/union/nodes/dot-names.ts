@@ -24,7 +24,7 @@ const isMark = (name: string): boolean =>
   isDotName(name) && (name === DOT_OPAQUE || namedBy(name) !== undefined);
 
 /** Learns whether a directory of upper holds such names, and rewrites them if the union may write. */
-export function settleDotNames(union: Union, directory: LayerDirectory): void {
+export function rewriteDotNames(union: Union, directory: LayerDirectory): void {
   if (directory.holdsDotNames !== undefined) return;
   const fd = union.handles.directory(directory);
   // One that may not be listed is looked at name by name: asking must not change it.
@@ -38,7 +38,7 @@ export function settleDotNames(union: Union, directory: LayerDirectory): void {
  */
 export function requireNoDotName(union: Union, directory: LayerDirectory | undefined, name: string): void {
   if (directory === undefined) return;
-  settleDotNames(union, directory);
+  rewriteDotNames(union, directory);
   const mark = DOT_WHITEOUT + name;
   const isThere = (): boolean => statat(union.handles.directory(directory), mark) !== undefined;
   if (directory.holdsDotNames === false || mark.length > NAME_MAX || !isThere()) return;

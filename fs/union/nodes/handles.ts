@@ -218,7 +218,7 @@ export class Handles {
   }
 
   /** Takes a descriptor of a file in upper that has no name. */
-  keep(node: FileNode, fd: number): void {
+  pinUnnamed(node: FileNode, fd: number): void {
     if (this.#pins >= this.#pinLimit && this.#shelter(node, fd, '')) this.adopt(node, fd, isWritable(fd));
     else this.#pinned(node, () => fd);
   }

@@ -14,7 +14,7 @@ import { decodeOrigin, encodeOrigin, isImpure, readOrigin } from '../layers/orig
 import { classify, type Depth, isDotName, namedBy } from '../layers/whiteout.js';
 import { shownOwner } from '../owners/id-mapping.js';
 import { ABSENT, type LayerEntry, merge } from '../rules/merge.js';
-import { settleDotNames } from './dot-names.js';
+import { rewriteDotNames } from './dot-names.js';
 import { DirectoryNode, FileNode, type Home, type IndexEntry, type Node } from './node.js';
 import { recordedOf } from './place.js';
 import { FOREVER } from './trust.js';
@@ -51,7 +51,7 @@ export function probe(
   somethingBelow: boolean,
 ): { entry: LayerEntry; stat: Stat | undefined } {
   if (isDotName(name)) return { entry: ABSENT, stat: undefined };
-  if (directory.layer.isUpper) settleDotNames(union, directory);
+  if (directory.layer.isUpper) rewriteDotNames(union, directory);
   const dirfd = union.handles.directory(directory);
   const stat = statat(dirfd, name);
   return {

@@ -1,7 +1,8 @@
 /** Where a node's inode is reached by *at calls, and what its layer keeps for it. */
 import type { Stat } from '../../sys/stat.js';
 import type { Layer } from '../layers/layer.js';
-import { type Place, recorded } from '../owners/stored-owners.js';
+import type { Place } from '../layers/place.js';
+import { recorded } from '../owners/stored-owners.js';
 import { DirectoryNode, type Node } from './node.js';
 import type { Union } from './union.js';
 

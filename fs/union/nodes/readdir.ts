@@ -11,7 +11,7 @@ import { type DirectoryEntry, statat } from '../../sys/syscalls.js';
 import type { LayerDirectory } from '../layers/layer.js';
 import { isImpure } from '../layers/origin.js';
 import { classify, DOT_OPAQUE, DOT_WHITEOUT, isDotName } from '../layers/whiteout.js';
-import { settleDotNames } from './dot-names.js';
+import { rewriteDotNames } from './dot-names.js';
 import { type ListedName, Listing } from './listing.js';
 import { depth, entryOf, find } from './lookup.js';
 import type { DirectoryNode } from './node.js';
@@ -46,7 +46,7 @@ function mergeNames(union: Union, directories: readonly LayerDirectory[]): Map<s
     const dirfd = union.handles.directory(directory);
     const hides: string[] = [];
     const somethingBelow = skip + 1 < directories.length;
-    if (directory.layer.isUpper) settleDotNames(union, directory);
+    if (directory.layer.isUpper) rewriteDotNames(union, directory);
     for (const entry of union.handles.names(directory)) {
       const { name } = entry;
       if (isDotName(name)) {

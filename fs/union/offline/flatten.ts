@@ -31,10 +31,10 @@ const PRIVATE = 0o700;
 /**
  * Fills an empty directory with what `view` shows.
  * @param to an open descriptor of the directory
- * @param keep the attribute to keep owners and modes in, as a layer does that nobody needs privileges for
+ * @param override the attribute to keep owners and modes in, as a layer does that nobody needs privileges for
  */
-export function flatten(view: Union, to: number, keep?: OverrideXattr): void {
-  const flattening = new Flattening(view, to, keep);
+export function flatten(view: Union, to: number, override?: OverrideXattr): void {
+  const flattening = new Flattening(view, to, override);
   try {
     flattening.run();
   } finally {
@@ -53,15 +53,15 @@ class Flattening {
   readonly #view: Union;
   readonly #root: number;
   readonly #descent: Descent;
-  readonly #keep: OverrideXattr | undefined;
+  readonly #override: OverrideXattr | undefined;
   /** Where files with several names were copied to. */
   readonly #linked = new Map<FileNode, Trail>();
 
-  constructor(view: Union, root: number, keep: OverrideXattr | undefined) {
+  constructor(view: Union, root: number, override: OverrideXattr | undefined) {
     this.#view = view;
     this.#root = root;
     this.#descent = new Descent(root);
-    this.#keep = keep;
+    this.#override = override;
   }
 
   close(): void {
@@ -97,7 +97,7 @@ class Flattening {
   #end(node: DirectoryNode): void {
     const { dirfd, name } = locate(this.#view, node);
     const stat = recordedOf(this.#view, node, fstat(dirfd));
-    this.#finish({ directory: node.top, dirfd, name, stat, keep: 0 }, this.#descent.fd, '');
+    this.#finish({ directory: node.top, dirfd, name, stat, needed: 0 }, this.#descent.fd, '');
     node.lookups -= 1;
     if (node === this.#view.root) return;
     this.#descent.leave();
@@ -115,8 +115,8 @@ class Flattening {
     }
     const { directory, name: from } = node.home;
     const dirfd = this.#view.handles.directory(directory);
-    const source = { directory, dirfd, name: from, stat, keep: Number.POSITIVE_INFINITY };
-    const fd = createEmpty(source, to, name, this.#keep);
+    const source = { directory, dirfd, name: from, stat, needed: Number.POSITIVE_INFINITY };
+    const fd = createEmpty(source, to, name, this.#override);
     try {
       if (isRegular(stat.mode)) copyFileData(source, fd);
     } finally {
@@ -128,11 +128,11 @@ class Flattening {
   }
 
   #finish(source: Source, dirfd: number, name: string): void {
-    copyOwner(source, dirfd, name, this.#keep);
+    copyOwner(source, dirfd, name, this.#override);
     const rename = (attribute: string): string =>
-      this.#keep ? escapeXattr(attribute, this.#keep) : attribute;
-    copyXattrs(source, dirfd, name, rename, this.#keep);
-    copyMode(source, dirfd, name, this.#keep);
+      this.#override ? escapeXattr(attribute, this.#override) : attribute;
+    copyXattrs(source, dirfd, name, rename, this.#override);
+    copyMode(source, dirfd, name, this.#override);
     copyTimes(source, dirfd, name);
   }
 

@@ -11,6 +11,7 @@ import { close, fstat, getxattrat, listxattrat, openat, statat } from '../../sys
 import { type Layer, type LayerDirectory, openData } from '../layers/layer.js';
 import { isMetacopy } from '../layers/marks.js';
 import type { OverrideXattr } from '../layers/owner-xattrs.js';
+import type { Place } from '../layers/place.js';
 import { namedBy } from '../layers/whiteout.js';
 import { linksOf } from '../nodes/link-index.js';
 import { find, statOf } from '../nodes/lookup.js';
@@ -18,7 +19,7 @@ import { DirectoryNode, type Node } from '../nodes/node.js';
 import { layerOf, locate } from '../nodes/place.js';
 import { listingOf } from '../nodes/readdir.js';
 import type { Union } from '../nodes/union.js';
-import { type Place, recordedForArchive, treeOverrideAt } from '../owners/stored-owners.js';
+import { recordedForArchive, treeOverrideAt } from '../owners/stored-owners.js';
 import { unescapeXattr } from '../owners/xattr-names.js';
 import { type ViewedStack, viewOf } from './view.js';
 

@@ -9,6 +9,7 @@ import { ACL, S } from '../../sys/constants.js';
 import { E, unless } from '../../sys/errno.js';
 import { fchmodat, fchownat, getxattrat, removexattrat, statat, utimensat } from '../../sys/syscalls.js';
 import type { OverrideXattr } from '../layers/owner-xattrs.js';
+import type { Place } from '../layers/place.js';
 import { DirectoryNode, type FileNode, type Node } from '../nodes/node.js';
 import { layerOf, locate } from '../nodes/place.js';
 import type { Union } from '../nodes/union.js';
@@ -16,7 +17,7 @@ import { afterChmod } from '../owners/acl.js';
 import { makeSymlink } from '../owners/create-overridden.js';
 import { diskOwner, modeAfterChown, type Owner, squashes } from '../owners/id-mapping.js';
 import { orKeepAcl, writeAcl } from '../owners/stored-acl.js';
-import { linkTarget, type Place, rerecord } from '../owners/stored-owners.js';
+import { linkTarget, rerecord } from '../owners/stored-owners.js';
 import { escapeXattr } from '../owners/xattr-names.js';
 
 /** An id that is left out stays. */

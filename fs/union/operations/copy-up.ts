@@ -55,7 +55,7 @@ function copyUpOne(union: Union, node: DirectoryNode): void {
   if (parent === undefined || into === undefined) throw new Errno(E.ENOENT);
   const dirfd = union.handles.directory(node.top);
   const stat = recordedOf(union, node, fstat(dirfd));
-  const source = { directory: node.top, name: '', dirfd, stat, keep: 0 };
+  const source = { directory: node.top, name: '', dirfd, stat, needed: 0 };
   run(union, source, { parent, directory: () => union.handles.directory(into), name });
   node.upper = new LayerDirectory(into.layer, into, name);
   node.upper.holdsDotNames = false;
@@ -87,7 +87,7 @@ export function copyUpCut(union: Union, node: FileNode, size: number, permission
   if (!isRegular(stat.mode) || size >= stat.size) return false;
   refuseFlags(source);
   const mode = (stat.mode & S.IFMT) | permissions;
-  copyUpSource(union, node, { ...source, stat: { ...stat, mode }, keep: size, isCut: true });
+  copyUpSource(union, node, { ...source, stat: { ...stat, mode }, needed: size, isCut: true });
   return true;
 }
 
@@ -124,17 +124,17 @@ function sourceOf(union: Union, node: FileNode): Source {
   const inode = statat(dirfd, name);
   if (inode === undefined) throw new Errno(E.ESTALE);
   const stat = recorded(directory.layer.override, { dirfd, name }, inode);
-  return { directory, name, dirfd, stat, keep: Number.POSITIVE_INFINITY };
+  return { directory, name, dirfd, stat, needed: Number.POSITIVE_INFINITY };
 }
 
 function copyUpSource(union: Union, node: FileNode, source: Source): void {
-  const { stat, keep } = source;
+  const { stat, needed } = source;
   const [link] = node.links;
   if (link === undefined) copyUpOrphan(union, node, source);
   else if (stat.nlink > 1 && union.index !== undefined) copyUpIndexed(union, node, source, union.index, link);
   else copyUpLink(union, node, source, link);
   union.counters.copiedUpFiles++;
-  union.counters.copiedUpBytes += Math.min(keep, Number(stat.size));
+  union.counters.copiedUpBytes += Math.min(needed, Number(stat.size));
 }
 
 /** Makes one particular name of a non-directory exist in upper, not only the file. */
@@ -165,13 +165,13 @@ function linkCopy(
 
 function copyUpLink(union: Union, node: FileNode, source: Source, link: Link): void {
   const { parent, name } = link;
-  const place = (): number => union.handles.directory(copyUpDirectory(union, parent));
-  const copy = run(union, source, { parent, directory: place, name });
+  const directory = (): number => union.handles.directory(copyUpDirectory(union, parent));
+  const copy = run(union, source, { parent, directory, name });
   const home = { directory: copyUpDirectory(union, parent), name };
   // Without an index, the names that are known stay together; others keep the old file.
   const others = node.links.filter((other) => other !== link);
   if (others.length > 0) linkTogether(union, node, home, link, others, copy);
-  settle(union, node, home, copy);
+  moveToUpper(union, node, home, copy);
   for (const { parent: shows, name: shown } of [link, ...others])
     shows.listing?.add(shown, node.type, node.ino);
 }
@@ -217,7 +217,7 @@ function copyUpIndexed(union: Union, node: FileNode, source: Source, index: Link
   }
   const name = index.nameOf(origin);
   const copy = run(union, source, { parent: undefined, directory: () => index.fd, name });
-  settle(union, node, { directory: index.directory, name }, copy);
+  moveToUpper(union, node, { directory: index.directory, name }, copy);
   const lowerLinks = source.stat.nlink;
   node.index = { name, lowerLinks, offset: lowerLinks - 1 };
   finish('giving a copy its name', () => linkIndexed(union, index, node, link.parent, link.name)); // the lower one leads there
@@ -255,7 +255,7 @@ export function keepTimes(union: Union, directory: DirectoryNode, before: Stat):
 }
 
 /** The node lives in upper from now on. */
-function settle(union: Union, node: FileNode, home: Home, { fd, stat }: Copy): void {
+function moveToUpper(union: Union, node: FileNode, home: Home, { fd, stat }: Copy): void {
   union.handles.drop(node);
   node.home = home;
   node.hasOrigin = true;
@@ -282,7 +282,7 @@ function copyUpOrphan(union: Union, node: FileNode, source: Source): void {
   }
   union.handles.drop(node);
   node.home = { directory: upper.root, name: '' };
-  union.handles.keep(node, fd);
+  union.handles.pinUnnamed(node, fd);
 }
 
 /** Where a copy goes. */

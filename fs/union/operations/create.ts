@@ -25,6 +25,7 @@ import {
   symlinkat,
 } from '../../sys/syscalls.js';
 import { LayerDirectory } from '../layers/layer.js';
+import type { Place } from '../layers/place.js';
 import { isDotName } from '../layers/whiteout.js';
 import { NO_MASK } from '../nodes/credentials.js';
 import { Listing } from '../nodes/listing.js';
@@ -33,7 +34,7 @@ import { type DirectoryNode, FileNode, type Node } from '../nodes/node.js';
 import { layerOf, locate, recordedOf } from '../nodes/place.js';
 import type { Union } from '../nodes/union.js';
 import { makeRecorded, type ParentRecord, recordNew, recordOf } from '../owners/create-overridden.js';
-import { type Place, recorded } from '../owners/stored-owners.js';
+import { recorded } from '../owners/stored-owners.js';
 import { escapeXattr } from '../owners/xattr-names.js';
 import { execute } from '../rules/execute.js';
 import { answered, finish } from '../rules/finish.js';
@@ -122,7 +123,7 @@ export function create(
     const inSteps = group !== undefined || union.upper?.override !== undefined;
     const isDirectory = inode.kind === 'directory';
     const target = new (isDirectory ? DirectoryTarget : Target)(union, parent, name, make, inSteps);
-    const isAlone = place(target, isDirectory ? 'mkdir' : 'create');
+    const isAlone = makeName(target, isDirectory ? 'mkdir' : 'create');
     made = answered(
       () => attributesOf(union, parent, name, fd),
       () => {
@@ -174,7 +175,7 @@ function giveGroup({ dirfd, name }: Place, group: number): void {
 const SET_ID = S.ISUID | S.ISGID;
 
 /** Runs the plan that makes the target's inode; whether it has taken nothing's place. */
-function place(target: Target, operation: 'create' | 'mkdir'): boolean {
+function makeName(target: Target, operation: 'create' | 'mkdir'): boolean {
   const { parent } = target;
   // The kernel has just looked the name up: it is free, and mostly upper holds nothing there, not even a whiteout.
   try {
@@ -240,7 +241,7 @@ export function unnamed(
     throw error;
   }
   const node = union.nodes.addFile(stat, { directory, name: '' });
-  union.handles.keep(node, fd);
+  union.handles.pinUnnamed(node, fd);
   node.bare = true;
   return enter(union, parent, node, stored);
 }
@@ -260,10 +261,10 @@ export function link(union: Union, node: FileNode, parent: DirectoryNode, name: 
     if (hasNoName) linkat(node.pinned, '', dirfd, at, AT.EMPTY_PATH);
     else linkat(union.handles.directory(directory), home, dirfd, at);
   });
-  place(target, 'create');
+  makeName(target, 'create');
   parent.listing?.add(name, node.type, node.ino);
   node.addLink(parent, name);
-  if (hasNoName) settleName(union, node, parent, name, canWrite);
+  if (hasNoName) giveHome(union, node, parent, name, canWrite);
   parent.children.set(name, node);
   return answered(
     () => {
@@ -277,7 +278,7 @@ export function link(union: Union, node: FileNode, parent: DirectoryNode, name: 
 }
 
 /** A file that only a descriptor led to can be reached by name from now on; its mode may forbid opening it again. */
-function settleName(
+function giveHome(
   union: Union,
   node: FileNode,
   { upper }: DirectoryNode,

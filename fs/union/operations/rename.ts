@@ -101,8 +101,8 @@ export function rename(
       throw orStale(union, moved, source, error);
     }
   });
-  if (mode === 'exchange' && replaced !== undefined) swap(source, moved, target, replaced);
-  else settle(source, moved, target, replaced);
+  if (mode === 'exchange' && replaced !== undefined) swapNodes(source, moved, target, replaced);
+  else moveNode(source, moved, target, replaced);
   if (mode !== 'exchange' && replaced instanceof FileNode) afterLoss(union, replaced);
 }
 
@@ -194,14 +194,14 @@ function replaceAndWhiteout(source: Target, target: Target, renameWith: (flag: n
 }
 
 /** Brings nodes and listings up to date after `moved` took the target's name. */
-function settle(source: Target, moved: Node, target: Target, replaced: Node | undefined): void {
+function moveNode(source: Target, moved: Node, target: Target, replaced: Node | undefined): void {
   if (replaced instanceof DirectoryNode) replaced.removed = true;
   nameIsGone(target.parent, target.name, replaced);
   nameIsGone(source.parent, source.name, moved);
   attach(moved, source, target);
 }
 
-function swap(source: Target, moved: Node, target: Target, replaced: Node): void {
+function swapNodes(source: Target, moved: Node, target: Target, replaced: Node): void {
   nameIsGone(source.parent, source.name, moved);
   nameIsGone(target.parent, target.name, replaced);
   attach(moved, source, target);

@@ -205,7 +205,7 @@ export class Target implements Actions {
     const { ownership } = this.#union.settings;
     const dirfd = this.#union.handles.directory(directory);
     const stat = recorded(override, { dirfd, name: '' }, fstat(dirfd));
-    const source = { directory, name: '', dirfd, stat, keep: 0 };
+    const source = { directory, name: '', dirfd, stat, needed: 0 };
     const to = this.#work.fd;
     const twin = this.#work.temporary();
     this.#union.credentials.mask(NO_MASK);

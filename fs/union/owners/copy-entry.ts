@@ -44,7 +44,7 @@ export interface Source {
   /** What its layer records (`stored-owners.ts`): the kind of the copy, its owner and mode. */
   readonly stat: Stat;
   /** How much of a regular file's data is needed: all, or what a truncation leaves. */
-  readonly keep: number;
+  readonly needed: number;
   /** The copy is what a truncation makes of it: modified now, without a capability. */
   readonly isCut?: boolean;
 }
@@ -57,9 +57,9 @@ export function kindOf(stat: Stat): 'file' | 'directory' | 'symlink' | 'special'
 
 /**
  * Creates an empty copy that only we can open; gives the open descriptor of a regular file, -1 for other kinds.
- * @param keep the attribute that keeps owners where the copy lies; undefined where inodes do
+ * @param override the attribute that keeps owners where the copy lies; undefined where inodes do
  */
-export function createEmpty(source: Source, dirfd: number, name: string, keep?: OverrideXattr): number {
+export function createEmpty(source: Source, dirfd: number, name: string, override?: OverrideXattr): number {
   const { stat } = source;
   switch (kindOf(stat)) {
     case 'directory':
@@ -68,11 +68,11 @@ export function createEmpty(source: Source, dirfd: number, name: string, keep?: 
     case 'file':
       return openat(dirfd, name, NEW_FILE, 0o600);
     case 'symlink':
-      if (keep === undefined || keep === COPY_OVERRIDE) symlinkat(linkTarget(source), dirfd, name);
-      else makeSymlink(keep, { dirfd, name }, linkTarget(source), stat);
+      if (override === undefined || override === COPY_OVERRIDE) symlinkat(linkTarget(source), dirfd, name);
+      else makeSymlink(override, { dirfd, name }, linkTarget(source), stat);
       return -1;
     case 'special':
-      if (keep === undefined || (keep === COPY_OVERRIDE && !isDevice(stat.mode & S.IFMT)))
+      if (override === undefined || (override === COPY_OVERRIDE && !isDevice(stat.mode & S.IFMT)))
         mknodat(dirfd, name, stat.mode & S.IFMT, stat.rdevMajor, stat.rdevMinor);
       else close(openat(dirfd, name, NEW_FILE, 0o600));
       return -1;
@@ -81,9 +81,9 @@ export function createEmpty(source: Source, dirfd: number, name: string, keep?: 
 
 const NEW_FILE = O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW;
 
-export function copyFileData({ directory, dirfd, name, stat, keep }: Source, to: number): void {
+export function copyFileData({ directory, dirfd, name, stat, needed }: Source, to: number): void {
   const length = Number(stat.size);
-  const size = Math.min(keep, length);
+  const size = Math.min(needed, length);
   if (size === 0) return; // also of a file that may not be read
   const from = openData(directory, dirfd, name, O.RDONLY);
   try {
@@ -98,13 +98,13 @@ export function copyOwner(
   { stat }: Source,
   dirfd: number,
   name: string,
-  keep?: OverrideXattr,
+  override?: OverrideXattr,
   ownership?: Ownership,
 ): void {
-  if (keep === undefined) {
+  if (override === undefined) {
     unless(squashes(ownership) ? CHOWN_REFUSED : [], () => fchownat(dirfd, name, stat.uid, stat.gid));
-  } else if (keep === COPY_OVERRIDE) recordInCopy({ dirfd, name }, stat);
-  else if (!isSymlink(stat.mode)) setxattrat(dirfd, name, keep, formatOverride(stat));
+  } else if (override === COPY_OVERRIDE) recordInCopy({ dirfd, name }, stat);
+  else if (!isSymlink(stat.mode)) setxattrat(dirfd, name, override, formatOverride(stat));
 }
 
 /** No right to, or an id that the user namespace does not map. */
@@ -115,13 +115,13 @@ export function copyMode(
   { stat }: Source,
   dirfd: number,
   name: string,
-  keep?: OverrideXattr,
+  override?: OverrideXattr,
   ownership?: Ownership,
 ): void {
   if (isSymlink(stat.mode)) return;
   // where owners do not matter, the copy may be another's: it lends nobody his rights (modeAfterChown)
   const mode = squashes(ownership) ? modeAfterChown(stat.mode) : stat.mode;
-  const isOwn = keep === undefined || keep === COPY_OVERRIDE;
+  const isOwn = override === undefined || override === COPY_OVERRIDE;
   fchmodat(dirfd, name, isOwn ? mode & ~S.IFMT : diskMode(stat.mode));
 }
 
@@ -140,8 +140,8 @@ const CAPABILITY = 'security.capability';
  * Which refusals upper's filesystem may answer a copied xattr with: what grants or withholds rights must arrive
  * (ovl_must_copy_xattr), security labels are the policy's own.
  */
-function refusalsAllowed(attribute: string, keep: OverrideXattr | undefined): number[] {
-  if (keep === COPY_OVERRIDE && isAcl(attribute)) return [E.EINVAL]; // it names ids that do not exist
+function refusalsAllowed(attribute: string, override: OverrideXattr | undefined): number[] {
+  if (override === COPY_OVERRIDE && isAcl(attribute)) return [E.EINVAL]; // it names ids that do not exist
   if (attribute === CAPABILITY || isAcl(attribute)) return [];
   return attribute.startsWith('security.') ? [E.EOPNOTSUPP, E.EPERM, E.EACCES] : [E.EOPNOTSUPP];
 }
@@ -155,7 +155,7 @@ export function copyXattrs(
   toFd: number,
   to: string,
   rename: (attribute: string) => string,
-  keep?: OverrideXattr,
+  override?: OverrideXattr,
 ): void {
   for (const attribute of listxattrat(dirfd, name)) {
     const seen = unescapeXattr(attribute, directory.layer.override);
@@ -163,6 +163,6 @@ export function copyXattrs(
     const value = copied === undefined ? undefined : getxattrat(dirfd, name, attribute);
     if (copied === undefined || value === undefined) continue;
     if (isCut === true && seen === CAPABILITY) continue;
-    unless(refusalsAllowed(attribute, keep), () => setxattrat(toFd, to, copied, value));
+    unless(refusalsAllowed(attribute, override), () => setxattrat(toFd, to, copied, value));
   }
 }

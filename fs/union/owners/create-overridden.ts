@@ -12,9 +12,10 @@ import { ACL, O, S } from '../../sys/constants.js';
 import { isRegular, type Stat } from '../../sys/stat.js';
 import { close, mkdirat, openat, pwrite, setxattrat, symlinkat } from '../../sys/syscalls.js';
 import type { OverrideXattr } from '../layers/owner-xattrs.js';
+import type { Place } from '../layers/place.js';
 import { inherited, type ModeAndAcl } from './acl.js';
 import type { Override, Owner } from './id-mapping.js';
-import { type Place, record } from './stored-owners.js';
+import { record } from './stored-owners.js';
 import { escapeXattr } from './xattr-names.js';
 
 const NEW_FILE = O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW;

@@ -7,8 +7,8 @@ import { ACL } from '../../sys/constants.js';
 import { E, unless } from '../../sys/errno.js';
 import { removexattrat, setxattrat } from '../../sys/syscalls.js';
 import type { OverrideXattr } from '../layers/owner-xattrs.js';
+import type { Place } from '../layers/place.js';
 import { finish } from '../rules/finish.js';
-import type { Place } from './stored-owners.js';
 import { escapeXattr } from './xattr-names.js';
 
 /** Changes an ACL and what goes with it: both or neither. @param acl what it is before; copied */

@@ -30,6 +30,7 @@ import {
   type OverrideXattr,
   PRIVILEGED_OVERRIDE,
 } from '../layers/owner-xattrs.js';
+import type { Place } from '../layers/place.js';
 import { finish } from '../rules/finish.js';
 import {
   diskMode,
@@ -41,12 +42,6 @@ import {
   type Ownership,
   parseOverride,
 } from './id-mapping.js';
-
-/** Where an inode is reached: a name in an open directory, or a descriptor and an empty name. */
-export interface Place {
-  readonly dirfd: number;
-  readonly name: string;
-}
 
 // --- which layers
 

@@ -119,7 +119,7 @@ export class LayersBelow {
       copyTo: (fd) => {
         const { directory, name } = node.home;
         const dirfd = this.#union.handles.directory(directory);
-        copyFileData({ directory, name, dirfd, stat, keep: Number.POSITIVE_INFINITY }, fd);
+        copyFileData({ directory, name, dirfd, stat, needed: Number.POSITIVE_INFINITY }, fd);
       },
     };
   }
