@@ -7,6 +7,9 @@
  * (its time). Trees are walked as everywhere (`fs/sys/descent.ts`), of any depth; symlinks are compared and never followed.
  * What a security module or the kernel keeps for itself (labels, access and change times) may differ.
  */
+
+import { below, pathOf, type Trail } from '../../../fs/layers.js';
+import { hasSameData } from '../../../fs/offline.js';
 import { AT, O } from '../../../fs/sys/constants.js';
 import { Descent } from '../../../fs/sys/descent.js';
 import { toBytes } from '../../../fs/sys/path-bytes.js';
@@ -20,8 +23,6 @@ import {
   readlinkat,
   statat,
 } from '../../../fs/sys/syscalls.js';
-import { below, pathOf, type Trail } from '../../../fs/union/layers/trail.js';
-import { hasSameData } from '../../../fs/union/offline/same-data.js';
 import { quote } from '../tar/names.js';
 
 const LABEL = 'security.selinux';
