@@ -9,7 +9,7 @@
  * Rules: an import that leads nowhere fails the build. The licence of each package of which something is bundled is in
  * dist/LICENSES.
  */
-import { copyFileSync, mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import commonjs from '@rollup/plugin-commonjs';
@@ -70,7 +70,7 @@ function writeLicense({ name, directory }) {
   const file = readdirSync(directory).find((entry) => /^licen[cs]e/i.test(entry));
   if (file === undefined) throw new Error(`the package "${name}" has no licence in "${directory}"`);
   mkdirSync(LICENSES, { recursive: true });
-  copyFileSync(join(directory, file), join(LICENSES, name.replace('/', '+')));
+  writeFileSync(join(LICENSES, name.replace('/', '+')), readFileSync(join(directory, file))); // without its mode
 }
 
 const licenses = {

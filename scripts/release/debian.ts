@@ -30,8 +30,10 @@ const PROFILE = `etc/apparmor.d/${NAME}`;
 const EXECUTABLE = 0o755;
 const KIB = 1024;
 const BEST = 9;
-/** The first that has what Node 24 needs. */
-const DEPENDS = ['libc6 (>= 2.28)', 'libgcc-s1', 'libstdc++6 (>= 9)', 'libseccomp2', 'util-linux'];
+const MAINTAINER = `The ${NAME} authors <${NAME}@invalid.invalid>`;
+const MS_PER_S = 1000;
+/** The first that have what Node 24 needs. */
+const DEPENDS = ['libc6 (>= 2.28)', 'libgcc-s1', 'libstdc++6 (>= 9)', 'libseccomp2'];
 
 /** Makes it; the path of the file. */
 export function debianPackage(machine: Machine, work: string, output: string): string {
@@ -41,7 +43,8 @@ export function debianPackage(machine: Machine, work: string, output: string): s
   moveZshCompletions(root);
   compressPages(join(root, 'usr/share/man'));
   put(root, `${DOC}/copyright`, copyright(root));
-  put(root, `${DOC}/changelog.gz`, gzipSync(text('CHANGELOG.md'), { level: BEST }));
+  put(root, `${DOC}/changelog.gz`, gzipSync(changelog(), { level: BEST }));
+  put(root, `${DOC}/NEWS.gz`, gzipSync(text('CHANGELOG.md'), { level: BEST }));
   put(root, `usr/share/lintian/overrides/${NAME}`, readFileSync(join(SOURCES, 'lintian-overrides')));
   put(root, PROFILE, readFileSync(join(SOURCES, 'apparmor')));
   const size = Math.ceil(sizeOf(root) / KIB);
@@ -113,20 +116,31 @@ On Debian systems the Apache License 2.0 is also in /usr/share/common-licenses/A
 `;
 }
 
+/** In the form of deb-changelog(5). */
+function changelog(): string {
+  const date = new Date(releaseTime() * MS_PER_S).toUTCString().replace('GMT', '+0000');
+  return `${NAME} (${version()}) unstable; urgency=medium
+
+  * What changed is in /usr/share/doc/${NAME}/NEWS.gz.
+
+ -- ${MAINTAINER}  ${date}
+`;
+}
+
 function control(architecture: string, size: number): string {
   return `Package: ${NAME}
 Version: ${version()}
 Architecture: ${architecture}
-Maintainer: The ${NAME} authors <${NAME}@invalid.invalid>
+Maintainer: ${MAINTAINER}
 Installed-Size: ${size}
 Depends: ${DEPENDS.join(', ')}
 Recommends: fuse3, uidmap
 Section: admin
 Priority: optional
 Description: union filesystem in userspace and container runtime
- unionfs shows several directories as one, with the semantics of overlayfs, served
- over FUSE. tscr loads and makes images and runs containers of them, as root or
- as an ordinary user, without a daemon, on hosts without Docker or overlayfs.
+ unionfs shows several directories as one, with the semantics of overlayfs,
+ served over FUSE. tscr loads and makes images and runs containers of them, as
+ root or as an ordinary user, without a daemon, without Docker or overlayfs.
  .
  The package brings its own Node.
 `;

@@ -53,7 +53,8 @@ export function installTree(machine: Machine, prefix: string, helper: 'bin' | 's
   }
   mkdirSync(join(library, 'dist/addons'));
   for (const file of provideAddons(machine)) {
-    if (file.endsWith('glibc.node')) copyFileSync(file, join(library, file.slice(ROOT.length)));
+    if (file.endsWith('glibc.node'))
+      writeFileSync(join(library, file.slice(ROOT.length)), readFileSync(file));
   }
   withPackage(nodePin(machine), (directory) => {
     copyFileSync(join(directory, 'bin/node'), join(prefix, PROGRAMS, 'node'));
