@@ -19,7 +19,7 @@ export interface Content {
 
 export interface ImageSink {
   /** Whether a blob is there, or was given, so that nobody has to read it. */
-  has(blob: Descriptor): boolean;
+  has(blob: Descriptor): boolean | Promise<boolean>;
   /** Takes a blob; at once, or by the time the sink is closed, as long as the source is open. */
   blob(blob: Descriptor, content: Content): Promise<void>;
   /** Takes an image and gives it full names, which it takes from others. */

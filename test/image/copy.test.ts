@@ -6,6 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
 import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
 import { DockerArchiveSource } from '../../runtime/image/archive/docker-source.js';
@@ -286,6 +287,25 @@ describe('copying images', () => {
       await loadPath(store, directory);
     }
     assert.lengthOf(store.find('b:1').layers, 2);
+  });
+
+  it('a docker archive mends an image that the store has in another compression, without its blobs', async () => {
+    const store = Store.open(scratch.fresh('store'));
+    const made = new LayoutArchive();
+    const config = configOf([BASE]);
+    const layer = made.blob(gzipSync(BASE), `${TYPE.LAYER}+gzip`);
+    const manifest = { layers: [layer] };
+    await loadStream(
+      store,
+      streamOf(made.tar([made.image([BASE], { config, manifest, more: named('t:1') })])),
+    );
+    const { id } = store.find('t:1');
+    rmSync(store.layout.blobPath(layer['digest'] as Digest));
+    await loadStream(store, streamOf(dockerArchive([BASE], config)));
+    assert.equal(store.find('t:1').id, id);
+    const sink = new MemorySink();
+    await copyImages(new StoreSource(store), sink, ['t:1']);
+    assert.isTrue(sink.blobs.get(digestOf(BASE))?.equals(BASE));
   });
 
   for (const part of ['config', 'layer'] as const) {

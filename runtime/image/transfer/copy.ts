@@ -67,15 +67,16 @@ const noImage = ({ name }: ImageSource, artifacts: readonly (readonly [string, s
 
 /** Each candidate once, with all names under which it was found. */
 async function candidatesOf(source: ImageSource, references: readonly string[]): Promise<Candidate[]> {
-  const found = new Map<string, Candidate>();
+  const found = new Map<string, { readonly candidate: Candidate; readonly names: Set<string> }>();
   for (const reference of references.length === 0 ? [undefined] : references) {
     for (const candidate of await source.resolve(reference)) {
       const key = candidate.variants.map(({ digest }) => digest).join();
-      const known = found.get(key) ?? { ...candidate, names: [] };
-      found.set(key, { ...known, names: [...new Set([...known.names, ...candidate.names])] });
+      const known = found.get(key) ?? { candidate, names: new Set() };
+      for (const name of candidate.names) known.names.add(name);
+      found.set(key, known);
     }
   }
-  return [...found.values()];
+  return [...found.values()].map(({ candidate, names }) => ({ ...candidate, names: [...names] }));
 }
 
 async function readImage(source: ImageSource, manifest: Buffer, what: string): Promise<Image> {
@@ -94,7 +95,7 @@ async function copyImage(
 ): Promise<void> {
   const { config, layers } = image.manifest;
   for (const blob of [config, ...layers]) {
-    if (!sink.has(blob)) await sink.blob(blob, contentOf(source, blob));
+    if (!(await sink.has(blob))) await sink.blob(blob, contentOf(source, blob));
   }
   await sink.image(image, names);
 }
