@@ -17,11 +17,7 @@ export function classifyName(
   name: string,
 ): { situation: Situation; top: Candidate | undefined } {
   const parentMerged = parent.lowers.length > 0;
-  const held = parent.upper && {
-    ...probe(union, parent.upper, name, parentMerged),
-    directory: parent.upper,
-    name,
-  };
+  const held = parent.upper && probe(union, parent.upper, name, parentMerged);
   const upper = held?.entry ?? ABSENT;
   const seen: Candidate[] = [];
   const below = parentMerged ? merge(collecting(candidates(union, parent.lowers, name), seen)) : NOTHING;
@@ -32,8 +28,11 @@ export function classifyName(
     below: below.shows,
     parentMerged,
   };
-  const top = upper.is !== 'absent' ? held : 'layer' in below ? seen[below.layer] : undefined;
-  return { situation, top };
+  if (upper.is === 'absent') return { situation, top: 'layer' in below ? seen[below.layer] : undefined };
+  return {
+    situation,
+    top: parent.upper && { directory: parent.upper, name, stat: held?.stat, entry: upper },
+  };
 }
 
 const NOTHING: View = { shows: 'nothing' };
