@@ -1,8 +1,8 @@
 /**
- * npm run demo: copy-on-write to look at, on this machine's own files.
+ * npm run demo: shows copy-on-write on this machine's own files.
  *
- * Rule: everything happens in a mount namespace of its own and on a tmpfs, so that nothing is left behind, however
- * it ends. The commands shown are the ones that run.
+ * Rule: everything runs in a mount namespace of its own and on a tmpfs, so that nothing is left, however it ends. The
+ * printed commands are the executed ones.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmdirSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { E, Errno } from '../fs/sys/errno.js';
 import { umount2 } from '../fs/sys/syscalls.js';
 import { bindMount, enterMountNamespace, mountTmpfs } from '../runtime/container/process/namespaces.js';
 import { packageFile } from '../runtime/host/package.js';
-import { print, warn } from './terminal/output.js';
+import { print, setPrefix, warn } from './terminal/output.js';
 
 const PROGRAMS: Readonly<Record<string, string>> = {
   unionfs: packageFile('dist/bin/unionfs'),
@@ -153,15 +153,16 @@ function main(): void {
     try {
       rmdirSync(directory);
     } catch {
-      warn(`"${directory}" is still in use; it goes with the last process in this namespace`);
+      warn(`"${directory}" is still in use; remove it when the last process in it has ended`);
     }
   }
 }
 
+setPrefix('demo');
 try {
   main();
 } catch (error) {
   const denied = error instanceof Errno && error.code === E.EPERM;
-  warn(denied ? `demo: uid ${process.getuid?.()} may not mount; run as root` : `demo: ${String(error)}`);
+  warn(denied ? `uid ${process.getuid?.()} may not mount; run as root` : String(error));
   process.exitCode = 1;
 }

@@ -108,5 +108,5 @@ if [ "$interrupted" ]; then
   trap - INT
   kill -INT $$
 fi
-printf '%s\n' "${said:-mount: the server ended without a word}" >&2
+printf '%s\n' "${said:-unionfs mount: the server exited without reporting an error}" >&2
 exit 1

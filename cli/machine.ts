@@ -1,7 +1,7 @@
 /**
- * Refuses a machine that is not served, in one line.
+ * Refuses a processor architecture that is not supported, with one line.
  *
- * Rule: this is the first import of each program, since loading the others needs the machine's table.
+ * Rule: this is the first import of each program, since the other modules need the table of this architecture.
  */
 import { basename } from 'node:path';
 import { architectureOf } from '../fs/sys/architecture.js';
@@ -12,6 +12,7 @@ const FAILURE: Readonly<Record<string, number>> = { tscr: 125, unionfs: 1 };
 try {
   architectureOf(process.arch);
 } catch (error) {
-  process.stderr.write(`${(error as Error).message}\n`);
-  process.exit(FAILURE[basename(process.argv[1] ?? '', '.js')] ?? 1);
+  const program = basename(process.argv[1] ?? '', '.js');
+  process.stderr.write(`${program}: ${(error as Error).message}\n`);
+  process.exit(FAILURE[program] ?? 1);
 }

@@ -1,4 +1,4 @@
-/** What `info` tells, under the names that `docker info` has for it. */
+/** The output of `tscr info`, with the field names of `docker info`. */
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus, hostname, release, totalmem } from 'node:os';
 import { listRecords, statusOf } from './container/records/containers.js';
@@ -15,7 +15,7 @@ export interface MachineInfo {
   readonly ContainersStopped: number;
   readonly Images: number;
   readonly Driver: string;
-  /** The drivers that can work here. */
+  /** The storage drivers that work on this host. */
   readonly Drivers: readonly string[];
   readonly RootDir: string;
   readonly Rootless: boolean;

@@ -1,4 +1,12 @@
-/** The known word that a mistyped one probably meant (Damerau-Levenshtein distance, adjacent swaps count one). */
+/**
+ * The known name that a mistyped one probably means.
+ *
+ * Rule: a name is suggested only if it is at most two edits away (Damerau-Levenshtein distance: insertions, deletions,
+ * replacements, swaps of neighbours), and fewer than the mistyped one has characters.
+ */
+
+/** A suggestion that is further away is a guess. */
+const MAX_EDITS = 2;
 
 function distance(a: string, b: string): number {
   const rows: number[][] = Array.from({ length: a.length + 1 }, (_, i) => [i]);
@@ -18,13 +26,16 @@ function distance(a: string, b: string): number {
   return at(a.length, b.length);
 }
 
-/** The known word closest to a mistyped one. */
+/** The known name closest to a mistyped one; undefined if none is close. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
-  return [...known].sort((a, b) => distance(word, a) - distance(word, b))[0];
+  const [best] = known
+    .map((name) => ({ name, edits: distance(word, name) }))
+    .sort((a, b) => a.edits - b.edits);
+  return best !== undefined && best.edits <= Math.min(MAX_EDITS, word.length - 1) ? best.name : undefined;
 }
 
-/** What to append to "unknown X". */
+/** Text to append to `unknown option "X"`; nothing if no known name is close. */
 export function suggestion(word: string, known: readonly string[]): string {
   const best = nearest(word, known);
-  return best === undefined ? '' : `; the nearest known one is "${best}"`;
+  return best === undefined ? '' : `; did you mean "${best}"?`;
 }

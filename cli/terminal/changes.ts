@@ -4,7 +4,7 @@ import { type Change, type ChangedStack, changes } from '../../fs/index.js';
 import { shownBytes } from '../../fs/input/shown.js';
 import { print, printJson } from './output.js';
 
-/** Prints what `upper` changes, as it is found. */
+/** Prints the changes while they are found. */
 export function printChanges(stack: ChangedStack, asJson: boolean): void {
   if (asJson) printJson([...changes(stack)].map(({ kind, path }) => ({ kind, path: toText(path) })));
   else for (const change of changes(stack)) print(line(change));

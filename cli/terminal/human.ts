@@ -1,4 +1,4 @@
-/** Sizes and times as docker shows them (docker/go-units: HumanSize, HumanDuration). */
+/** Formats sizes and times as docker does (docker/go-units: HumanSize, HumanDuration). */
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
 const STEP = 1000;
@@ -32,7 +32,7 @@ const AGES: readonly (readonly [limit: number, unit: number, name: string])[] = 
   [Number.POSITIVE_INFINITY, YEAR, 'year'],
 ];
 
-/** How long ago a time was: "3 weeks ago"; "N/A" for what is no time. @param time RFC 3339 */
+/** The age of a time: "3 weeks ago"; "N/A" for an invalid time. @param time RFC 3339 */
 export function ago(time: string | undefined, now = Date.now()): string {
   const seconds = Math.max(0, (now - Date.parse(time ?? '')) / 1000);
   if (Number.isNaN(seconds)) return 'N/A';

@@ -1,18 +1,19 @@
 /**
- * Where archives are written to.
+ * Writes archives to a file or to standard output.
  *
- * Rules: a file appears under its name when it is whole, and an older one stays until then. Binary data never goes to
- * a terminal.
+ * Rules: a file gets its name when it is complete; until then an older file of this name stays. Binary data is never
+ * written to a terminal.
  */
 import { createWriteStream, openSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UsageError } from '../../fs/index.js';
+import { withPath } from '../../fs/sys/errno.js';
 import { close, fsync, ftruncate } from '../../fs/sys/syscalls.js';
 import { writeSparse } from '../../fs/sys/write-sparse.js';
 
-/** Writes what `source` gives to a file, or to standard output if it is undefined or "-". Throws `UsageError`. */
+/** Writes the stream of `source` to a file, or to standard output if `path` is undefined or "-". Throws `UsageError`. */
 export async function writeOutput(path: string | undefined, source: () => Readable): Promise<void> {
   if (path === undefined || path === '-') {
     if (process.stdout.isTTY) {
@@ -21,7 +22,7 @@ export async function writeOutput(path: string | undefined, source: () => Readab
     await pipeline(source(), process.stdout);
     return;
   }
-  checkPlace(path);
+  checkTarget(path);
   if (statSync(path, { throwIfNoEntry: false })?.isFile() === false) {
     await pipeline(source(), createWriteStream(path)); // a device or a pipe cannot be replaced
     return;
@@ -35,7 +36,7 @@ export async function writeOutput(path: string | undefined, source: () => Readab
   }
 }
 
-/** Writes a new file, with holes for its zeros. */
+/** Writes a new file; blocks of zeros become holes. */
 async function writeFile(path: string, source: Readable): Promise<void> {
   const fd = openSync(path, 'wx');
   try {
@@ -46,14 +47,16 @@ async function writeFile(path: string, source: Readable): Promise<void> {
     }
     ftruncate(fd, size);
     fsync(fd);
+  } catch (error) {
+    throw withPath(path, error);
   } finally {
     close(fd);
   }
 }
 
-function checkPlace(path: string): void {
+function checkTarget(path: string): void {
   if (statSync(dirname(path), { throwIfNoEntry: false })?.isDirectory() !== true)
-    throw new UsageError(`"${dirname(path)}" is no directory to write "${basename(path)}" to`);
+    throw new UsageError(`cannot write "${path}": "${dirname(path)}" is not a directory`);
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
     throw new UsageError(`"${path}" is a directory`);
 }

@@ -1,15 +1,15 @@
 /**
- * How the programs talk: tables, JSON, and errors of one line.
+ * Output of the programs: tables, JSON, and one-line errors.
  *
- * Rule: here text from outside (labels, history, names of files and containers, command lines, quoted values) becomes
- * output, and here it is made harmless (`fs/input/shown.ts`), whether or not a terminal reads it: cells and errors are
- * one line each, and control characters leave as escapes. JSON stays JSON, with \u escapes.
+ * Rule: text from outside (labels, history, names, command lines, quoted values) is escaped here (`fs/input/shown.ts`), on
+ * terminals and elsewhere: cells and errors are one line each, and control characters are printed as escapes. JSON stays
+ * valid, with \u escapes.
  */
 import { isMainThread } from 'node:worker_threads';
 import { cut, shown, shownJson, shownLines } from '../../fs/input/shown.js';
 import { report } from '../../fs/sys/report.js';
 
-/** Characters of a message; what is longer is not for reading. */
+/** Maximum characters of a message. */
 const MESSAGE_MAX = 4096;
 
 /** Text columns, left-aligned, two spaces between; no trailing spaces. */
@@ -24,7 +24,7 @@ export function table(header: readonly string[], rows: readonly (readonly string
   return lines.map(format).join('\n');
 }
 
-/** Lines; what comes from outside is one of them only if it is `shown`. */
+/** Prints lines; text from outside must be escaped with `shown`, or it may contain line feeds. */
 export function print(text: string): void {
   process.stdout.write(`${shownLines(text)}\n`);
 }
@@ -33,8 +33,18 @@ export function printJson(value: unknown): void {
   print(shownJson(JSON.stringify(value, null, 2)));
 }
 
-/** One line, at once, also in a thread, whose streams are the main thread's to write. */
-export function warn(text: string): void {
+let prefix = '';
+
+/** Sets the beginning of every line of `warn`. @param name program and command, e.g. "tscr run" */
+export function setPrefix(name: string): void {
+  prefix = `${name}: `;
+}
+
+/** Writes an error or a warning, after program and command, as one line on standard error. */
+export const warn = (text: string): void => note(prefix + text);
+
+/** Writes one line on standard error at once; also in a thread, whose own streams the main thread would write. */
+export function note(text: string): void {
   const line = cut(shown(text), MESSAGE_MAX);
   if (isMainThread) process.stderr.write(`${line}\n`);
   else report(line);

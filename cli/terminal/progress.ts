@@ -1,8 +1,8 @@
-/** How far long work is: a bar on a terminal, one line per step otherwise, nothing if quiet. */
+/** Shows the progress of long work: a bar on a terminal, otherwise one line per step, nothing with --quiet. */
 import { SingleBar } from 'cli-progress';
 import { shown } from '../../fs/input/shown.js';
 import { humanSize } from './human.js';
-import { warn } from './output.js';
+import { note } from './output.js';
 
 const FORMAT = '{what} [{bar}] {percentage}% {done}/{all}';
 const UPDATES_PER_SECOND = 10;
@@ -22,7 +22,7 @@ export class Progress {
     this.stop();
     if (this.#isQuiet) return;
     if (!this.#isTerminal || total === undefined) {
-      warn(what);
+      note(what);
       return;
     }
     const stream = process.stderr;
@@ -36,7 +36,7 @@ export class Progress {
     this.#bar?.update(this.#done, { done: humanSize(this.#done) });
   }
 
-  /** One step that says only that it has begun. */
+  /** Reports the start of a step whose length is not known. */
   step(what: string): void {
     this.start(what, undefined);
   }

@@ -7,6 +7,7 @@ const STEP = 1024;
 /** Bytes. Throws `UsageError`. */
 export function parseSize(text: string): number {
   const [, digits, unit = 'b'] = /^(\d+(?:\.\d+)?)\s*([bkmgtp])?(?:i?b)?$/i.exec(text) ?? [];
-  if (digits === undefined) throw new UsageError(`"${text}" is no size; write e.g. 512m or 10g`);
+  if (digits === undefined)
+    throw new UsageError(`invalid size "${text}": use a number with an optional unit, e.g. 512m or 10g`);
   return Math.floor(Number(digits) * STEP ** UNITS.indexOf(unit.toLowerCase()));
 }

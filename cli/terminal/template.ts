@@ -2,8 +2,8 @@
  * `--format`: the part of Go's text/template that people use with docker: {{.A.B}}, {{json .A}}, {{len .A}},
  * {{index .A "key"}}, and \t and \n in the text.
  *
- * Rule: a field that is not there is an error, not an empty string; values print as Go's fmt prints them, but for what
- * would control a terminal (`fs/input/shown.ts`): {{json .A}} has all of it.
+ * Rule: an unknown field is an error, not an empty string; values are printed as by Go's fmt, but control characters are
+ * escaped (`fs/input/shown.ts`); {{json .A}} gives the exact value.
  */
 import { UsageError } from '../../fs/index.js';
 import { shown, shownJson } from '../../fs/input/shown.js';
@@ -13,7 +13,7 @@ const ACTION = /\{\{-?\s*(.*?)\s*-?\}\}/gs;
 const EXPRESSION = /^(?:(json|len|index|println)\s+)?(\.[\w.]*)(?:\s+(?:"([^"]*)"|(\d+)))?$/;
 const ESCAPES: Readonly<Record<string, string>> = { t: '\t', n: '\n', '\\': '\\' };
 
-/** Fills a template in. Throws `UsageError` naming what is wrong with it. */
+/** Fills in a template. Throws `UsageError` with the invalid part. */
 export function render(template: string, value: object): string {
   if (template === 'json') return shownJson(JSON.stringify(value));
   const text = template.replace(/\\([tn\\])/g, (_, letter: string) => ESCAPES[letter] ?? letter);
@@ -24,7 +24,7 @@ function evaluate(expression: string, value: object): string {
   const match = EXPRESSION.exec(expression);
   if (match === null)
     throw new UsageError(
-      `the template has "{{${expression}}}"; known are {{.Field}}, {{json .Field}}, {{len .Field}} and {{index .Field "key"}}`,
+      `invalid expression "{{${expression}}}" in the template; use {{.Field}}, {{json .Field}}, {{len .Field}} or {{index .Field "key"}}`,
     );
   const [, call, path = '', key, position] = match;
   const found = at(value, path);
@@ -40,9 +40,7 @@ function at(value: unknown, path: string): unknown {
   return names.reduce((here: unknown, name) => {
     const fields = typeof here === 'object' && here !== null ? Object.keys(here) : [];
     if (!fields.includes(name))
-      throw new UsageError(
-        `the template names "${path}", but there is no "${name}"${suggestion(name, fields)}`,
-      );
+      throw new UsageError(`unknown field "${path}" in the template${suggestion(name, fields)}`);
     return (here as Record<string, unknown>)[name];
   }, value);
 }

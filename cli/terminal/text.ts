@@ -1,4 +1,4 @@
-/** Short forms of what is long. */
+/** Shortens IDs and text. */
 
 const SHORT_DIGITS = 12;
 

@@ -1,20 +1,19 @@
-/** What a command says of the parts of a store that cannot be read, before it goes on with the rest. */
+/** Warnings about unreadable parts of a store; the command continues with the rest. */
 import { damagedRecords, shortId } from '../../runtime/container/records/containers.js';
 import { familiar } from '../../runtime/image/reference.js';
 import type { Store } from '../../runtime/image/store/store.js';
 import { warn } from '../terminal/output.js';
 import { shortDigest } from '../terminal/text.js';
 
-/** @param command for the beginning of each line */
-export function tellDamagedImages(command: string, store: Store): void {
+export function warnDamagedImages(store: Store): void {
   for (const { manifestDigest, names, problem } of store.inventory().damaged) {
     const what = names.length === 0 ? shortDigest(manifestDigest) : names.map(familiar).join('", "');
-    warn(`${command}: image "${what}": ${problem}`);
+    warn(`image "${what}": ${problem}`);
   }
 }
 
-export function tellDamagedContainers(command: string, store: Store): void {
+export function warnDamagedContainers(store: Store): void {
   for (const { id, problem } of damagedRecords(store.root)) {
-    warn(`${command}: container "${shortId(id)}": ${problem}; "tscr rm ${shortId(id)}" removes it`);
+    warn(`container "${shortId(id)}": ${problem}; remove it with "tscr rm ${shortId(id)}"`);
   }
 }

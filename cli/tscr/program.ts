@@ -1,7 +1,7 @@
 /**
- * The commands of tscr, as the program runs them and as scripts/reference/ writes of them.
+ * The commands of tscr, for the program and for the reference that scripts/reference/ generates.
  *
- * Rule: only the commands that are asked for are loaded.
+ * Rule: only the requested commands are loaded.
  */
 import type { Command } from 'commander';
 import { enterForLayers } from '../../runtime/rootless/enter.js';
@@ -32,7 +32,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   unshare: async () => (await import('./commands/system/unshare.js')).unshareCommand(),
 };
 
-/** Those that make, read or remove files with the owners that an image gives them; commit goes there by itself. */
+/** Commands that create, read or remove files of layers, and run in the user namespace; commit enters it on its own. */
 const WORK_ON_LAYERS = new Set([
   ...['load', 'import', 'from-host', 'export', 'diff', 'bundle'],
   ...['rm', 'rmi', 'prune', 'df', 'ps', 'check'],
@@ -42,10 +42,13 @@ export const TSCR_COMMANDS: readonly string[] = Object.keys(COMMANDS);
 
 /** The program with some of its commands, by name. */
 export async function tscrProgram(names: readonly string[]): Promise<Command> {
-  const program = newProgram('tscr', 'container runtime')
+  const program = newProgram(
+    'tscr',
+    'container runtime for hosts without a container daemon, overlayfs or root',
+  )
     .option(
       '--root <dir>',
-      'the store (default: TSCR_ROOT, else /var/lib/tscr for root and the data directory for others)',
+      'directory of the store (default: $TSCR_ROOT, else /var/lib/tscr for root, $XDG_DATA_HOME/tscr for others)',
     )
     .hook('preAction', (_, command) => {
       if (WORK_ON_LAYERS.has(command.name())) enterForLayers();

@@ -1,9 +1,9 @@
 /**
- * Starts a mount in the background: its server is a process of its own (`server.ts`), in its own session, at "/", with
- * none of the caller's streams. Its standard error is a pipe until the mount is usable, and a log from then on.
+ * Starts a mount in the background: its server is a separate process (`server.ts`), in its own session, in "/", without the
+ * caller's streams. Its standard error is a pipe until the mount is usable, and a log file after that.
  *
- * Rule: nothing is imported that loads the filesystem. The server loads it, and nobody waits for that twice. The
- * launcher does the same without Node (`launcher.sh`).
+ * Rule: this module does not import the filesystem, which only the server loads. The launcher does the same without Node
+ * (`launcher.sh`).
  */
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
@@ -19,8 +19,8 @@ const FAILURE = 1;
 export type ServerProgram = 'server.js' | 'portable-server.js';
 
 /**
- * Starts the server of `unionfs mount ARGS` and waits for its word; hands on what it complains of, and sets the exit
- * code.
+ * Starts the server of `unionfs mount ARGS`, waits until it is ready or has failed, passes on its error messages, and sets
+ * the exit code.
  */
 export async function startServer(args: readonly string[], program: ServerProgram): Promise<void> {
   const {
@@ -41,6 +41,8 @@ export async function startServer(args: readonly string[], program: ServerProgra
   child.unref();
   const isReady = lines.at(-1) === `${READY}\n`;
   const said = lines.slice(0, isReady ? -1 : undefined).join('');
-  process.stderr.write(isReady || said !== '' ? said : 'mount: the server ended without a word\n');
+  process.stderr.write(
+    isReady || said !== '' ? said : `${PROGRAM} mount: the server exited without reporting an error\n`,
+  );
   if (!isReady) process.exitCode = FAILURE;
 }

@@ -1,7 +1,7 @@
 /**
- * The words that `unionfs mount -o` knows.
+ * The option names of `unionfs mount -o`.
  *
- * Rule: nothing is imported that loads the filesystem: what starts a server in the background needs only these.
+ * Rule: this module does not import the filesystem, because starting a server in the background needs only these names.
  */
 import { MOUNT_FLAGS } from '../../fs/transport/mount-flags.js';
 
@@ -13,7 +13,7 @@ export const OWNERSHIP_VALUED = [
   'xattr_permissions',
 ] as const;
 const SHOWING_VALUED = ['redirect_dir', 'xino', 'context'];
-/** Each leaves something out (`LeftOut`). */
+/** Each disables a feature (`LeftOut`). */
 export const SHOWING_SWITCHES = ['noxattrs', 'noacl', 'static_nlink', 'ino32_t'] as const;
 export const OWNERSHIP_SWITCHES = ['squash_to_root'] as const;
 
@@ -32,7 +32,7 @@ const SWITCHES: readonly string[] = [
   ...OWNERSHIP_SWITCHES,
   ...SHOWING_SWITCHES,
 ];
-/** Options that mean what the program does anyway, and those that undo a flag. */
+/** Options for the default behaviour, and those that cancel a flag. */
 const ACCEPTED = ['rw', 'suid', 'dev', 'exec', 'default_permissions'];
 
 /** All of them. */

@@ -1,9 +1,9 @@
 /**
- * The live mounts of this machine, from /proc/self/mountinfo (proc(5)) and from the mounts themselves.
+ * The mounts of this machine, from /proc/self/mountinfo (proc(5)) and from their servers.
  *
- * Rule: a server that is stopped, or busy for long, holds up nobody who only asks. STATFS is never answered from the
- * kernel's cache, so another process asks that first, and is left behind if there is no answer in time. What lies
- * between a path and its mount is looked at name by name, and below a union only if its server answers.
+ * Rule: a stopped or busy server must not block commands that only query it. STATFS is never answered from the kernel's
+ * cache, so a child process tries it first, and is abandoned if there is no answer in time. Paths are resolved name by
+ * name, and below a union only if its server answers.
  */
 import { spawn } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
@@ -25,13 +25,13 @@ import {
 import { absolute } from '../../fs/layers.js';
 import { AT, O } from '../../fs/sys/constants.js';
 import { E, Errno } from '../../fs/sys/errno.js';
-import { mountTable } from '../../fs/sys/mountinfo.js';
+import { innermostMount, mountTable } from '../../fs/sys/mountinfo.js';
 import { forNode, toBytes, toText } from '../../fs/sys/path-bytes.js';
 import { close, openat } from '../../fs/sys/syscalls.js';
 import { FUSE_TYPE } from '../../fs/transport/device.js';
 import { startable } from '../../runtime/host/byte-command.js';
 
-/** What a mount tells about itself (`describe` in fs/mount/serve.ts). Anybody's server may answer. */
+/** The inspection data of a mount (`describeUnion` in fs/mount/serve-union.ts). Another program's server may answer. */
 export const INSPECTION = struct({
   lowers: listOf(absolutePath),
   upper: optional(absolutePath),
@@ -53,8 +53,8 @@ export const INSPECTION = struct({
 });
 export type Inspection = Output<typeof INSPECTION>;
 
-/** What comes of asking a mount: its server answers, is gone, gives no answer in time, is another user's alone, or none of ours. */
-export type Told =
+/** The state of a mount: its server answers, has ended, does not answer in time, is not accessible, or is not unionfs. */
+export type MountState =
   | { readonly state: 'live'; readonly inspection: Inspection }
   | { readonly state: 'gone' | 'silent' | 'closed' | 'strange' };
 
@@ -78,11 +78,11 @@ export function unionMounts(): string[] {
     .map(({ mountpoint }) => mountpoint);
 }
 
-// --- asking
+// --- queries
 
-/** How long a server has to answer; a copy-up of some hundred megabytes takes that. */
+/** Timeout of a query; a copy-up of some hundred megabytes takes as long. */
 const PATIENCE_MS = 2000;
-/** How many are asked at once. */
+/** Maximum number of parallel queries. */
 const AT_ONCE = 16;
 
 /** Programs that call statfs(2): stat(1) of coreutils or busybox, or a Node, which takes longer to start. */
@@ -100,7 +100,7 @@ async function answers(mountpoint: string): Promise<boolean> {
   return true;
 }
 
-/** A process that waits for a server may not even end by SIGKILL, so it is not waited for. */
+/** A process that waits for a server may ignore even SIGKILL, so it is not waited for. */
 function runInTime(command: string, args: readonly string[]): Promise<'ended' | 'late' | 'missing'> {
   return new Promise((resolve) => {
     const {
@@ -123,15 +123,15 @@ function runInTime(command: string, args: readonly string[]): Promise<'ended' | 
   });
 }
 
-/** Asks a mount about itself. */
-export async function inspectMount(mountpoint: string): Promise<Told> {
+/** Queries a mount. */
+export async function inspectMount(mountpoint: string): Promise<MountState> {
   if (!(await answers(mountpoint))) return { state: 'silent' };
   try {
     const fd = openat(AT.FDCWD, toBytes(mountpoint), O.RDONLY | O.DIRECTORY);
     try {
-      const told = readInspection(fd);
-      if (told === undefined) return { state: 'gone' };
-      return { state: 'live', inspection: checkDocument(INSPECTION, told, 'what the mount tells') };
+      const mountState = readInspection(fd);
+      if (mountState === undefined) return { state: 'gone' };
+      return { state: 'live', inspection: checkDocument(INSPECTION, mountState, 'the inspection') };
     } finally {
       close(fd);
     }
@@ -142,33 +142,34 @@ export async function inspectMount(mountpoint: string): Promise<Told> {
   }
 }
 
-/** Asks all unions, in the order of mounting. */
-export async function inspectAll(): Promise<(Told & { readonly mountpoint: string })[]> {
+/** Queries all unions, in the order of mounting. */
+export async function inspectAll(): Promise<(MountState & { readonly mountpoint: string })[]> {
   const asked = unionMounts();
-  const told: (Told & { readonly mountpoint: string })[] = [];
-  while (told.length < asked.length) {
-    const some = asked.slice(told.length, told.length + AT_ONCE);
+  const mountState: (MountState & { readonly mountpoint: string })[] = [];
+  while (mountState.length < asked.length) {
+    const some = asked.slice(mountState.length, mountState.length + AT_ONCE);
     const answered = some.map(async (mountpoint) => ({ mountpoint, ...(await inspectMount(mountpoint)) }));
-    told.push(...(await Promise.all(answered)));
+    mountState.push(...(await Promise.all(answered)));
   }
-  return told;
+  return mountState;
 }
 
-/** Why there is no inspection, and what to do about it. */
-export const WITHOUT_INSPECTION: Readonly<Record<Exclude<Told['state'], 'live'>, (path: string) => string>> =
-  {
-    gone: (path) => `the server of "${path}" is gone; unmount it`,
-    silent: (path) =>
-      `the server of "${path}" does not answer; it is stopped or busy. To end the mount without it: unionfs umount --lazy`,
-    closed: (path) => `"${path}" is open to the user who mounted it alone`,
-    strange: (path) => `the server of "${path}" is none of ours: it tells what no union would`,
-  };
+/** Error messages for mounts that cannot be inspected. */
+export const WITHOUT_INSPECTION: Readonly<
+  Record<Exclude<MountState['state'], 'live'>, (path: string) => string>
+> = {
+  gone: (path) => `the server of "${path}" has ended; unmount it with "unionfs umount"`,
+  silent: (path) =>
+    `the server of "${path}" does not answer; it is stopped or busy; detach the mount with "unionfs umount --lazy"`,
+  closed: (path) => `"${path}" is accessible only to the user who mounted it`,
+  strange: (path) => `the mount at "${path}" does not answer as unionfs does; another program serves it`,
+};
 
-/** The inspection of a mount, or an error that says why there is none. */
+/** The inspection of a mount. Throws `UsageError` if there is none. */
 export async function requireInspection(mountpoint: string): Promise<Inspection> {
-  const told = await inspectMount(mountpoint);
-  if (told.state === 'live') return told.inspection;
-  throw new UsageError(WITHOUT_INSPECTION[told.state](mountpoint));
+  const mountState = await inspectMount(mountpoint);
+  if (mountState.state === 'live') return mountState.inspection;
+  throw new UsageError(WITHOUT_INSPECTION[mountState.state](mountpoint));
 }
 
 // --- paths
@@ -177,8 +178,8 @@ export async function requireInspection(mountpoint: string): Promise<Inspection>
 const MAX_SYMLINKS = 40;
 
 /**
- * A path as mountinfo writes it, also where it is a mountpoint whose server is gone or stopped. Throws `UsageError`
- * where it leads through a union whose server does not answer.
+ * The canonical path, as in mountinfo, even of a mountpoint whose server has ended or is stopped. Throws `UsageError` if
+ * it leads through a union whose server does not answer.
  */
 export async function canonical(path: string): Promise<string> {
   const table = mounts();
@@ -195,7 +196,7 @@ export async function canonical(path: string): Promise<string> {
       at = next;
       continue;
     }
-    const below = innermost(table, at);
+    const below = innermostMount(table, at);
     if (below?.type === FUSE_TYPE) await requireAnswer(below.mountpoint, answering);
     const target = links < MAX_SYMLINKS ? symlinkTarget(next) : undefined;
     if (target === undefined) {
@@ -214,7 +215,7 @@ async function requireAnswer(mountpoint: string, known: Map<string, boolean>): P
   if (!answer) throw new UsageError(WITHOUT_INSPECTION.silent(mountpoint));
 }
 
-/** Undefined for what is no symlink, or cannot be asked. */
+/** Undefined if it is not a symlink, or not accessible. */
 function symlinkTarget(path: string): string | undefined {
   try {
     return toText(readlinkSync(forNode(path), 'latin1'));
@@ -223,23 +224,16 @@ function symlinkTarget(path: string): string | undefined {
   }
 }
 
-/** The mountpoint that a user names, or an error. */
+/** The mountpoint at a path. Throws `UsageError` if there is none. */
 export async function unionMountAt(path: string): Promise<string> {
   const wanted = await canonical(path);
   if (!unionMounts().includes(wanted)) throw new UsageError(`"${path}" is not a unionfs mountpoint`);
   return wanted;
 }
 
-/** The mount that a path lies in. */
-function innermost(table: readonly MountEntry[], path: string): MountEntry | undefined {
-  const inside = ({ mountpoint }: MountEntry): boolean =>
-    path === mountpoint || path.startsWith(mountpoint === '/' ? '/' : `${mountpoint}/`);
-  return table.filter(inside).sort((a, b) => b.mountpoint.length - a.mountpoint.length)[0];
-}
-
-/** The union that a path lies in, and the path below it. */
+/** The union that contains a path, and the path inside it. */
 export function unionOf(path: string): { mountpoint: string; inner: string } | undefined {
-  const found = innermost(mounts(), path);
+  const found = innermostMount(mounts(), path);
   if (found === undefined || found.type !== FUSE_TYPE) return undefined;
   return { mountpoint: found.mountpoint, inner: path.slice(found.mountpoint.length) };
 }

@@ -1,9 +1,9 @@
 /**
  * The command lines of fuse-overlayfs (1.x and 2.0) and of mount(8)'s helpers, as arguments of `unionfs mount`.
  *
- * Rules: whatever they accept means what it means there, or is refused by name. Hints about speed are ignored in silence,
- * what nobody knows is ignored with a warning; where `unionfs mount` is strict, callers of these are written for another program. As with
- * fuse-overlayfs, access times are not kept and lower layers are not watched unless asked for. Compare fuse_opt_proc in
+ * Rules: each of their options has the same effect, or is refused by name. Performance hints are ignored; unknown options
+ * are ignored with a warning, because the callers are written for another program (`unionfs mount` refuses them). As with
+ * fuse-overlayfs, access times are not updated and lower layers are not watched by default. Compare fuse_opt_proc in
  * fuse-overlayfs' main.c, parse_args in its config.rs, and "EXTERNAL HELPERS" in mount(8).
  */
 import { basename } from 'node:path';
@@ -14,7 +14,7 @@ import { MOUNT_WORDS } from './mount-words.js';
 const OVERLAY_NAMES = ['unionfs-overlay', 'fuse-overlayfs'];
 const HELPER_NAMES = ['mount.fuse.unionfs', 'mount.unionfs'];
 
-/** Options that change nothing: the union does so anyway, or has no such thing. */
+/** Options without effect: the union always behaves so, or has no such feature. */
 const WITHOUT_MEANING = new Set([
   // fuse-overlayfs
   ...['fast_ino', 'fast_ino_check', 'threaded'],
@@ -25,7 +25,7 @@ const WITHOUT_MEANING = new Set([
   ...['async', 'auto', 'comment', 'defaults', 'diratime', 'group', 'nofail', 'noauto', 'nouser', 'owner'],
   ...['silent', 'uhelper', 'user', 'users', '_netdev'],
 ]);
-/** Options that would be missed: `unionfs mount`, which does not know them, refuses them by name. */
+/** Options that must not be ignored: `unionfs mount` refuses them by name. */
 const REFUSED = new Set(['plugins', 'allow_root', 'auto_unmount', 'blkdev']);
 const FOR_OTHERS = /^x-/; // mount(8): "x-*" and "X-*" are for programs around it
 const ATIME_WORDS = ['atime', 'noatime', 'relatime', 'norelatime', 'strictatime', 'nostrictatime'];
@@ -33,21 +33,21 @@ const ATIME_WORDS = ['atime', 'noatime', 'relatime', 'norelatime', 'strictatime'
 const USAGE = `usage: unionfs-overlay [-f] [-d] -o lowerdir=A:B[,upperdir=U,workdir=W][,...] MOUNTPOINT
 
   -f          serve in the foreground
-  -d          print every request; implies -f
-  -o OPTIONS  those of fuse-overlayfs; unknown ones are ignored
+  -d          print every request on standard error; implies -f
+  -o OPTIONS  options of fuse-overlayfs(1); unknown ones are ignored with a warning
   --version   print the version
 `;
-/** The release of fuse-overlayfs whose options are understood. */
+/** The release of fuse-overlayfs whose options are supported. */
 const COMPATIBLE = '2.0.0';
 
-/** What to do: print something, or mount with arguments of `unionfs mount`. */
+/** The request: print text, or mount with arguments of `unionfs mount`. */
 export type Request =
   | { readonly print: string }
   | { readonly mount: readonly string[]; readonly foreground: boolean; readonly warnings: readonly string[] };
 
 /**
- * Reads a command line; undefined if it is one of `unionfs COMMAND`.
- * @param program the path the program was called by
+ * Parses a command line; undefined if it has the form `unionfs COMMAND`.
+ * @param program the path of the program as it was called
  * @param commands names of the program's commands
  */
 export function overlayRequest(
@@ -90,7 +90,7 @@ function read(args: readonly string[], isHelper: boolean): Request {
     else if (['V', 'version'].includes(name)) {
       return { print: `fuse-overlayfs: version ${COMPATIBLE} (unionfs ${version()})\n` };
     } else if (isHelper && name === 'f')
-      return { print: '' }; // mount(8): all but the mount
+      return { print: '' }; // mount(8): do everything except mounting
     else request.word(name, rawName);
   }
   return request.result();
@@ -109,14 +109,14 @@ class MountRequest {
     this.#isHelper = isHelper;
   }
 
-  /** A word beside -o. */
+  /** An option other than -o. */
   word(name: string, raw: string): void {
     if (name === 'f') this.#serveHere('--foreground');
     else if (['d', 'debug'].includes(name)) this.#serveHere('--trace');
     else if (!['s', 'n', 'v', 'N', 't'].includes(name)) this.#warn(raw);
   }
 
-  /** A list after -o. A comma separates, but not in quotes or after a backslash. */
+  /** The list of -o, separated by commas that are not in quotes or after a backslash. */
   options(list: string): void {
     for (const item of list.match(/(?:\\.|"[^"]*"|[^,])+/gs) ?? []) this.#option(item);
   }
@@ -149,7 +149,7 @@ class MountRequest {
   }
 
   #warn(what: string): void {
-    this.#warnings.push(`unknown option "${what}" is ignored`);
+    this.#warnings.push(`ignoring unknown option "${what}"`);
   }
 
   result(): Request {
@@ -169,7 +169,7 @@ class MountRequest {
   }
 }
 
-/** How long the kernel may rely on what it knows, in seconds. */
+/** Maximum cache timeout in seconds. */
 const FOREVER = 1e9;
 const trust = (seconds: number): string =>
   seconds >= 0 && seconds < FOREVER ? `ttl=${Math.ceil(seconds)}` : 'never';

@@ -1,9 +1,9 @@
-/** The mount options that say whose files are shown as whose, as fuse-overlayfs(1) defines them. */
+/** Mount options that map owners, as in fuse-overlayfs(1). */
 import { type Ownership, UsageError } from '../../fs/index.js';
 import { parseIdRanges } from '../../fs/layers.js';
 import { OWNERSHIP_SWITCHES, OWNERSHIP_VALUED } from './mount-words.js';
 
-/** What `xattr_permissions=` means. */
+/** Values of `xattr_permissions=`. */
 const KEEP = new Map<string, Ownership['keep']>([
   ['0', undefined],
   ['1', 'privileged'],
@@ -13,7 +13,7 @@ const ROOT = 0;
 const MAX_ID = 2 ** 32 - 2;
 
 /**
- * The ownership that options ask for; undefined if none of them is given.
+ * The ownership settings of mount options; undefined without such options.
  * @param given the values of options by name
  * @throws UsageError
  */
@@ -38,10 +38,10 @@ function idOf(given: ReadonlyMap<string, string | undefined>, name: string): num
   const text = given.get(name);
   if (text === undefined) return undefined;
   if (/^\d{1,10}$/.test(text) && Number(text) <= MAX_ID) return Number(text);
-  throw new UsageError(`the option "-o ${name}=${text}" needs an id from 0 to ${MAX_ID}`);
+  throw new UsageError(`invalid value "${text}" for option "-o ${name}": use an id from 0 to ${MAX_ID}`);
 }
 
 function keepOf(text: string | undefined): Ownership['keep'] {
   if (text === undefined || KEEP.has(text)) return KEEP.get(text ?? '0');
-  throw new UsageError(`the option "-o xattr_permissions=${text}" is none of "0", "1", "2"`);
+  throw new UsageError(`invalid value "${text}" for option "-o xattr_permissions": use "0", "1" or "2"`);
 }

@@ -1,14 +1,14 @@
 /**
- * The commands of unionfs, as the program runs them and as scripts/reference/ writes of them.
+ * The commands of unionfs, for the program and for the reference that scripts/reference/ generates.
  *
- * Rule: only the commands that are asked for are loaded, and nothing before one is asked for but a server's start.
+ * Rule: only the requested commands are loaded; starting a server in the background loads none.
  */
 import type { Command } from 'commander';
 import type { MountOptions } from '../../fs/index.js';
 import { words } from '../../runtime/host/call.js';
 import { startServer } from './background.js';
 
-/** A mount in the background, as the command line has it, is the server's to read. */
+/** Passes the arguments of the command line to a server in the background. */
 const inBackground = ({ transport }: MountOptions): Promise<void> =>
   startServer(
     words().slice(words().indexOf('mount') + 1),
@@ -33,7 +33,7 @@ export const UNIONFS_COMMANDS: readonly string[] = Object.keys(COMMANDS);
 /** The program with some of its commands, by name. */
 export async function unionfsProgram(names: readonly string[]): Promise<Command> {
   const { newProgram } = await import('../program.js');
-  const program = newProgram('unionfs', 'union filesystem: overlayfs semantics over FUSE');
+  const program = newProgram('unionfs', 'union filesystem in userspace: overlayfs semantics over FUSE');
   for (const name of names) program.addCommand(await (COMMANDS[name] as () => Promise<Command>)());
   return program;
 }

@@ -1,5 +1,6 @@
-/** The mount options that say what is shown, as fuse-overlayfs(1) defines them. */
+/** Mount options that disable or require features, as in fuse-overlayfs(1). */
 import { type LeftOut, type MountOptions, UsageError } from '../../fs/index.js';
+import { alternatives } from '../../fs/input/shown.js';
 import { SHOWING_SWITCHES } from './mount-words.js';
 
 const LEAVES_OUT: Readonly<Record<(typeof SHOWING_SWITCHES)[number], LeftOut>> = {
@@ -11,7 +12,7 @@ const LEAVES_OUT: Readonly<Record<(typeof SHOWING_SWITCHES)[number], LeftOut>> =
 
 type Given = ReadonlyMap<string, string | undefined>;
 
-/** @throws UsageError for a value that an option does not have */
+/** @throws UsageError for an invalid value */
 export function showingOf(given: Given): Pick<MountOptions, 'without' | 'lastingInodes' | 'context'> {
   const without: LeftOut[] = SHOWING_SWITCHES.filter((name) => given.has(name)).map(
     (name) => LEAVES_OUT[name],
@@ -29,14 +30,12 @@ export function showingOf(given: Given): Pick<MountOptions, 'without' | 'lasting
 function oneOf(given: Given, name: string, values: readonly string[]): string | undefined {
   const value = given.get(name);
   if (value === undefined || values.includes(value)) return value;
-  throw new UsageError(
-    `the option "-o ${name}=${value}" is none of ${values.map((each) => `"${each}"`).join(', ')}`,
-  );
+  throw new UsageError(`invalid value "${value}" for option "-o ${name}": use ${alternatives(values)}`);
 }
 
-/** A context has commas, so that it comes in quotes. */
+/** Removes the quotes of a context, which contains commas. */
 function unquoted(context: string): string {
   const text = /^"(.*)"$/s.exec(context)?.[1] ?? context;
   if (!/["\\\0\n]/.test(text)) return text;
-  throw new UsageError(`the option "-o context=${context}" is no security context`);
+  throw new UsageError(`invalid security context "${context}" for option "-o context"`);
 }

@@ -1,4 +1,4 @@
-/** Which stack a command means: a live mount's, a recorded one's, or one given by options. */
+/** The stack of a command: of a mount, of a record, or of options. */
 import { existsSync } from 'node:fs';
 import { type Stack, UsageError } from '../../fs/index.js';
 import { defaultWork, directoryAt, recordedStack, splitLayers } from '../../fs/layers.js';
@@ -11,7 +11,7 @@ export interface StackOptions {
   readonly workdir?: string;
 }
 
-/** The stack given by --lower and --upper; undefined if neither is. */
+/** The stack of --lower and --upper; undefined without them. */
 export function givenStack({ lower, upper, workdir }: StackOptions): Stack | undefined {
   if (upper === undefined && workdir !== undefined) throw new UsageError('--workdir needs --upper');
   if (lower === undefined) {
@@ -24,7 +24,7 @@ export function givenStack({ lower, upper, workdir }: StackOptions): Stack | und
   return { lowers, upper: own, work: workdir === undefined ? defaultWork(own) : directoryAt(workdir) };
 }
 
-/** The stack of a mountpoint, or, when nothing is mounted, of an upper or work directory that was. */
+/** The stack of a mountpoint, or the recorded stack of an upper or work directory. */
 export async function stackAt(path: string): Promise<Stack> {
   const where = await canonical(path);
   if (unionMounts().includes(where)) return requireInspection(where);

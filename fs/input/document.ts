@@ -1,10 +1,9 @@
 /**
  * JSON documents from outside: images, registries, users' directories, other mounts; and our own, which others may edit.
  *
- * Rules: a document enters here and nowhere else. Its size is bounded before it is read as text, its depth before it is
- * parsed, so that no later recursion meets more; then one schema gives the value with its type, or an error that names
- * the document and the field. Of equal names the last counts and unknown fields are left alone, as for Go's
- * encoding/json, which the other tools read the same documents with.
+ * Rules: documents are read only here. Size is checked before decoding, nesting depth before parsing, so that recursion is
+ * bounded; then a schema gives the typed value, or an error with the document and the field. Of duplicate names the last
+ * one is used, and unknown fields are kept, as by Go's encoding/json, with which other tools read the same documents.
  */
 import { UsageError } from '../sys/refusal.js';
 import { type Schema, safeParse } from './schema.js';
@@ -12,10 +11,10 @@ import { quoted, shown } from './shown.js';
 
 /** Registries refuse larger manifests (distribution specification, "Pushing Manifests"). */
 export const MAX_DOCUMENT_BYTES = 4 * 1024 * 1024;
-/** Arrays and objects inside each other. Documents of images have 6, configurations of bundles 7. */
+/** Maximum nesting of arrays and objects; documents of images have 6 levels, config.json 7. */
 export const MAX_DEPTH = 64;
 
-/** What a schema refuses: a field's path, such as `config.Env[3]`, and why. */
+/** A document that a schema refuses; the message has the field's path, such as `config.Env[3]`, and the reason. */
 export class DocumentError extends UsageError {}
 
 /**
@@ -29,12 +28,12 @@ export function parseDocument<T>(schema: Schema<T>, bytes: Uint8Array, what: str
 /** Any JSON within the bounds. Throws `DocumentError`. */
 export function parseJson(bytes: Uint8Array, what: string, maxBytes = MAX_DOCUMENT_BYTES): unknown {
   if (bytes.length > maxBytes)
-    throw new DocumentError(`${what} has ${bytes.length} bytes; at most ${maxBytes} are read`);
-  if (isTooDeep(bytes)) throw new DocumentError(`${what} nests deeper than ${MAX_DEPTH} levels`);
+    throw new DocumentError(`${what} has ${bytes.length} bytes; the limit is ${maxBytes}`);
+  if (isTooDeep(bytes)) throw new DocumentError(`${what} is nested deeper than ${MAX_DEPTH} levels`);
   try {
     return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'));
   } catch {
-    throw new DocumentError(`${what} is not JSON`);
+    throw new DocumentError(`${what} is not valid JSON`);
   }
 }
 
@@ -53,7 +52,7 @@ const BACKSLASH = 0x5c;
 const OPENING = new Set([0x5b, 0x7b]);
 const CLOSING = new Set([0x5d, 0x7d]);
 
-/** Whether brackets outside of strings nest too deep; whether they match is JSON.parse's to say. */
+/** Whether brackets outside strings are nested too deeply; JSON.parse checks whether they match. */
 function isTooDeep(bytes: Uint8Array): boolean {
   let depth = 0;
   let inString = false;

@@ -1,8 +1,8 @@
 /**
- * What documents may hold: the words that schemas are written in. One definition gives the check and the type.
+ * Building blocks of schemas for documents. One definition gives the check and the type.
  *
- * Rules, as Go's encoding/json reads the same documents: null is the zero value, wherever a value may be missing; in a
- * list or a map it is the zero value of what they hold. Unknown fields are kept, since others made them for others.
+ * Rules, as Go's encoding/json reads the same documents: null is the zero value of an optional field; in a list or a
+ * map it is the zero value of the element type. Unknown fields are kept for other programs.
  * Every list, map and text has a bound. Keys are any text, `__proto__` and `constructor` too: a map's value is an object
  * whose own properties they are.
  */
@@ -72,7 +72,7 @@ export const orZero = <S extends v.GenericSchema>(schema: S, zero: v.InferOutput
   v.optional(schema, zero as never) as unknown as Schema<v.InferOutput<S>>;
 export const either = <const S extends readonly v.GenericSchema[]>(options: S, expected: string) =>
   v.union(options, expected);
-/** By what comes: a complaint is about the one that was meant. */
+/** Chooses the schema by the type of the value, so that the error message is about the intended one. */
 export const listOrOne = <T>(list: Schema<T>, one: Schema<T>): Schema<T> =>
   v.lazy((value) => (Array.isArray(value) ? list : one));
 export const { pipe, transform } = v;
@@ -94,7 +94,7 @@ export const struct = <const E extends v.ObjectEntries>(entries: E) =>
     v.InferOutput<v.ObjectSchema<E, undefined>>
   >;
 
-/** A list. @param zero what null is in it; without one it is refused */
+/** A list. @param zero the value of null elements; without it they are refused */
 export function listOf<S extends v.GenericSchema>(item: S, zero?: v.InferOutput<S>, most = MAX_ENTRIES) {
   const filled = (list: unknown[]): unknown[] =>
     zero === undefined ? list : list.map((value) => value ?? zero);
@@ -106,7 +106,7 @@ export function listOf<S extends v.GenericSchema>(item: S, zero?: v.InferOutput<
   ) as unknown as Schema<v.InferOutput<S>[]>;
 }
 
-/** An object of any keys. @param zero what null is in it */
+/** An object with arbitrary keys. @param zero the value of null entries */
 export const mapOf = <S extends v.GenericSchema>(item: S, zero: v.InferOutput<S>) =>
   v.pipe(
     object,

@@ -1,10 +1,10 @@
 /**
- * Text from outside as a person may see it: on a terminal, in a log, in an error.
+ * Escapes text from outside for terminals, logs and errors.
  *
- * Rule: what controls a terminal or the direction of text, or does not show at all, is written as an escape: C0 and DEL
+ * Rule: characters that control a terminal or the text direction, and invisible ones, are written as escapes: C0 and DEL
  * as \xHH; C1 (ECMA-48 knows U+009B as CSI), format characters (bidi controls, zero widths), separators of
- * lines and lone surrogates as \u{H}; a byte that is no UTF-8 as \xHH. The backslash itself stays, so that ordinary text
- * stays as it is: this is for reading, `--json` is for programs. Compare ls --escape and Trojan Source (CVE-2021-42574).
+ * lines and lone surrogates as \u{H}; a byte that is no UTF-8 as \xHH. The backslash itself is not escaped, so that ordinary
+ * text is unchanged: this is for people, `--json` is for programs. Compare ls --escape and Trojan Source (CVE-2021-42574).
  */
 
 import { toText } from '../sys/path-bytes.js';
@@ -16,7 +16,7 @@ const C1 = 0x80;
 /** One line. */
 export const shown = (text: string): string => text.replace(UNSHOWN, escapeCharacter);
 
-/** The same for text whose line ends and tabs are ours. */
+/** The same for text of several lines, keeping line feeds and tabs. */
 export const shownLines = (text: string): string => text.replace(UNSHOWN_IN_LINES, escapeCharacter);
 
 function escapeCharacter(character: string): string {
@@ -37,7 +37,7 @@ export const shownBytes = (bytes: string): string => shown(toText(bytes));
 /** Controls that JSON.stringify leaves as they are: DEL, C1 and format characters. */
 const RAW_IN_JSON = /[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}]/gu;
 
-/** JSON that is the same to a parser, and harmless on a terminal. */
+/** Equivalent JSON that is safe on a terminal. */
 export const shownJson = (json: string): string =>
   json.replace(RAW_IN_JSON, (character) =>
     character
@@ -53,6 +53,12 @@ const QUOTED = 200;
 export function cut(text: string, length = QUOTED): string {
   const half = Math.floor(length / 2);
   return text.length <= length ? text : `${text.slice(0, half)}...${text.slice(-half)}`;
+}
+
+/** The values that something may have, for a message: `"a", "b" or "c"`. */
+export function alternatives(values: readonly string[]): string {
+  const all = values.map((value) => `"${value}"`);
+  return [all.slice(0, -1).join(', '), ...all.slice(-1)].filter((part) => part !== '').join(' or ');
 }
 
 /** A value in double quotes, for a message. */

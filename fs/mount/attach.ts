@@ -1,7 +1,7 @@
 /**
- * A union gets its place in the tree: as whoever may call mount(2), or through fusermount3.
+ * Attaches /dev/fuse to a mountpoint: with mount(2) if permitted, otherwise through fusermount3.
  *
- * Rule: a refusal is one line that says what to do about it.
+ * Rule: an error is one line with the fix.
  */
 import { accessSync, constants } from 'node:fs';
 import { ASK_DOCTOR } from '../sys/advice.js';
@@ -17,22 +17,22 @@ import type { MountOptions } from './options.js';
 
 const ROOT = 0;
 
-/** By open(2)'s error, what is wrong with the device, and what usually mends it. */
+/** By open(2)'s error: the problem of the device, and the usual fix. */
 const REFUSED_DEVICE: Readonly<Record<number, readonly [what: string, fix?: string]>> = {
   [E.ENOENT]: ['/dev/fuse is missing', 'modprobe fuse'],
-  [E.ENODEV]: ['there is no FUSE behind /dev/fuse', 'modprobe fuse'],
-  [E.ENXIO]: ['there is no FUSE behind /dev/fuse', 'modprobe fuse'],
-  [E.EACCES]: ['/dev/fuse may not be opened by this user', 'chmod 666 /dev/fuse'],
-  [E.EPERM]: ['/dev/fuse may not be opened in this sandbox'],
+  [E.ENODEV]: ['/dev/fuse exists, but the kernel has no FUSE driver', 'modprobe fuse'],
+  [E.ENXIO]: ['/dev/fuse exists, but the kernel has no FUSE driver', 'modprobe fuse'],
+  [E.EACCES]: ['cannot open /dev/fuse: permission denied', 'chmod 666 /dev/fuse'],
+  [E.EPERM]: ['cannot open /dev/fuse: not permitted in this sandbox'],
 };
 
-/** Opens the device for a mount on `mountpoint`, or says what to do. */
+/** Opens the device for a mount on `mountpoint`. Throws an error with the fix. */
 export function openFuse(mountpoint: string): number {
   const user = process.geteuid?.();
   try {
     if (user !== ROOT) accessSync(forNode(mountpoint), constants.W_OK);
   } catch {
-    throw new UsageError(`"${mountpoint}" is not writable by uid ${user}; mount on a directory that is`);
+    throw new UsageError(`"${mountpoint}" is not writable by uid ${user}; choose a mountpoint that is`);
   }
   try {
     return openDevice();
@@ -44,7 +44,7 @@ export function openFuse(mountpoint: string): number {
   }
 }
 
-/** Mounts the device of `openFuse`, which is not the caller's any more; the descriptor to serve. */
+/** Mounts the device of `openFuse`, and takes it over. @returns the descriptor to serve */
 export function attachFuse(device: number, options: MountOptions, stack: Stack, mountpoint: string): number {
   const flags = (options.flags ?? 0) | (stack.upper === undefined ? MS.RDONLY : 0);
   const request = {
@@ -75,24 +75,24 @@ function explain(refusal: Refusal, mountpoint: string): HostError {
   const user = `uid ${process.getuid?.()}`;
   if ('missing' in refusal) {
     return new HostError(
-      `${user} may not mount on "${mountpoint}" without fusermount3`,
+      `${user} cannot mount on "${mountpoint}" without fusermount3`,
       'install the package "fuse3", or use "unionfs exec"',
     );
   }
   const { said } = refusal;
   if (said.includes('user_allow_other')) {
     return new HostError(
-      'fusermount3 refuses "-o allow_other"',
+      'fusermount3 refused "-o allow_other"',
       'add the line "user_allow_other" to /etc/fuse.conf',
     );
   }
   if (said === 'could not determine username') {
     return new HostError(
-      'fusermount3 serves named users only',
+      'fusermount3 works only for users with a name',
       `add ${user} to /etc/passwd, or use "unionfs exec"`,
     );
   }
-  return new HostError(`fusermount3 refuses ${user} the mount on "${mountpoint}": ${said}`);
+  return new HostError(`fusermount3 refused to mount on "${mountpoint}" for ${user}: ${said}`);
 }
 
 /** What /proc/mounts shows as source. */

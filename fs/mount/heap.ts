@@ -1,9 +1,9 @@
 /**
- * The heap of a thread that serves a mount.
+ * The heap limit of a serving thread.
  *
- * Rule: V8 aborts the whole process when a heap is full, and its own limit has little to do with the machine's memory. So
- * the limit is half of that: where the kernel cannot be asked to forget nodes (before Linux 6.18), it is short of memory
- * itself by then, as its inodes take as much, and forgets them.
+ * Rule: V8 aborts the process when a heap is full, and its default limit does not depend on the machine's memory. The limit
+ * is half of the memory: kernels that cannot be asked to forget nodes (before Linux 6.18) run short of memory themselves by
+ * then, because their inodes take as much, and forget nodes.
  */
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
@@ -11,7 +11,7 @@ import type { ResourceLimits } from 'node:worker_threads';
 
 const MIB = 2 ** 20;
 
-/** Bytes: of the machine, or of the cgroup if that has less. */
+/** Memory in bytes, of the machine or of the control group, whichever is less. */
 function memory(): number {
   const constrained = process.constrainedMemory?.() ?? 0;
   return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();

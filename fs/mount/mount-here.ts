@@ -1,6 +1,6 @@
 /**
- * A mount that one thread makes and serves; the main thread only supervises it (`supervise.ts`). It saves a program
- * that does nothing else from loading everything twice.
+ * Mounts and serves on one thread, while the main thread only supervises (`supervise.ts`). A program that does nothing else
+ * saves loading all modules twice.
  */
 
 import { close } from '../sys/syscalls.js';
@@ -12,17 +12,17 @@ import { serveUnion } from './serve-union.js';
 import { settingsFor } from './settings.js';
 import type { Attached } from './supervise.js';
 
-/** What is told of the mount, on the thread that serves it. */
+/** Events of the mount, on the thread that serves it. */
 export interface Progress {
-  /** It is there; from here on its descriptors are the supervisor's, who detaches it too if this fails. */
+  /** It is attached; the supervisor takes over its descriptors, and detaches it on failure. */
   attached(attached: Attached): void;
-  /** It is usable. @param log takes what is complained of from here on */
+  /** It is usable. @param log the file for messages from now on */
   ready(log: number | undefined): void;
-  /** Nothing of the layers is open or locked any more. */
+  /** All layers are closed and unlocked. */
   released(): void;
 }
 
-/** Mounts, and serves until the mount is over. Throws as `mount` does. */
+/** Mounts, and serves until the filesystem is unmounted. Throws as `mount` does. */
 export async function mountHere(options: MountOptions, progress: Progress): Promise<void> {
   const { stack, mountpoint } = prepare(options);
   const device = openFuse(mountpoint);
@@ -43,7 +43,7 @@ export async function mountHere(options: MountOptions, progress: Progress): Prom
         progress.released();
       }
     });
-    if (!isUsable) throw new Error('the mount ended before it was usable');
+    if (!isUsable) throw new Error('the filesystem was unmounted before it was usable');
   } catch (error) {
     if (!isUsable) taken.undo();
     throw error;

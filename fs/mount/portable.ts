@@ -2,7 +2,7 @@
  * A mount by the portable transport, as `server.ts` makes one by the kernel's protocol: builds the union and serves it on
  * the main thread, until it is unmounted.
  *
- * Rule: libfuse tells nobody that a mount has ended, so the mount table is looked at.
+ * Rule: libfuse does not report the end of a mount, so the mount table is polled.
  */
 import { setTimeout } from 'node:timers/promises';
 import { mountTable } from '../sys/mountinfo.js';
@@ -26,13 +26,13 @@ import type { MountOptions } from './options.js';
 import { unionSettings } from './settings.js';
 import { DETACH_GRACE_MS, type Serving } from './supervise.js';
 
-/** How often the mount table is looked at. */
+/** Interval of polling the mount table. */
 const LOOK_MS = 300;
-/** Seconds after which layers are looked at again: nothing tells libfuse that they have changed. */
+/** Seconds after which layers are read again, because libfuse cannot be notified of changes. */
 const LAYERS_TTL = 1;
 const SUBTYPE = FUSE_TYPE.replace(/^fuse\./, '');
 
-/** Refuses what this transport cannot do, and a package that cannot be loaded. Throws `UsageError`. */
+/** Throws `UsageError` for options that this transport does not support, or if the package cannot be loaded. */
 export function checkPortable({ flags = 0, allowOther, writeback, layerChanges }: MountOptions): void {
   const refuse = (what: string): never => {
     throw new UsageError(`${what} is not possible with --transport fuse-native`);
@@ -50,7 +50,7 @@ export function checkPortable({ flags = 0, allowOther, writeback, layerChanges }
   }
 }
 
-/** Mounts; the union is usable when the promise settles. Throws `UsageError` where the package cannot do it. */
+/** Mounts; the union is usable when the promise resolves. Throws `UsageError` if the package fails. */
 export async function startPortable(
   options: MountOptions,
   stack: Stack,
@@ -111,7 +111,7 @@ async function endMount(mountpoint: string, ended: Promise<void>): Promise<void>
   await ended;
 }
 
-/** Settles when the mount that is now the last one on a directory is no longer there. */
+/** Resolves when the mount that is currently the top one on a directory is gone. */
 async function untilGone(mountpoint: string): Promise<void> {
   const path = toBytes(mountpoint);
   const mounted = mountTable().findLast((mount) => mount.mountpoint === path);

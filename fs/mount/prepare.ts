@@ -1,11 +1,12 @@
 /**
- * What happens before a mount: the options become a checked stack, and its directories are taken.
+ * Prepares a mount: checks the options and the stack, and locks its directories.
  *
- * Rule: everything is checked before anything is changed; making the work directory is the first change.
+ * Rule: everything is checked before anything is changed; creating the work directory is the first change.
  */
 import { accessSync, closeSync, constants, lstatSync, openSync, statfsSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { adviceFor } from '../sys/advice.js';
 import { LOCK, O } from '../sys/constants.js';
 import { E, Errno, errnoName, unless } from '../sys/errno.js';
 import { forNode, toBytes } from '../sys/path-bytes.js';
@@ -43,7 +44,7 @@ import { keepingXattr, type Ownership } from '../union/owners/id-mapping.js';
 import type { MountOptions } from './options.js';
 import { checkContext, checkInodes } from './requirements.js';
 
-/** How long a lock may still be held by a server that is ending. */
+/** How long to wait for a lock of a server that is exiting. */
 const LOCK_PATIENCE_MS = 2000;
 const LOCK_RETRY_MS = 20;
 const PRIVATE = 0o700;
@@ -55,13 +56,13 @@ type Writing = Required<Pick<Stack, 'upper' | 'work'>>;
 const quoted = (name: string): string => JSON.stringify(Buffer.from(name, 'latin1').toString());
 
 export function prepare(options: MountOptions): { stack: Stack; mountpoint: string } {
-  if (options.lowers.length === 0) throw new UsageError('no lower layer is given; name one with --lower');
+  if (options.lowers.length === 0) throw new UsageError('missing lower layer; name one with --lower');
   checkContext(options.context);
   const lowers = options.lowers.map(lowerAt);
   const mountpoint = mountpointAt(options.mountpoint);
   if (options.upper === undefined) {
     if (options.work !== undefined)
-      throw new UsageError(`workdir "${options.work}" is of no use without --upper`);
+      throw new UsageError(`workdir "${options.work}" needs an upper layer; name one with --upper`);
     const stack = { lowers };
     checkStack(stack, mountpoint, isReachedApart);
     checkInodes(stack, options);
@@ -77,7 +78,7 @@ export function prepare(options: MountOptions): { stack: Stack; mountpoint: stri
   return { stack, mountpoint };
 }
 
-/** The kernel may remember all of a mount whose server is gone but what statfs(2) tells. */
+/** statfs(2) detects a mount whose server has ended; the kernel may have everything else cached. */
 function mountpointAt(path: string): string {
   const directory = directoryAt(path);
   try {
@@ -88,18 +89,16 @@ function mountpointAt(path: string): string {
   return directory;
 }
 
-/** A lower layer, which must be readable: the server opens it when the mount is there already. */
+/** A lower layer, which must be readable: the server opens it after mounting. */
 const lowerAt = (path: string): string =>
-  layerAt(path, `lower "${path}" cannot be read`, (directory) =>
-    closeSync(openSync(forNode(directory), 'r')),
-  );
+  layerAt(path, `cannot read lower "${path}"`, (directory) => closeSync(openSync(forNode(directory), 'r')));
 
 const upperAt = (path: string): string =>
-  layerAt(path, `upper "${path}" cannot be written`, (directory) =>
+  layerAt(path, `cannot write to upper "${path}"`, (directory) =>
     accessSync(forNode(directory), constants.W_OK | constants.X_OK),
   );
 
-/** A directory that this process can use as it must. @param attempt throws if it cannot */
+/** A directory with the required access. @param attempt throws without that access */
 function layerAt(path: string, complaint: string, attempt: (directory: string) => void): string {
   const directory = directoryAt(path);
   try {
@@ -107,28 +106,28 @@ function layerAt(path: string, complaint: string, attempt: (directory: string) =
     return directory;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new UsageError(`${complaint} by uid ${process.geteuid?.()}: ${code}`);
+    throw new UsageError(`${complaint} as uid ${process.geteuid?.()}: ${code}`);
   }
 }
 
-/** A stack whose directories are this process's. */
+/** A stack whose directories are locked by this process. */
 export interface Taken {
   /** Upper and work, locked. */
   readonly writable: Writable | undefined;
-  /** Writes down in work what stack it belongs to. */
+  /** Records the stack in the work directory. */
   readonly record: () => void;
-  /** Opens the file in work that takes what the server complains of. */
+  /** Opens the server's log file in the work directory. */
   readonly openLog: () => number | undefined;
-  /** Lets go of them. */
+  /** Unlocks and closes the directories. */
   readonly unlock: () => void;
-  /** The same, and what was made is removed again. */
+  /** The same, and removes a work directory that was created. */
   readonly undo: () => void;
 }
 
 /**
- * Takes upper and work, and makes work. Throws `UsageError`, and nothing is changed then. From here on they are reached
- * through these descriptors alone: whoever may rename them, or what lies above them, is left with another directory.
- * @param cancel what else is to be done about a failure
+ * Locks upper and work, and creates work. If it throws `UsageError`, nothing has been changed. From here on both are
+ * accessed only through their descriptors, so renaming them or their parents has no effect on the mount.
+ * @param cancel is called on failure
  */
 export async function take(
   stack: Stack,
@@ -175,9 +174,9 @@ export async function take(
 
 /** What this program and the kernel keep in a work directory. */
 const WORK_NAMES = new Set([STAGING, INDEX, RECORD, `${RECORD}.new`, LOG]);
-/** Where the kernel says that upper is not to be trusted, after a volatile mount that was not ended. */
+/** The kernel's mark for an upper after an unclean end of a volatile mount. */
 const INCOMPATIBLE = 'incompat';
-const CLEAR = ', or have it emptied with --clear-workdir';
+const CLEAR = ', or empty this one with --clear-workdir';
 const WORK_FILES = [RECORD, `${RECORD}.new`, LOG];
 const PERMISSIONS = 0o777;
 
@@ -193,7 +192,7 @@ function checkWorkAt(work: string, clears: boolean): void {
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
     throw new UsageError(
-      `workdir "${work}" cannot be read by uid ${process.geteuid?.()}: ${errnoName(error.code)}`,
+      `cannot read workdir "${work}" as uid ${process.geteuid?.()}: ${errnoName(error.code)}`,
     );
   } finally {
     close(passage);
@@ -201,8 +200,8 @@ function checkWorkAt(work: string, clears: boolean): void {
 }
 
 /**
- * What lies in its staging directory will be removed, so a work directory must be empty, ours, or the kernel's, unless it
- * is said that it is one. Then, as with overlayfs, other names in it do not matter.
+ * The content of the staging directory will be removed, so a work directory must be empty, ours, or the kernel's, unless
+ * --clear-workdir is given. Then, as with overlayfs, other names in it are ignored.
  */
 function checkWork(workFd: number, work: string, clears: boolean): void {
   const names = readDirectory(workFd).map(({ name }) => name);
@@ -212,12 +211,12 @@ function checkWork(workFd: number, work: string, clears: boolean): void {
       (!names.includes(RECORD) && isForeignStaging(workFd) ? STAGING : undefined));
   if (foreign !== undefined) {
     throw new UsageError(
-      `workdir "${work}" holds ${quoted(foreign)}, which is not scratch; choose an empty directory${foreign === STAGING ? CLEAR : ''}`,
+      `workdir "${work}" contains ${quoted(foreign)}, which does not belong to a work directory; choose an empty directory${foreign === STAGING ? CLEAR : ''}`,
     );
   }
   for (const name of WORK_FILES) {
     if (isDirectory(statat(workFd, name)?.mode ?? 0)) {
-      throw new UsageError(`workdir "${work}" holds a directory "${name}"; remove it`);
+      throw new UsageError(`workdir "${work}" contains a directory "${name}"; remove it`);
     }
   }
   checkIndexOwner(workFd, work);
@@ -235,20 +234,22 @@ function isForeignStaging(workFd: number): boolean {
   }
 }
 
-/** Whoever owns the index could give the names of one file to another, with root's rights. */
+/** The owner of the index could redirect hard links to other files with root's rights, so it must be this user. */
 function checkIndexOwner(workFd: number, work: string): void {
   const stat = statat(workFd, INDEX);
   const user = process.geteuid?.();
   if (stat === undefined || user !== ROOT || (isDirectory(stat.mode) && stat.uid === user)) return;
   const what = isDirectory(stat.mode) ? `belongs to uid ${stat.uid}` : 'is not a directory';
-  throw new UsageError(`"${INDEX}" in workdir "${work}" ${what}; choose a new one with --workdir`);
+  throw new UsageError(`"${INDEX}" in workdir "${work}" ${what}; choose a new work directory with --workdir`);
 }
 
-/** An index of another upper's files would show these (ovl_verify_upper), and the record says whose changes these are. */
+/** The index of another upper would show its files (ovl_verify_upper); the record names the upper. */
 function checkIndex({ upper, work }: Writing, writable: Writable): void {
   const hasIndex = statat(writable.workFd, INDEX) !== undefined;
   if (!(hasIndex ? ownsIndex(upper, work, writable) : ownsRecord(upper, work)))
-    throw new UsageError(`workdir "${work}" belongs to another upper; choose a new one with --workdir`);
+    throw new UsageError(
+      `workdir "${work}" belongs to another upper; choose a new work directory with --workdir`,
+    );
 }
 
 function ownsIndex(upper: string, work: string, writable: Writable): boolean {
@@ -260,7 +261,7 @@ function ownsIndex(upper: string, work: string, writable: Writable): boolean {
   }
 }
 
-/** A damaged record is nobody's; one of what is gone has moved along with its upper. */
+/** Whether the record names this upper; a damaged record, and one of a moved upper, are accepted. */
 function ownsRecord(upper: string, work: string): boolean {
   const own = statSync(forNode(upper));
   try {
@@ -272,7 +273,7 @@ function ownsRecord(upper: string, work: string): boolean {
   }
 }
 
-/** Where owners are to be kept in an attribute, upper's filesystem and this process must be able to. */
+/** If owners are stored in an xattr, upper's filesystem and this process must support it. */
 function checkKeep(workFd: number, upper: string, ownership: Ownership | undefined): void {
   const keep = ownership?.keep;
   if (keep === undefined) return;
@@ -282,19 +283,23 @@ function checkKeep(workFd: number, upper: string, ownership: Ownership | undefin
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
     const why =
-      error.code === E.EPERM ? 'that takes root' : `its filesystem cannot: ${errnoName(error.code)}`;
+      error.code === E.EPERM
+        ? 'only root can write it'
+        : `its filesystem refused it: ${errnoName(error.code)}`;
     throw new HostError(
-      `"${upper}" cannot keep owners in "${keepingXattr(keep)}": ${why}`,
+      `cannot store owners in the xattr "${keepingXattr(keep)}" of upper "${upper}": ${why}`,
       'choose another upper',
     );
   }
 }
 
-/** The default work directory, which nobody has named: whoever may write beside upper may have put anything there. */
+/** The default work directory; another user who can write beside upper may have created anything there. */
 function ownWork(upper: string): string {
   const path = defaultWork(upper);
   if (lstatSync(forNode(path), { throwIfNoEntry: false })?.isSymbolicLink() !== true) return realWork(path);
-  throw new UsageError(`"${path}" is a symbolic link; name the work directory with --workdir`);
+  throw new UsageError(
+    `default workdir "${path}" is a symbolic link; choose a work directory with --workdir`,
+  );
 }
 
 /** The real path of a work directory that may not exist yet; its parent must. */
@@ -304,7 +309,7 @@ function realWork(path: string): string {
   return join(directoryAt(dirname(whole)), basename(whole));
 }
 
-/** Does something in the directory that holds `work`. */
+/** Runs `act` in the parent directory of `work`. */
 function beside<T>(work: string, act: (parent: number, name: string) => T): T {
   const parent = openWithoutSymlinks(toBytes(dirname(work)));
   try {
@@ -314,7 +319,7 @@ function beside<T>(work: string, act: (parent: number, name: string) => T): T {
   }
 }
 
-/** Makes the work directory; whether it was made. */
+/** Creates the work directory. @returns false if it exists */
 function makeWork(work: string): boolean {
   try {
     const made = beside(work, (parent, name) =>
@@ -327,13 +332,15 @@ function makeWork(work: string): boolean {
     return made === true;
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
-    throw new UsageError(`workdir "${work}" cannot be made: ${errnoName(error.code)}`);
+    throw new UsageError(
+      `cannot create workdir "${work}": ${errnoName(error.code)}${adviceFor(error.code, work)}`,
+    );
   }
 }
 
 const removeWork = (work: string): void => beside(work, removeTree);
 
-/** Opaque directories are marked by attributes. */
+/** Marks of opaque directories need xattrs. */
 function checkMarks(workFd: number, upper: string): void {
   if (keepsMarks(workFd)) return;
   throw new HostError(
@@ -342,7 +349,7 @@ function checkMarks(workFd: number, upper: string): void {
   );
 }
 
-/** Takes a directory for this process; the lock ends with it, however it ends. */
+/** Locks a directory; the lock ends with this process. */
 async function lockDirectory(fd: number, path: string): Promise<void> {
   const deadline = performance.now() + LOCK_PATIENCE_MS;
   while (!flock(fd, LOCK.EX | LOCK.NB)) {

@@ -1,4 +1,4 @@
-/** What options ask of the host and of layers: checked before anything is changed. */
+/** Requirements of options on the host and the layers, checked before anything is changed. */
 import { existsSync } from 'node:fs';
 import { FUSE_SUPER_MAGIC } from '../sys/constants.js';
 import { toBytes } from '../sys/path-bytes.js';
@@ -10,13 +10,13 @@ import type { MountOptions } from './options.js';
 
 const SELINUX = '/sys/fs/selinux/enforce';
 
-/** A mount with a context is the kernel's to refuse, in words that name no option. */
+/** Checked here because the kernel's error would not name the option. */
 export function checkContext(context: string | undefined): void {
   if (context === undefined || existsSync(SELINUX)) return;
-  throw new UsageError(`the option "-o context=${context}" needs SELinux, which this kernel does not run`);
+  throw new UsageError(`option "-o context=${context}" needs SELinux, which is not enabled in this kernel`);
 }
 
-/** Numbers last where file handles do (`handlesLast`), as fuse-overlayfs' "xino=on" demands. */
+/** Inode numbers persist if file handles do (`handlesLast`), which "xino=on" requires as in fuse-overlayfs. */
 export function checkInodes({ lowers, upper }: Stack, { lastingInodes }: MountOptions): void {
   if (lastingInodes !== true) return;
   for (const path of [...lowers, ...(upper === undefined ? [] : [upper])]) {
@@ -27,7 +27,7 @@ export function checkInodes({ lowers, upper }: Stack, { lastingInodes }: MountOp
       close(fd);
     }
     throw new UsageError(
-      `the layer "${path}" has no file handles, which "-o xino=on" asks for; leave it out`,
+      `layer "${path}" is on a filesystem without file handles, which "-o xino=on" needs; remove this option`,
     );
   }
 }

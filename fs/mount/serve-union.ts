@@ -1,9 +1,9 @@
 /**
- * What a serving thread does: builds the union and answers requests until the mount ends.
+ * The serving thread: builds the union and answers requests until the filesystem is unmounted.
  *
- * Rules: the thread owns everything of the mount and never returns to its event loop. Its filesystem ids and umask are
- * its own, so that it creates files as the caller; its capabilities stay. Who has none serves himself only. It must not
- * wait for memory that only its own answers can free (PR_SET_IO_FLUSHER).
+ * Rules: all state of the mount belongs to this thread, which never returns to its event loop. It has its own filesystem
+ * ids and umask, to create files as the caller, and keeps its capabilities; a process without capabilities serves only its
+ * own user. It must not wait for memory that only its own replies can free (PR_SET_IO_FLUSHER).
  */
 import { CLONE, PR, SECBIT_NO_SETUID_FIXUP } from '../sys/constants.js';
 import { getpagesize, prctl, takeEventfd, umask, unshare } from '../sys/syscalls.js';
@@ -20,7 +20,7 @@ import { openInotify } from '../union/nodes/watcher.js';
 import { buildUnion, describeUnion } from './build-union.js';
 import type { ServeData } from './serve-data.js';
 
-/** What is told of a mount: it is usable, and it has closed and unlocked its layers. */
+/** Events: the mount is usable; the layers are closed and unlocked. */
 export type ServeEvent = 'ready' | 'released';
 
 /** Largest READ and WRITE: the kernel's limit of 256 pages of 4 KiB. */
@@ -31,18 +31,18 @@ function prepareThread(trace: boolean): void {
   unshare(CLONE.FS);
   umask(NO_MASK);
   if (!prctl(PR.SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) && process.geteuid?.() === 0) {
-    throw new Error('the capability CAP_SETPCAP is missing; files could not be created as their owners');
+    throw new Error('CAP_SETPCAP is missing; it is needed to create files as their owners');
   }
   prctl(PR.SET_IO_FLUSHER, 1); // needs CAP_SYS_RESOURCE; best effort
 }
 
-/** Where changes should be reported and cannot be, time-outs take over. */
+/** If changes cannot be watched, uses a timeout instead. */
 const withoutWatches = (data: ServeData): ServeData =>
   data.settings.layerChanges === 'watch'
     ? { ...data, settings: { ...data.settings, layerChanges: UNWATCHED } }
     : data;
 
-/** Serves on this thread until the mount is over. Throws what went wrong. */
+/** Serves on this thread until the filesystem is unmounted. Throws if the server fails. */
 export function serveUnion(asked: ServeData, tell: (event: ServeEvent) => void): void {
   prepareThread(asked.trace);
   const inotify = asked.settings.layerChanges === 'watch' ? openInotify() : undefined;

@@ -1,8 +1,8 @@
 /**
- * A running mount as the main thread sees it: starts the threads, ends the mount.
+ * A running mount on the main thread: starts the threads, and unmounts.
  *
- * Rules: the mount is announced when INIT is answered, not before. It is over when the serving thread is: by then
- * every descriptor of its layers is closed.
+ * Rules: the mount is reported as usable when INIT is answered. It has ended when the serving thread has exited, with all
+ * descriptors of the layers closed.
  */
 import type { Worker } from 'node:worker_threads';
 import { toBytes } from '../sys/path-bytes.js';
@@ -20,7 +20,7 @@ import { type Serving, type Supervision, supervise } from './supervise.js';
 export interface Served {
   readonly stack: Stack;
   readonly mountpoint: string;
-  /** The stack's upper and work, open; they stay the caller's. */
+  /** Open descriptors of upper and work; the caller closes them. */
   readonly writable: Writable | undefined;
 }
 
@@ -31,7 +31,7 @@ export class Server implements Serving {
   readonly #supervision: Supervision;
   readonly #ready: Promise<void>;
 
-  /** Mounts the device, which is the server's from here on (see `attachFuse`), and waits until the mount is usable. */
+  /** Mounts the device and takes it over (see `attachFuse`); waits until the mount is usable. */
   static async start(
     device: number,
     options: MountOptions,
@@ -55,11 +55,11 @@ export class Server implements Serving {
     this.#supervision = supervise(attachedOf(data, mountpoint), exitOf(serving));
     this.ended = this.#supervision.ended;
     const early = this.ended.then(() => {
-      throw new Error('the mount ended before it was usable');
+      throw new Error('the filesystem was unmounted before it was usable');
     });
     this.#ready = Promise.race([told(serving, 'ready'), early]);
     this.released = told(serving, 'released');
-    early.catch(() => {}); // after the announcement the end is no error
+    early.catch(() => {}); // after that, unmounting is not an error
   }
 
   end(): Promise<void> {

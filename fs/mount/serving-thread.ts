@@ -1,19 +1,19 @@
 /**
- * Starts the serving thread; who is in a hurry loads nothing else before.
+ * Starts the serving thread. This module imports little, so that a thread can be started early.
  *
- * Rule: the process does not end while the thread is loading: koffi aborts it then.
+ * Rule: the process must not exit while the thread is loading, because koffi would abort.
  */
 import { Worker } from 'node:worker_threads';
 import { servingLimits } from './heap.js';
 
-/** Starts to load the serving thread of a mount that is about to come, in the calling thread's mount namespace. */
+/** Starts a serving thread for a later mount, in the current mount namespace. */
 export function startServingThread(): Worker {
   const thread = new Worker(new URL('./serve.js', import.meta.url), { resourceLimits: servingLimits() });
-  thread.once('message', letGo); // its first word is that it is loaded
+  thread.once('message', letGo); // the first message means that it is loaded
   return thread;
 }
 
-/** Gives a thread its work, and keeps the process alive as long as it has any. */
+/** Sends a thread its work, and keeps the process alive until it is done. */
 export function give(thread: Worker, work: unknown): void {
   thread.off('message', letGo);
   thread.ref();
@@ -24,10 +24,12 @@ function letGo(this: Worker): void {
   this.unref();
 }
 
-/** Settles when a thread has ended; rejects with its failure. */
+/** Resolves when a thread has exited; rejects with its error. */
 export function exitOf(thread: Worker): Promise<void> {
   return new Promise((resolve, reject) => {
     thread.on('error', reject);
-    thread.on('exit', (code) => (code === 0 ? resolve() : reject(new Error('a thread has failed'))));
+    thread.on('exit', (code) =>
+      code === 0 ? resolve() : reject(new Error('a thread of the server failed')),
+    );
   });
 }

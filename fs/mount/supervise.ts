@@ -1,21 +1,21 @@
 /**
- * What the main thread does for a mount that another thread serves: it waits for its end, and ends it.
+ * Supervises a mount on the main thread while another thread serves it: waits for its end, and unmounts.
  *
- * Rule: nobody stays inside a mount that is not served. The descriptor of the device is closed when the serving thread
- * has ended; if it failed, the mount is detached.
+ * Rule: no process may hang in a mount without a server. The device is closed when the serving thread has exited; if it
+ * failed, the mount is detached.
  */
 import { setTimeout } from 'node:timers/promises';
 import { close, signalEventfd } from '../sys/syscalls.js';
 import { detach } from '../transport/device.js';
 
-/** How long processes inside a detached mount may go on. */
+/** How long processes can use a detached mount. */
 export const DETACH_GRACE_MS = 1000;
 
 /** A mount that is about to be served. */
 export interface Attached {
-  /** /dev/fuse; closed by who supervises. */
+  /** /dev/fuse; the supervisor closes it. */
   readonly fd: number;
-  /** An eventfd that asks the serving thread to end; closed likewise. */
+  /** An eventfd that asks the serving thread to end; the supervisor closes it. */
   readonly stop: number;
   /** Its path, a character per byte. */
   readonly mountpoint: string;
@@ -34,16 +34,16 @@ export interface Serving extends Supervision {
   readonly released: Promise<void>;
 }
 
-/** @param served settles with the serving thread's end, and rejects if that failed */
+/** @param served resolves when the serving thread has exited, and rejects if it failed */
 export function supervise(attached: Attached, served: Promise<void>): Supervision {
   const { fd, stop, mountpoint } = attached;
   const ended = served
     .finally(() => {
-      close(fd); // the last descriptor: whoever is still inside a detached mount is cut off
+      close(fd); // the last descriptor: processes in a detached mount get errors
       close(stop);
     })
     .catch((failure: unknown) => {
-      detach(mountpoint, true); // nobody serves it any more
+      detach(mountpoint, true); // it has no server any more
       throw failure;
     });
   return { ended, end: () => end(attached, ended) };

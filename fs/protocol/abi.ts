@@ -1,5 +1,5 @@
 /**
- * The FUSE kernel ABI, kept in the kernel's own words (include/uapi/linux/fuse.h).
+ * The FUSE kernel ABI with the kernel's own names (include/uapi/linux/fuse.h).
  *
  * Rule: numbers and struct sizes only, no behaviour. A struct's layout is written where it is decoded or encoded.
  */
@@ -7,7 +7,7 @@
 export const FUSE_KERNEL_VERSION = 7;
 /** The newest minor version whose messages are understood: Linux 6.16 to 6.18. */
 export const FUSE_KERNEL_MINOR_VERSION = 45;
-/** The oldest kernel served: Linux 5.4, the first with zero-message opendir and explicit data invalidation. */
+/** The oldest supported kernel: Linux 5.4, the first with zero-message opendir and explicit data invalidation. */
 export const FUSE_OLDEST_MINOR_VERSION = 31;
 
 export const FUSE_ROOT_ID = 1;
@@ -71,7 +71,7 @@ export type Opcode = (typeof Opcode)[keyof typeof Opcode];
 
 /** enum fuse_notify_code, as far as it is sent. */
 export const NotifyCode = { INVAL_INODE: 2, INVAL_ENTRY: 3, PRUNE: 9 } as const;
-/** The minor version from which nodes can be asked back. */
+/** The first minor version in which the kernel can be asked to forget nodes. */
 export const FUSE_PRUNE_MINOR_VERSION = 45;
 /** fuse_notify_inval_entry_out.flags: let the entry time out instead of dropping it with what is mounted below. */
 export const FUSE_EXPIRE_ONLY = 1;

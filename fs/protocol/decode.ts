@@ -36,7 +36,8 @@ export class Cursor {
   /** Takes `length` bytes, such as a struct whose fields are then read with `u32At` and the like: where they begin. */
   take(length: number): number {
     const at = this.#at;
-    if (length > this.#end - at) throw new Malformed(`${length} bytes wanted at ${at} of ${this.#end}`);
+    if (length > this.#end - at)
+      throw new Malformed(`the message has ${this.#end} bytes; ${length} are needed at offset ${at}`);
     this.#at = at + length;
     return at;
   }
@@ -77,7 +78,7 @@ export class Cursor {
     return Math.min(this.u64(), Number.MAX_SAFE_INTEGER);
   }
 
-  /** An offset or length that is about to be written at; one beyond 2^53 - 1 is refused with EFBIG. */
+  /** The offset or length of a write; EFBIG beyond 2^53 - 1. */
   place(): number {
     return this.placeAt(this.take(8));
   }
@@ -97,7 +98,7 @@ export class Cursor {
     return text;
   }
 
-  /** `length` bytes of data; they alias the input buffer and die with the message. */
+  /** `length` bytes of data; they alias the input buffer, and are valid only during the request. */
   data(length: number): Buffer {
     const at = this.take(length);
     return this.#bytes.subarray(at, at + length);

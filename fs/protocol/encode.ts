@@ -39,10 +39,10 @@ export class Reply {
     this.#view = new DataView(this.buffer.buffer);
   }
 
-  /** The nodes whose lookups this reply counts; if it does not arrive, they must be taken back. */
+  /** The nodes whose lookup count this reply increments; it is decremented again if the reply is not delivered. */
   readonly handedOut: NodeId[] = [];
 
-  /** What must be durable before the reply is sent. */
+  /** The fsync that must complete before the reply is sent. */
   get flush(): Flush | undefined {
     return this.#flush;
   }
@@ -53,7 +53,7 @@ export class Reply {
     if (this.handedOut.length > 0) this.handedOut.length = 0;
   }
 
-  /** Completes the header and gives the message's length. With an error (positive errno) the body is dropped. */
+  /** Completes the header. With an error (positive errno) the body is dropped. @returns the message's length */
   finish(uniqueLow: number, uniqueHigh: number, error: number): number {
     const length = error === 0 ? this.#end : SIZEOF.fuse_out_header;
     this.#view.setUint32(0, length, true);
@@ -63,7 +63,7 @@ export class Reply {
     return length;
   }
 
-  /** The reply says that what `fd` leads to is durable. */
+  /** Requests an fsync of `fd` before the reply is sent. */
   flushFirst(fd: number, dataOnly: boolean): void {
     this.#flush = { fd, dataOnly };
   }

@@ -1,5 +1,5 @@
 /**
- * What a transport asks of a filesystem. The kernel protocol and the portable transport both end here.
+ * The interface between transports and filesystem; both transports use it.
  *
  * Rules: names are latin1 strings, one character per byte. A failure throws `Errno`. A node id that a method
  * returned inside an `Entry` counts as one lookup until `forget` takes it back. There are no open files: every
@@ -13,7 +13,7 @@ declare const brand: unique symbol;
 /** The kernel's name for an inode of this mount; never reused. */
 export type NodeId = number & { readonly [brand]: 'NodeId' };
 
-/** Who asks. */
+/** The process that sent a request. */
 export interface Caller {
   readonly uid: number;
   readonly gid: number;
@@ -36,7 +36,7 @@ export interface Attributes {
 /** A lookup's result: an entry, or for how many seconds the name may be remembered as absent. */
 export type LookupResult = Entry | { readonly absentFor: number };
 
-/** What to change; undefined members stay. */
+/** Attributes to change; undefined members are not changed. */
 export interface AttributeChanges {
   readonly mode: number | undefined;
   readonly uid: number | undefined;
@@ -61,7 +61,7 @@ export type NewInode =
   | { readonly kind: 'directory'; readonly mode: number; readonly umask: number }
   | { readonly kind: 'symlink'; readonly target: string };
 
-/** Takes the entries of a directory; each method says false once the reply is full. */
+/** Receives the entries of a directory; each method returns false when the reply is full. */
 export interface DirectorySink {
   add(name: string, ino: U64, mode: number, cookie: number): boolean;
 }
@@ -106,7 +106,7 @@ export interface Filesystem {
     toOffset: number,
     length: number,
   ): number;
-  /** The descriptor whose fsync(2) makes a node durable; undefined where nothing is to be done. */
+  /** The descriptor whose fsync(2) makes a node durable; undefined if none is needed. */
   unflushed(node: NodeId): number | undefined;
   /** Entries after `cookie`; 0 starts from the beginning. */
   readdir(node: NodeId, cookie: number, sink: DirectorySink): void;
@@ -114,18 +114,18 @@ export interface Filesystem {
   statfs(): FilesystemStat;
   /** The value, undefined if absent. It may alias a scratch buffer. */
   getxattr(node: NodeId, name: string): Uint8Array | undefined;
-  /** The names that the caller may know. */
+  /** The xattr names that the caller may see. */
   listxattr(caller: Caller, node: NodeId): string[];
   /** `flags` are setxattr(2)'s. */
   setxattr(node: NodeId, name: string, value: Uint8Array, flags: number, killSetGid: boolean): void;
   removexattr(node: NodeId, name: string): void;
 }
 
-/** Tells the kernel that what it remembers is no longer true. Delivery is asynchronous and in order. */
+/** Invalidates the kernel's caches. Delivery is asynchronous and in order. */
 export interface Notifier {
   /**
-   * The name may mean something else now, or nothing, or have appeared.
-   * @param mayHoldMounts something may be mounted below the name, which must survive
+   * The name was created, removed or replaced.
+   * @param mayHoldMounts mounts may exist below the name, and must be kept
    */
   invalidateEntry(parent: NodeId, name: string, mayHoldMounts: boolean): void;
   /** Attributes, and data or directory listing, have changed. The notification's number. */

@@ -1,5 +1,5 @@
 /**
- * INIT: what the kernel offers, what we take, as pure functions over bytes (compare process_init_reply in
+ * INIT: negotiates features with the kernel; pure functions over bytes (compare process_init_reply in
  * fs/fuse/inode.c).
  *
  * Rules that carry correctness, not only speed:
@@ -32,7 +32,7 @@ export interface InitIn {
   readonly flags: ReadonlySet<InitFlagName>;
 }
 
-/** What the two sides agreed on. */
+/** The negotiated parameters. */
 export interface Connection {
   readonly minor: number;
   readonly maxReadahead: number;
@@ -46,7 +46,7 @@ export interface Connection {
 export interface Wishes {
   /** Dirty pages stay in the kernel: fewer, larger WRITEs, at the price of attribute messages after every close. */
   readonly writeback: boolean;
-  /** How changes behind the mount's back reach the kernel's page cache. */
+  /** How changes from outside the mount invalidate the kernel's page cache. */
   readonly invalidation: 'explicit' | 'by-mtime';
   /** The kernel reads and obeys ACLs. */
   readonly acl: boolean;
@@ -59,7 +59,7 @@ export interface Wishes {
 const MAX_BACKGROUND = 64;
 const CONGESTION_THRESHOLD = 48;
 
-/** What is taken wherever it is offered. */
+/** Flags that are accepted whenever the kernel offers them. */
 export const WANTED: readonly InitFlagName[] = [
   'ASYNC_READ',
   'BIG_WRITES',
@@ -106,7 +106,7 @@ export function negotiate(init: InitIn, wishes: Wishes): Negotiation {
   if (init.major > FUSE_KERNEL_VERSION) return { outcome: 'retry' };
   if (init.major < FUSE_KERNEL_VERSION || init.minor < FUSE_OLDEST_MINOR_VERSION) {
     const needed = `${FUSE_KERNEL_VERSION}.${FUSE_OLDEST_MINOR_VERSION}`;
-    const reason = `the kernel speaks FUSE ${init.major}.${init.minor}; Linux 5.4 (FUSE ${needed}) is the oldest served`;
+    const reason = `unsupported FUSE version ${init.major}.${init.minor} of the kernel; Linux 5.4 (FUSE ${needed}) or later is needed`;
     return { outcome: 'refused', reason };
   }
   const wanted = new Set(WANTED);

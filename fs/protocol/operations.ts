@@ -1,9 +1,9 @@
 /**
- * One row per opcode: its name, how its request is decoded, how it is run and answered.
+ * The operation table: one row per opcode with its name, decoding, and execution.
  *
  * Rules: an opcode without a row does not compile. A row either answers or is marked `unanswered` as the protocol
- * demands (FORGET, BATCH_FORGET, INTERRUPT, NOTIFY_REPLY). An operation that is refused says why: ENOSYS is often
- * an instruction to the kernel, not a lack.
+ * demands (FORGET, BATCH_FORGET, INTERRUPT, NOTIFY_REPLY). A refused operation has a comment with the reason: ENOSYS
+ * often selects a mode of the kernel.
  */
 
 import { S } from '../sys/constants.js';
@@ -28,7 +28,7 @@ export interface Operation<Args = unknown> {
   /** True for messages that must not be answered. */
   readonly unanswered?: true;
   decode(cursor: Cursor, connection: Connection): Args;
-  /** Fills the reply. A failure is thrown as `Errno`, or its number returned where it is an everyday answer. */
+  /** Fills the reply. A failure is thrown as `Errno`, or returned as a number if it is frequent. */
   run(fs: Filesystem, request: RequestHeader, args: Args, reply: Reply): unknown;
 }
 

@@ -1,7 +1,7 @@
 /**
- * What differs between the machines that are served: one table each, and nothing of the kind anywhere else.
+ * Constants that depend on the processor architecture: one table each, and only here.
  *
- * Rules: system calls from number 424 on have one number everywhere and are not listed. Both machines are 64-bit and
+ * Rules: system calls from number 424 on have one number everywhere and are not listed. Both architectures are 64-bit and
  * little-endian and use the kernel's generic layouts for the structures we read and write; test/sys holds both tables
  * and layouts against the kernel's own headers. Compare arch/arm64/include/uapi/asm/fcntl.h, asm-generic/unistd.h.
  */
@@ -56,5 +56,7 @@ export const isServed = (name: string): name is ArchitectureName => Object.hasOw
 /** @param name as process.arch has it */
 export function architectureOf(name: string): Architecture {
   if (isServed(name)) return ARCHITECTURES[name];
-  throw new Error(`the machine "${name}" is not served; ${Object.keys(ARCHITECTURES).join(' and ')} are`);
+  throw new Error(
+    `unsupported processor architecture "${name}"; use ${Object.keys(ARCHITECTURES).join(' or ')}`,
+  );
 }

@@ -1,8 +1,8 @@
 /**
- * Programs that a control group asks before a device is opened or made: bpf(2), BPF_PROG_TYPE_CGROUP_DEVICE.
+ * Device programs of control groups: bpf(2), BPF_PROG_TYPE_CGROUP_DEVICE.
  *
- * Rule: a program is attached beside those of groups above (BPF_F_ALLOW_MULTI); all of them must agree. It goes with its
- * group. Compare include/uapi/linux/bpf.h and runc's libcontainer/cgroups/devices/ebpf_linux.go.
+ * Rule: a program is attached in addition to those of parent groups (BPF_F_ALLOW_MULTI); all must allow an access. It is
+ * removed with its group. Compare include/uapi/linux/bpf.h and runc's libcontainer/cgroups/devices/ebpf_linux.go.
  */
 import { Errno } from './errno.js';
 import { HERE } from './machine.js';

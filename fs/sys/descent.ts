@@ -1,9 +1,9 @@
 /**
- * The way down a tree of any depth and width, with few descriptors and little memory.
+ * Traverses a tree of any depth and width with few descriptors and little memory.
  *
  * Rules: every step is one component from an open directory, so no path is too long and no symlink is followed. Only
- * the innermost directories are open; one that was closed is opened again as ".." of the one below it and must be the
- * same, or whoever moves directories meanwhile would lead out of the tree. Entries come a buffer at a time. Compare
+ * the innermost directories are open; a closed one is opened again as ".." of its child and must be the same
+ * inode, since a concurrent rename could lead out of the tree. Entries come a buffer at a time. Compare
  * fts_read and fts_safe_changedir in gnulib's fts.c.
  */
 import { O } from './constants.js';
@@ -21,7 +21,7 @@ import {
 } from './syscalls.js';
 
 const DIRECTORY = O.RDONLY | O.DIRECTORY | O.NOFOLLOW;
-/** How many directories are open at most, the root not counted. */
+/** Maximum number of open directories, without the root. */
 const MOST_OPEN = 64;
 const CLOSED = -1;
 
@@ -30,7 +30,7 @@ interface Level {
   fd: number;
   readonly dev: number;
   readonly ino: U64;
-  /** Entries that were read and not given yet, and the first of them. */
+  /** Entries that were read and not returned yet, and the index of the first. */
   entries: DirectoryEntry[];
   next: number;
   /** Of a closed directory, where its reading goes on. */
@@ -47,7 +47,7 @@ export class Descent {
   /** How many of the outermost directories below the root are closed. */
   #closed = 0;
 
-  /** @param root an open directory; it stays the caller's */
+  /** @param root an open directory, which the caller closes */
   constructor(root: number) {
     this.#levels = [levelOf(root)];
   }
@@ -87,7 +87,7 @@ export class Descent {
     return sortedNames(this.fd);
   }
 
-  /** Goes into a directory of the present one. */
+  /** Enters a subdirectory. */
   enter(name: string): void {
     this.#levels.push(levelOf(openat(this.fd, name, DIRECTORY)));
     if (this.depth - this.#closed <= MOST_OPEN) return;
@@ -98,7 +98,7 @@ export class Descent {
     outermost.fd = CLOSED;
   }
 
-  /** Goes back. Throws Errno ESTALE if the directory was moved meanwhile. */
+  /** Returns to the parent. Throws Errno ESTALE if the directory was moved. */
   leave(): void {
     const left = this.#levels.pop() as Level;
     try {

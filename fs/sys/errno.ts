@@ -22,6 +22,8 @@ export function errnoName(code: number): string {
 export class Errno extends Error {
   readonly code: number;
   readonly call: string;
+  /** The file that the call was about, for messages (`withPath`). */
+  path?: string;
 
   constructor(code: number, call = '') {
     super(call === '' ? errnoName(code) : `${call}: ${errnoName(code)}`);
@@ -29,6 +31,13 @@ export class Errno extends Error {
     this.code = code;
     this.call = call;
   }
+}
+
+/** Adds the path of a file to the error of a failed system call that names none. @returns the same error */
+export function withPath(path: string, error: unknown): unknown {
+  const isSystemError = error instanceof Error && ('syscall' in error || error instanceof Errno);
+  if (isSystemError) (error as { path?: string }).path ??= path;
+  return error;
 }
 
 /** Runs `attempt`; when it throws one of `codes`, the value is undefined. Other errors pass through. */

@@ -1,4 +1,4 @@
-/** The table of the machine that this process runs on. Throws where there is none. */
+/** The constants of this machine's architecture. Throws if it is not supported. */
 import { type Architecture, architectureOf } from './architecture.js';
 
 export const HERE: Architecture = architectureOf(process.arch);

@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs';
 export const MOUNTINFO = '/proc/self/mountinfo';
 
 export interface MountLine {
-  /** The mount's, which no other has while it lasts. */
+  /** Unique among the mounts that exist at the same time. */
   readonly id: string;
-  /** The directory of its filesystem that is shown. */
+  /** The directory of the filesystem that the mount shows. */
   readonly root: string;
   /** One character per byte. */
   readonly mountpoint: string;
@@ -32,6 +32,17 @@ export function parseMountinfo(text: string): MountLine[] {
     const options = [...flags.split(','), ...superOptions.split(',')];
     return { id, root: decodeOctal(root), mountpoint: decodeOctal(mountpoint), type, options };
   });
+}
+
+/** The mount that shows an absolute path without symbolic links: the latest one with the longest mountpoint. */
+export function innermostMount<T extends { readonly mountpoint: string }>(
+  table: readonly T[],
+  path: string,
+): T | undefined {
+  const shows = ({ mountpoint }: T): boolean =>
+    path === mountpoint || path.startsWith(mountpoint === '/' ? '/' : `${mountpoint}/`);
+  const byLength = table.filter(shows).sort((a, b) => a.mountpoint.length - b.mountpoint.length);
+  return byLength.at(-1);
 }
 
 /** All mounts that this process sees. */

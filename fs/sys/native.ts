@@ -18,7 +18,7 @@ function loadLibc(): ReturnType<typeof koffi.load> {
       return koffi.load(name);
     } catch {}
   }
-  throw new Error(`none of ${LIBC_NAMES.map((name) => `"${name}"`).join(', ')} can be loaded`);
+  throw new Error(`cannot load the C library: tried ${LIBC_NAMES.map((name) => `"${name}"`).join(', ')}`);
 }
 
 const libc = loadLibc();

@@ -1,9 +1,9 @@
 /**
- * Words, names and paths between the kernel's bytes and Node's text.
+ * Converts arguments, names and paths between the kernel's bytes and Node's text.
  *
- * Rule: nothing is ever replaced. A byte that is part of no UTF-8 sequence is carried in text as a lone surrogate, U+DC80
+ * Rule: the conversion is lossless. A byte that is not part of a UTF-8 sequence is represented as a lone surrogate, U+DC80
  * to U+DCFF, and becomes that byte again (PEP 383, "surrogateescape"). `sys` takes bytes, one a character (latin1). Node
- * itself would write U+FFFD for a lone surrogate, so what it is given goes through `forNode`.
+ * itself would write U+FFFD for a lone surrogate, so paths for Node go through `forNode`.
  */
 
 const ESCAPED = 0xdc00;

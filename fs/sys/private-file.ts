@@ -1,11 +1,10 @@
 /**
- * Files of ours in directories that others may control: whoever owns a directory can put anything under any name in it,
- * at any moment.
+ * Our files in directories of other users, who can replace any entry at any time.
  *
  * Rules: a directory is opened once, without following a symlink anywhere on its way, and everything in it is reached
- * from that descriptor. What lies under a name is looked at before it is opened (O_PATH waits for no FIFO and wakes no
- * device), and used only if it is a regular file, with this name alone, of this process's user. New content goes to a
- * file that this process has made (O_EXCL), and one rename shows it: what had the name is replaced, never written to.
+ * from that descriptor. An entry is checked before it is opened (O_PATH does not block on a FIFO or
+ * open a device), and used only if it is a regular file with one link that belongs to this user. New content goes to a
+ * file that this process has made (O_EXCL), and renamed: an existing entry is replaced, never written to.
  */
 import { AT, O } from './constants.js';
 import { E, unless } from './errno.js';
@@ -15,7 +14,7 @@ import { close, fstat, openat, pread, pwrite, renameat2, statat, unlinkat } from
 const PRIVATE = 0o600;
 const PASSAGE = O.PATH | O.DIRECTORY | O.NOFOLLOW;
 
-/** Something else lies where a file of ours is expected. */
+/** An entry is not a file of ours. */
 export class NotOurs extends Error {}
 
 /**
@@ -38,7 +37,7 @@ export function openWithoutSymlinks(path: string, root?: number): number {
 /** This process's user, as file systems know him. */
 const self = (): number => process.geteuid?.() ?? 0;
 
-/** Why a file under one of our names is not used; undefined if nothing speaks against it. */
+/** Why a file is not used; undefined if it is acceptable. */
 function objection({ mode, nlink, uid }: Stat, owners: readonly number[]): string | undefined {
   if (!isRegular(mode)) return 'is not a regular file';
   if (nlink !== 1) return 'has other names (hard links)';
@@ -87,7 +86,7 @@ export function readPrivate(dirfd: number, name: string, limit: number): Buffer 
   }
 }
 
-/** Makes a file that nobody else has had in hand; what had the name goes, unless it is a directory. */
+/** Creates a new file (O_EXCL) after removing an existing entry, unless that is a directory. */
 function make(dirfd: number, name: string, flags: number): number {
   if (statat(dirfd, name) !== undefined) unless([E.ENOENT], () => unlinkat(dirfd, name));
   return openat(dirfd, name, flags | O.CREAT | O.EXCL | O.NOFOLLOW, PRIVATE);
@@ -110,7 +109,7 @@ export function replacePrivate(dirfd: number, name: string, content: Uint8Array)
   }
 }
 
-/** A descriptor that appends to the file; one that is not ours makes way for a new one. */
+/** Opens the file for appending; a file that is not ours is replaced by a new one. */
 export function openAppending(dirfd: number, name: string): number {
   const flags = O.WRONLY | O.APPEND;
   try {

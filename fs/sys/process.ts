@@ -1,5 +1,5 @@
 /**
- * What a process changes about itself before it becomes another program, under man-2 names.
+ * System calls that change the process before execve(2), under their man-2 names.
  *
  * Rules: everything happens on the calling thread, which must be the main one: execve(2) ends the others. Failures
  * throw `Errno`. Nothing here allocates memory that a failed execve(2) would leave behind: the process ends then.

@@ -1,7 +1,7 @@
 /**
- * struct stat and struct statx as the kernel writes them, with an owner of one's own: for who answers in its place.
+ * struct stat and struct statx as the kernel writes them, but with another owner, to answer in place of the kernel.
  *
- * Rule: nothing else in them is looked at.
+ * Rule: all other fields are unchanged.
  */
 import { architectureOf } from './architecture.js';
 import { AT } from './constants.js';

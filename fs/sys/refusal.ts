@@ -1,13 +1,13 @@
-/** What is refused, as errors whose message is complete: one line, the offending value quoted. */
+/** Errors with a complete message: one line, the offending value quoted. */
 import { ASK_DOCTOR } from './advice.js';
 
-/** A mistake in what the user asked for, or in what came from outside. */
+/** An error in a user's request, or in data from outside. */
 export class UsageError extends Error {}
 
 /**
- * What this host refuses, where another would not.
- * @param what one line without the remedy, the offending value quoted
- * @param fix what mends it, if that is known
+ * A request that this host refuses, and another one may accept.
+ * @param what the message without the fix, the offending value quoted
+ * @param fix how to fix it; `tscr doctor` by default
  */
 export class HostError extends UsageError {
   constructor(what: string, fix: string = ASK_DOCTOR) {

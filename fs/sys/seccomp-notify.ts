@@ -1,5 +1,5 @@
 /**
- * Deciding on another process's system calls: seccomp_unotify(2), and reaching into it: pidfd_getfd(2), proc(5).
+ * Answers system calls of another process: seccomp_unotify(2), and access to it: pidfd_getfd(2), proc(5).
  *
  * Rules: what a target's memory holds is read as long as the target waits, and counts only if it still waits afterwards
  * (`isWaiting`): its pid may be another process's by then. Failures throw `Errno`.
@@ -27,7 +27,7 @@ export function descriptorOf(pid: number, fd: number): number {
 const SECCOMP_IOCTL_NOTIF_RECV = 0xc0502100;
 const SECCOMP_IOCTL_NOTIF_SEND = 0xc0182101;
 const SECCOMP_IOCTL_NOTIF_ID_VALID = 0x40082102;
-/** Both sides wait for each other: one CPU does for them. Linux 6.6; without it they work all the same. */
+/** Synchronous wake-up, since both sides wait for each other (Linux 6.6; optional). */
 const SECCOMP_IOCTL_NOTIF_SET_FLAGS = 0x40082104;
 const SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP = 1;
 const SIZEOF_NOTIFICATION = 80; // struct seccomp_notif
@@ -50,7 +50,7 @@ export interface Notification {
 export const word = ({ args }: Notification, index: number): number =>
   Number((args[index] ?? 0n) & 0xffffffffn);
 
-/** The other end of a filter that asks. */
+/** The listener of a filter with notifications. */
 export class SeccompListener {
   readonly fd: number;
   readonly #notification = allocate(SIZEOF_NOTIFICATION);
@@ -87,7 +87,7 @@ export class SeccompListener {
     return native.ioctlPointer(this.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, this.#id.address) === 0;
   }
 
-  /** Ends the call. Who is gone needs no answer. */
+  /** Answers the call; ignored if the process has ended. */
   answer({ id }: Notification, answer: Answer): void {
     const { bytes, address } = this.#response;
     bytes.fill(0);

@@ -1,5 +1,5 @@
 /**
- * Unix sockets as far as a descriptor has to pass from one process to another: socketpair(2), recvmsg(2), cmsg(3).
+ * Passes a file descriptor between processes over UNIX sockets: socketpair(2), recvmsg(2), cmsg(3).
  *
  * Rule: a message is one byte with at most one descriptor; whatever else arrives is not ours. Offsets are those of
  * 64-bit Linux, little-endian.

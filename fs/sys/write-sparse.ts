@@ -1,7 +1,7 @@
 /**
- * Files that are written from streams, which have no holes, get them back.
+ * Writes files from streams with holes for blocks of zeros.
  *
- * Rule: blocks of zeros are left out of a new file, and whoever writes it gives it its length in the end. Compare
+ * Rule: blocks of zeros are not written to a new file; the caller sets its length at the end. Compare
  * sparse_copy in coreutils' copy.c (--sparse=always).
  */
 import { pwrite } from './syscalls.js';
@@ -10,8 +10,8 @@ const BLOCK = 4096;
 const ZEROS = Buffer.alloc(BLOCK);
 
 /**
- * Writes bytes to a place of a file that was never written.
- * @returns where the last byte that was written lies, plus one; 0 if none was
+ * Writes bytes at an offset that was never written before.
+ * @returns the end offset of the last written byte; 0 if none was written
  */
 export function writeSparse(fd: number, bytes: Buffer, offset: number): number {
   let [from, end] = [0, 0];

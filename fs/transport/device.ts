@@ -22,7 +22,7 @@ export function openDevice(): number {
   const fd = openat(AT.FDCWD, FUSE_DEVICE.path, O.RDWR | O.NONBLOCK);
   const { mode, rdevMajor, rdevMinor } = fstat(fd);
   if ((mode & S.IFMT) === S.IFCHR && `${rdevMajor}:${rdevMinor}` === FUSE_DEVICE.number) return fd;
-  close(fd); // a sandbox has put something else in its place
+  close(fd); // another device node, e.g. of a sandbox
   throw new Errno(E.ENODEV, 'open');
 }
 
@@ -58,7 +58,7 @@ export function attachByHelper(request: MountRequest, allowOther: boolean): numb
   return helperMount({ ...request, source: shorten(request.source), subtype: SUBTYPE, allowOther });
 }
 
-/** Detaches a mount; false when it is busy. A lazy one ends when its last user leaves. Throws `Errno`. */
+/** Unmounts; false if the mount is busy. A lazy unmount completes when the last process stops using it. Throws `Errno`. */
 export function detach(mountpoint: string, lazy: boolean): boolean {
   try {
     umount2(mountpoint, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0));

@@ -1,4 +1,4 @@
-/** The thread that makes files durable, one after the other, and answers who asked. */
+/** The flusher thread: runs fsync(2) in order, and writes the replies. */
 import { workerData } from 'node:worker_threads';
 import { SIZEOF } from '../protocol/abi.js';
 import { Reply } from '../protocol/encode.js';

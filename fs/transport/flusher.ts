@@ -1,10 +1,10 @@
 /**
- * fsync(2) for requests, so that a slow disk holds up nobody but who asked for it.
+ * fsync(2) of requests, so that a slow disk delays only the caller of fsync.
  *
- * Rules: the serving thread does it itself as long as it takes no time worth telling, as on tmpfs. After the first that
- * does, a thread of its own (`flusher-thread.ts`) does them, in the order in which they came, and answers the requests.
- * It works on a duplicate of the descriptor: the node's may be closed meanwhile. The kernel keeps the inode locked until
- * the answer (fuse_fsync), so nothing overtakes it that it should have made durable.
+ * Rules: the serving thread calls fsync(2) itself while that is fast, as on tmpfs. After the first slow call, the flusher
+ * thread (`flusher-thread.ts`) takes over: it runs the calls in order, and answers the requests. It uses a duplicate of the
+ * descriptor, since the node's may be closed in between. The kernel keeps the inode locked until the reply (fuse_fsync), so
+ * that no later write can be reordered before it.
  */
 import { Worker } from 'node:worker_threads';
 import type { Flush } from '../protocol/encode.js';
@@ -12,7 +12,7 @@ import { close, duplicate } from '../sys/syscalls.js';
 import { encodeFlush, type FlusherData, flushNow, STATE, type Unique } from './flush-message.js';
 import { MessageRing } from './ring.js';
 
-/** Milliseconds; handing over costs a wake-up, 50 us between two CPUs. */
+/** Milliseconds; using the thread costs a wake-up, 50 us between two CPUs. */
 const SLOW = 1;
 
 export class Flusher {
@@ -26,7 +26,7 @@ export class Flusher {
     this.#device = device;
   }
 
-  /** Gives the errno, or 0; "later" if the thread answers. */
+  /** The errno, or 0; "later" if the thread sends the reply. */
   flush(what: Flush, request: Unique): number | 'later' {
     if (this.#isRunning && this.#handOver(what, request)) return 'later';
     const since = performance.now();
@@ -58,7 +58,7 @@ export class Flusher {
     return messages;
   }
 
-  /** Waits until everything that was handed over is done. */
+  /** Waits until all queued calls are done. */
   close(): void {
     this.#messages?.stop();
     while (this.#isRunning) Atomics.wait(this.#state, 0, STATE.RUNNING);

@@ -2,9 +2,8 @@
  * The portable transport: libfuse 2.9 by way of the npm package fuse-native, for hosts where the kernel's own protocol
  * cannot be spoken. Its callbacks arrive on the main thread.
  *
- * Rules: others than the user who mounts are kept out, since what they make would be his, set-user-id files too. The
- * package is loaded when it is first asked for, and may be absent. What it does wrong is repaired here and
- * nowhere else: it loses the second time of utimens, answers getxattr with more than there is room for, and hands over
+ * Rules: only the user who mounts has access, because files that others create would belong to this user, including
+ * set-user-id files. The package is loaded on first use, and may be missing. Its bugs are worked around only here: it loses the second time of utimens, answers getxattr with more than there is room for, and hands over
  * empty values without memory. What it cannot do is listed in `FUSE_NATIVE_LIMITS`. Compare its index.js and fuse-native.c, version 2.2.6.
  */
 import { createRequire } from 'node:module';
@@ -14,15 +13,15 @@ import { E, Errno } from '../sys/errno.js';
 import { keepLibrary } from '../sys/native.js';
 import type { PathOperations } from './path-operations.js';
 
-/** What users of this transport have to do without. */
+/** Limitations of this transport. */
 export const FUSE_NATIVE_LIMITS: readonly string[] = [
-  'only the user who mounts can use the mount, since it is not told who asks',
-  'names that are not UTF-8 cannot be seen or made',
-  'times are whole milliseconds since 1970; one set without the other, as tar does, stays as it was',
-  'inode numbers do not last, and hard links do not share one',
+  'only the user who mounts can access the mount: libfuse does not pass on the caller',
+  'names that are not UTF-8 are hidden and cannot be created',
+  'times are whole milliseconds since 1970; setting only one of atime and mtime, as tar does, has no effect',
+  'inode numbers change between lookups, and hard links have different ones',
   'no renameat2 flags, fallocate, SEEK_HOLE, O_TMPFILE, ACLs or inode flags',
-  'a file removed while open stays as ".fuse_hidden..." until it is closed',
-  'every operation looks its whole path up again, on one thread',
+  'a file that is removed while open is renamed to ".fuse_hidden..." until it is closed',
+  'slower: each operation resolves its whole path again, on one thread',
 ];
 
 /** -o options of mount(8) that libfuse 2.9 takes. */
@@ -166,7 +165,7 @@ export class PortableMount {
     });
   }
 
-  /** Lets go of a mount that has ended; who is still inside is answered ENOTCONN. */
+  /** Releases a mount that has ended; processes that still use it get ENOTCONN. */
   close(): Promise<void> {
     this.#closed = true;
     return new Promise((resolve, reject) => {
@@ -230,11 +229,12 @@ function mendSetxattr(args: unknown[]): void {
 /** The package passes atime in the place of mtime; the time itself is in the structure it hands over. */
 function mendUtimens(handlers: Handler[]): void {
   const handler = handlers[UTIMENS.opcode];
-  if (handler === undefined) throw new Error(`the package "${NAME}" has another layout than version 2.2.6`);
+  if (handler === undefined)
+    throw new Error(`the package "${NAME}" is not version 2.2.6; install that version`);
   handlers[UTIMENS.opcode] = (native, opcode, path, low, high) => {
     const isAtime =
       native.readUInt32LE(UTIMENS.atime) === low && native.readUInt32LE(UTIMENS.atime + 4) === high;
-    if (!isAtime) throw new Error(`the package "${NAME}" has another layout than version 2.2.6`);
+    if (!isAtime) throw new Error(`the package "${NAME}" is not version 2.2.6; install that version`);
     const mtime = [native.readUInt32LE(UTIMENS.mtime), native.readUInt32LE(UTIMENS.mtime + 4)];
     handler(native, opcode, path, low, high, ...mtime);
   };

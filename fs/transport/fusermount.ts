@@ -2,7 +2,7 @@
  * fusermount3(1): mounts and unmounts for users that may not call mount(2).
  *
  * Rule: it opens /dev/fuse, mounts it on a directory that the user may write to, and sends the descriptor through the
- * socket that _FUSE_COMMFD names. It decides by itself what a user may ask for; what it says is handed on. Compare
+ * socket that _FUSE_COMMFD names. It decides what a user may do; its error messages are passed on. Compare
  * fuse_mount_fusermount in libfuse's lib/mount.c.
  */
 import { spawnSync } from 'node:child_process';
@@ -24,7 +24,7 @@ const FLAG_WORDS: readonly (readonly [flag: number, word: string])[] = [
   [MS.DIRSYNC, 'dirsync'],
 ];
 
-/** Why the program did not do it: it is not installed, or what it said in one line. */
+/** Why the program failed: it is not installed, or its error message in one line. */
 export type Refusal = { readonly missing: true } | { readonly said: string };
 
 export interface HelperMount {
@@ -47,7 +47,7 @@ export function helperMount(mount: HelperMount): number | Refusal {
     const refusal = call(['-o', optionsOf(mount), '--', toText(mount.mountpoint)], theirs);
     if (refusal !== undefined) return refusal;
     const fd = receiveDescriptor(ours);
-    if (fd === undefined) return { said: 'it sent no descriptor' };
+    if (fd === undefined) return { said: 'it did not send a file descriptor' };
     setNonBlocking(fd);
     return fd;
   } finally {
@@ -100,5 +100,5 @@ function call(args: readonly string[], socket?: number): Refusal | undefined {
   if (error !== undefined) return { missing: true };
   if (status === 0) return undefined;
   const [line = ''] = stderr.trim().split('\n').slice(-1);
-  return { said: line.replace(/^\S*fusermount3?: /, '') || `it ended with exit code ${status}` };
+  return { said: line.replace(/^\S*fusermount3?: /, '') || `exit code ${status}` };
 }

@@ -1,9 +1,9 @@
 /**
- * What the loop does while there is no request.
+ * Busy polling of the session loop.
  *
- * Rules: a sleeping server costs its client a wake-up, 50 us between two CPUs, so it first asks again for a moment,
- * giving the CPU to whoever wants it each time (on one CPU that is the client). It spins only as long as that pays:
- * after a request that a spin would have caught, not after a pause. An idle mount sleeps and costs nothing.
+ * Rules: a wake-up of a sleeping server takes 50 us between two CPUs, so the server first polls for a moment, and yields
+ * the CPU each time (on one CPU to the client). It spins only if that pays: after a request that spinning would have
+ * caught, not after a pause. An idle mount sleeps and uses no CPU.
  */
 import { PollSet, schedYield } from '../sys/syscalls.js';
 
@@ -31,7 +31,7 @@ export class Idle {
     this.#budget = SPIN;
   }
 
-  /** Spends a moment; false when it is time to sleep. */
+  /** Spins once; false when it is time to sleep. */
   spin(): boolean {
     if (this.#budget === 0) return false;
     const now = performance.now();

@@ -1,7 +1,7 @@
 /**
- * The thread that writes notifications, one after the other. The kernel may make it wait.
+ * The notifier thread: writes notifications in order. A write may block in the kernel.
  *
- * Errors are no news: ENOENT says that the kernel does not know the node or name, ENODEV that it is unmounted.
+ * Errors are ignored: ENOENT means that the kernel does not know the node or name, ENODEV that it is unmounted.
  */
 import { workerData } from 'node:worker_threads';
 import { allocate, tryWrite } from '../sys/syscalls.js';

@@ -1,10 +1,10 @@
 /**
- * Notifications to the kernel: what it remembers is no longer true.
+ * Notifications to the kernel: invalidation of its caches.
  *
- * Rules: they are never written by the thread that answers requests, because the kernel may wait for an answer
- * while it takes one (it locks the directory). The serving thread puts them into a ring in shared memory; a thread of
- * their own (`notifier.ts`) writes them in order. The ring is bounded; what does not fit waits in the serving thread.
- * One kind is written by the serving thread, before its reply: that attributes have changed of the node it answers for.
+ * Rules: the serving thread never writes them, because a write may block until a request is answered (it locks the
+ * directory): a deadlock. It puts them into a ring in shared memory, and the notifier thread (`notifier.ts`) writes them in
+ * order. The ring is bounded; the serving thread queues what does not fit. One kind is written by the serving thread
+ * before its reply: the attributes of the node of the current request have changed.
  * The kernel takes no lock for it, and the request holds the inode (fuse_reverse_inval_inode, negative offset).
  */
 import { Worker } from 'node:worker_threads';

@@ -1,5 +1,5 @@
 /**
- * A `Filesystem` as operations on paths, which is how libfuse's high-level interface asks (struct fuse_operations).
+ * Adapts `Filesystem` to operations on paths, as in libfuse's high-level interface (struct fuse_operations).
  *
  * Rules: each operation looks its path up from the root and gives the lookups back when it is done; an open file keeps
  * its node. Paths come as text that was decoded from UTF-8, so names that are none cannot be served: a listing leaves

@@ -1,7 +1,7 @@
 /**
- * What paths' operations take and give, in the forms of fuse-native: text, milliseconds, counts of 32 bits.
+ * Converts values of path operations to the types of fuse-native: text, milliseconds, counts of 32 bits.
  *
- * Rule: what does not fit is refused, or shown as the nearest thing that fits.
+ * Rule: a value that cannot be represented is refused, or replaced by the nearest one that can.
  */
 import { E, Errno } from '../sys/errno.js';
 import type { Stat, Time } from '../sys/stat.js';

@@ -1,8 +1,8 @@
 /**
- * Messages from the serving thread to one of its helpers, in shared memory.
+ * A message queue in shared memory from the serving thread to a helper thread.
  *
- * Rule: bounded; a writer never waits, what does not fit is refused. A reader sleeps until there is something, and still
- * gets everything that was written before the stop.
+ * Rule: it is bounded; a writer never waits, a message that does not fit is refused. A reader sleeps until there is a
+ * message, and receives all messages that were written before the stop.
  */
 
 const CAPACITY = 256 * 1024;

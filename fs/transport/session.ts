@@ -45,11 +45,11 @@ export interface SessionOptions {
 export interface Background {
   /** Descriptors that become readable when there is such work. */
   readonly fds: readonly number[];
-  /** Does what there is to do: whether all is done, some is to be tried again soon, or the session must end. */
+  /** Does pending work. @returns whether all is done, a retry is needed soon, or the session must end */
   run(): 'done' | 'again' | 'end';
 }
 
-/** Background work is looked after at least once in this many requests. */
+/** Background work runs at least once in this many requests. */
 const BACKGROUND_EVERY = 128;
 /** read(2) results that mean "again": interrupted, or the request was withdrawn meanwhile. */
 const AGAIN = new Set([-E.EINTR, -E.ENOENT]);
@@ -82,7 +82,7 @@ export class Session {
     this.#reply = new Reply(size);
   }
 
-  /** How often each operation was asked for. */
+  /** The number of requests by operation. */
   get counts(): Record<string, number> {
     const asked = [...this.#counts.entries()].filter(([, count]) => count > 0);
     return Object.fromEntries(asked.map(([opcode, count]) => [operationOf(opcode)?.name ?? opcode, count]));
@@ -120,7 +120,7 @@ export class Session {
   serve(length: number): void {
     this.#cursor.reset(length);
     if (length < SIZEOF.fuse_in_header) {
-      this.#log('short', `a message of ${length} bytes has no header`);
+      this.#log('short', `a message of ${length} bytes is too short for a header`);
       return;
     }
     const header = decodeHeader(this.#cursor);
@@ -195,7 +195,7 @@ export class Session {
   #notDelivered(written: number): void {
     this.#takeBack();
     if (written === -E.ENOENT || OVER.has(written)) return;
-    this.#log(`reply ${written}`, `a reply was refused: ${errnoName(-written)}`);
+    this.#log(`reply ${written}`, `the kernel refused a reply: ${errnoName(-written)}`);
   }
 
   #takeBack(): void {

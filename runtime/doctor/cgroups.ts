@@ -1,8 +1,9 @@
 /**
- * Control groups: which version the host uses, and whether this process's own group is its to divide (cgroups(7),
+ * Control groups: which version the host uses, and whether this process's own group is delegated to it (cgroups(7),
  * "Delegation").
  *
- * Rule: containers run without; only limits on memory, processors and processes need them, so nothing here is missing.
+ * Rule: containers run without control groups, which are needed only for limits on memory, CPUs and processes; so no
+ * finding here has the status "missing".
  */
 import { join } from 'node:path';
 import type { Host } from '../host/host.js';
@@ -12,9 +13,9 @@ import type { Identity } from './identity.js';
 
 export interface CgroupFacts {
   readonly version: 'v1' | 'v2' | 'hybrid' | 'none';
-  /** Version 2's controllers of our own group. */
+  /** The version 2 controllers of this process's own group. */
   readonly controllers: readonly string[];
-  /** Our own group of version 2 is ours to divide. */
+  /** This process's own group of version 2 is delegated to it. */
   readonly delegated: boolean;
   /** systemd runs the host. */
   readonly systemd: boolean;
@@ -55,17 +56,25 @@ export function judgeCgroups(facts: CgroupFacts, { admin }: Identity): Finding[]
   const id = 'cgroups.version';
   if (version === 'none') {
     const fix = asRoot('mount -t cgroup2 cgroup2 /sys/fs/cgroup');
-    return [warning(id, 'no control groups are mounted: no limits', fix)];
+    return [warning(id, 'no control groups are mounted; resource limits are not available', fix)];
   }
   if (admin) return [ok(id, `control groups ${version}`)];
   if (version !== 'v2') {
     const fix = systemd ? asRoot(UNIFIED) : undefined;
-    return [warning(id, `control groups ${version}: users have no limits`, fix)];
+    return [
+      warning(id, `control groups ${version}; resource limits are not available to ordinary users`, fix),
+    ];
   }
   const lacking = WANTED.filter((name) => !controllers.includes(name));
   if (delegated && lacking.length === 0) {
     return [ok(id, `control groups v2, delegated with ${controllers.join(' ')}`)];
   }
   const what = delegated ? `delegated without ${lacking.join(', ')}` : 'not delegated to this user';
-  return [warning(id, `control groups v2, ${what}: no limits`, systemd ? asRoot(DELEGATE) : undefined)];
+  return [
+    warning(
+      id,
+      `control groups v2, ${what}; resource limits are not available`,
+      systemd ? asRoot(DELEGATE) : undefined,
+    ),
+  ];
 }

@@ -1,7 +1,7 @@
 /**
  * HOME and XDG_RUNTIME_DIR: where a user's store and a node's own state lie (XDG base directory specification).
  *
- * Rule: each has a substitute, so neither is missing; only a directory of somebody else's is refused.
+ * Rule: each has a default, so neither is "missing"; only a directory of another user is an error.
  */
 
 import type { Host, HostFile } from '../host/host.js';
@@ -14,7 +14,7 @@ export interface EnvironmentFacts {
   readonly homeDirectory: HostFile | undefined;
   readonly runtimeDirectory: string | undefined;
   readonly runtime: HostFile | undefined;
-  /** Where logind would have put it. */
+  /** The path that logind uses. */
   readonly usual: string;
   readonly usualExists: boolean;
   /** logind may run. */
@@ -53,7 +53,7 @@ function judgeHome(
   const id = 'environment.home';
   const fix = storeElsewhere(uid, place);
   if (home === undefined) return warning(id, 'HOME is not set', fix);
-  if (homeDirectory?.kind !== 'directory') return warning(id, `HOME "${home}" is no directory`, fix);
+  if (homeDirectory?.kind !== 'directory') return warning(id, `HOME "${home}" is not a directory`, fix);
   if (!homeDirectory.writable) return warning(id, `HOME "${home}" is not writable`, fix);
   return ok(id, home);
 }
@@ -64,18 +64,18 @@ function judgeRuntime(facts: EnvironmentFacts, { uid, userName }: Identity): Fin
   if (uid === 0) return ok(id, '/run, as root');
   const fix = provideRuntime(facts, userName ?? String(uid));
   if (runtimeDirectory === undefined) {
-    return warning(id, 'XDG_RUNTIME_DIR is not set; the temporary directory stands in', fix);
+    return warning(id, 'XDG_RUNTIME_DIR is not set; the temporary directory is used instead', fix);
   }
   if (runtime?.kind !== 'directory') {
-    return warning(id, `XDG_RUNTIME_DIR "${runtimeDirectory}" is no directory`, fix);
+    return warning(id, `XDG_RUNTIME_DIR "${runtimeDirectory}" is not a directory`, fix);
   }
   if (runtime.uid !== uid || !runtime.writable) {
-    return warning(id, `XDG_RUNTIME_DIR "${runtimeDirectory}" is not this user's`, fix);
+    return warning(id, `XDG_RUNTIME_DIR "${runtimeDirectory}" belongs to another user`, fix);
   }
   return ok(id, runtimeDirectory);
 }
 
-/** The session's own directory; without a session, one that logind keeps; without logind, a private one. */
+/** The session's own directory; without a session, one that logind creates; without logind, a private one. */
 function provideRuntime({ usual, usualExists, systemd }: EnvironmentFacts, user: string): Fix {
   if (usualExists) return asUser(`export XDG_RUNTIME_DIR=${usual}`);
   if (systemd) return asRoot(`loginctl enable-linger ${user}`);

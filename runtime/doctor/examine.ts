@@ -3,13 +3,12 @@
  *
  *     Host -> probe (facts, one file per concern) -> judge (findings) and modesOf (modes)
  *
- * Rule: all questions are asked first, a container is tried last; what is said afterwards is a pure function of the
- * answers.
+ * Rule: all facts are collected first, and a container is run last; the report is a pure function of the facts.
  */
 
 import type { Host } from '../host/host.js';
-import { rungFacts } from '../rootless/facts.js';
-import type { Rung, RungFacts } from '../rootless/mode.js';
+import { modeFacts } from '../rootless/facts.js';
+import type { ModeFacts, RootlessMode } from '../rootless/mode.js';
 import { type CgroupFacts, judgeCgroups, probeCgroups } from './cgroups.js';
 import { type EnvironmentFacts, judgeEnvironment, probeEnvironment } from './environment.js';
 import type { Finding } from './finding.js';
@@ -28,7 +27,7 @@ import { judgeUserNamespaces, probeUserNamespaces, type UserNamespaceFacts } fro
 
 export interface Facts {
   readonly identity: Identity;
-  readonly rung: RungFacts;
+  readonly modeFacts: ModeFacts;
   readonly kernel: KernelFacts;
   readonly fuse: FuseFacts;
   readonly fusermount: FusermountFacts;
@@ -40,24 +39,24 @@ export interface Facts {
   readonly network: NetworkFacts;
   readonly store: StoreFacts;
   readonly environment: EnvironmentFacts;
-  /** Undefined where other facts refuse a container already. */
+  /** Undefined if other facts show that no container can run. */
   readonly trial: TrialFacts | undefined;
 }
 
-/** The doctor's whole word; the keys are stable. */
+/** The result of `tscr doctor`; the keys are stable. */
 export interface Report {
-  /** Whether `tscr run` will work. */
+  /** Whether `tscr run` works. */
   readonly ready: boolean;
   readonly modes: readonly Mode[];
   readonly findings: readonly Finding[];
 }
 
-/** @param storePath the store's root, absolute; undefined for a user who has no place for one */
+/** @param storePath the store's root, absolute; undefined for a user without a home directory */
 export function probe(host: Host, storePath: string | undefined): Facts {
   const identity = probeIdentity(host);
   const facts = {
     identity,
-    rung: rungFacts(host),
+    modeFacts: modeFacts(host),
     kernel: probeKernel(host),
     fuse: probeFuse(host, identity),
     fusermount: probeFusermount(host),
@@ -73,18 +72,18 @@ export function probe(host: Host, storePath: string | undefined): Facts {
   };
   const [run] = modesOf(facts);
   if (run === undefined || run.mode === REFUSED) return facts;
-  return { ...facts, trial: probeTrial(host, facts.store.nearest, run.mode as Rung) };
+  return { ...facts, trial: probeTrial(host, facts.store.nearest, run.mode as RootlessMode) };
 }
 
 export function judge(facts: Facts): Report {
-  const { identity, rung } = facts;
+  const { identity, modeFacts: mode } = facts;
   const findings = [
     ...judgeIdentity(identity),
     ...judgeKernel(facts.kernel),
-    ...judgeFuse(facts.fuse, identity, rung.userNamespaces),
+    ...judgeFuse(facts.fuse, identity, mode.userNamespaces),
     ...judgeFusermount(facts.fusermount, identity),
-    ...judgeUserNamespaces(facts.userNamespaces, rung, identity),
-    ...judgeIdRanges(facts.idRanges, rung, identity),
+    ...judgeUserNamespaces(facts.userNamespaces, mode, identity),
+    ...judgeIdRanges(facts.idRanges, mode, identity),
     ...judgeOverlay(facts.overlay, identity),
     ...judgeSeccomp(facts.seccomp),
     ...judgeCgroups(facts.cgroups, identity),

@@ -1,16 +1,16 @@
 /**
- * One thing the doctor looked at: what is, whether that is enough, and the command that mends it.
+ * A finding: one examined part of the host, whether it suffices, and the command that fixes it.
  *
- * Rules: `ok` and `warning` keep nobody from anything; `missing` takes a mode away. What is missing names its fix, if
- * there is one.
+ * Rules: with `ok` and `warning` every command works; `missing` rules out a mode. A `missing` finding has a fix, if there
+ * is one.
  */
 
 export type Status = 'ok' | 'warning' | 'missing';
 
-/** Commands for a shell, one line. */
+/** A fix: a shell command on one line. */
 export interface Fix {
   readonly command: string;
-  /** Whether only root may do it. */
+  /** Whether only root can run it. */
   readonly asRoot: boolean;
 }
 
@@ -18,7 +18,7 @@ export interface Finding {
   /** A stable key: concern and part, e.g. "fuse.device". */
   readonly id: string;
   readonly status: Status;
-  /** What is there, in one line. */
+  /** The state of this part, in one line. */
   readonly detail: string;
   readonly fix?: Fix;
 }
@@ -40,6 +40,6 @@ export const missing = (id: string, detail: string, fix?: Fix): Finding => ({
   ...(fix !== undefined && { fix }),
 });
 
-/** Who has to do what, in an error's line. */
+/** The fix as the end of an error message. */
 export const inWords = ({ command, asRoot: onlyRoot }: Fix): string =>
   `${onlyRoot ? 'as root, ' : ''}run "${command}"`;

@@ -1,9 +1,9 @@
 /**
  * /dev/fuse and what the kernel offers behind it.
  *
- * Rule: the features are those of a real INIT: a filesystem is mounted in a mount namespace of its own, in a user
- * namespace for who may not mount, and the first message is read. Both end with the child. Compare fuse(4) and
- * fs/protocol/handshake.ts.
+ * Rule: the features come from a real INIT request: a child mounts a filesystem in a mount namespace of its own (for
+ * ordinary users in a user namespace) and reads the first message. Both namespaces end with the child. Compare fuse(4)
+ * and fs/protocol/handshake.ts.
  */
 import { SIZEOF } from '../../fs/protocol/abi.js';
 import { Cursor } from '../../fs/protocol/decode.js';
@@ -19,20 +19,20 @@ export interface DeviceFacts {
   readonly device: HostFile | undefined;
   /** Why the device cannot be used (`rootless/mode.ts`). */
   readonly refusal: string | undefined;
-  /** The kernel has the filesystem, built in or as a loaded module. */
+  /** The kernel has FUSE, built in or as a loaded module. */
   readonly inKernel: boolean;
 }
 
 export interface FuseFacts extends DeviceFacts {
-  /** What the kernel said when a filesystem was mounted: as ourselves, or as root of a user namespace. */
+  /** The kernel's INIT request when a filesystem was mounted, as this user or as root of a user namespace. */
   readonly init: InitIn | undefined;
   readonly install: string;
 }
 
 const DEVICE = FUSE_DEVICE.path;
 /**
- * Mounts on /tmp as the namespace sees it, and prints the kernel's first message. From the mount on nothing below /tmp
- * answers, which may be in PATH.
+ * Mounts on /tmp in the namespace, and prints the kernel's first message. After the mount, access below /tmp blocks, so
+ * the reader is looked up before (/tmp may be in PATH).
  */
 const SAY_INIT = `reader=$(command -v dd) && exec 3<>${DEVICE} &&
 mount -n -i -t fuse.tscr-doctor -o fd=3,rootmode=40000,user_id=0,group_id=0 tscr-doctor /tmp &&
@@ -64,14 +64,14 @@ function probeInit(host: Host, admin: boolean): InitIn | undefined {
 
 export const deviceWorks = ({ refusal }: DeviceFacts): boolean => refusal === undefined;
 
-/** A union can be mounted with mount(2): by ourselves, or in a user namespace. */
+/** A union can be mounted with mount(2), by this user or in a user namespace. */
 export const fuseMounts = ({ init }: FuseFacts): boolean => init !== undefined && served(init);
 
 const served = (init: InitIn): boolean =>
   negotiate(init, { writeback: false, invalidation: 'explicit', acl: true, maxWrite: 0, pageSize: 1 })
     .outcome === 'agreed';
 
-/** @param userNamespaces whether one can be made, in which users would mount */
+/** @param userNamespaces whether a user namespace can be created */
 export function judgeFuse(facts: FuseFacts, identity: Identity, userNamespaces: boolean): Finding[] {
   const device = judgeDevice(facts, identity);
   if (facts.init !== undefined) return [device, judgeFeatures(facts.init, facts.install)];
@@ -81,11 +81,15 @@ export function judgeFuse(facts: FuseFacts, identity: Identity, userNamespaces: 
 
 function refusedMount(identity: Identity): Finding {
   const id = 'fuse.features';
-  const detail = `FUSE cannot be mounted${identity.admin ? '' : ' in a user namespace'}`;
+  const detail = `cannot mount FUSE filesystems${identity.admin ? '' : ' in a user namespace'}`;
   if (identity.container !== undefined) {
-    return missing(id, `${detail}: the container around us refuses it`, restartWith(identity, UNCONFINED));
+    return missing(
+      id,
+      `${detail}: the outer container does not permit it`,
+      restartWith(identity, UNCONFINED),
+    );
   }
-  return missing(id, `${detail}: a security module refuses it`, asRoot(SEE_REFUSALS));
+  return missing(id, `${detail}: a security module does not permit it`, asRoot(SEE_REFUSALS));
 }
 
 /** Errors of open(2) where there is a device and no driver behind it. */
@@ -98,19 +102,23 @@ export function judgeDevice(facts: DeviceFacts, identity: Identity): Finding {
   if (device.device !== FUSE_DEVICE.number) {
     return missing(
       id,
-      `${DEVICE} is not FUSE's device`,
+      `${DEVICE} is not the FUSE device`,
       asRoot(`rm ${DEVICE} && mknod -m 666 ${DEVICE} c 10 229`),
     );
   }
   if (refusal === undefined) return ok(id, `${DEVICE} can be opened`);
   if (NO_DRIVER.includes(refusal)) {
-    return missing(id, `${DEVICE} has no driver`, bringDevice(inKernel, identity));
+    return missing(
+      id,
+      `${DEVICE} exists, but the kernel has no driver for it`,
+      bringDevice(inKernel, identity),
+    );
   }
   if (device.readable && device.writable) {
     // its permissions allow it: a device control group, or a security module
     const fix =
       identity.container === undefined ? asRoot(SEE_REFUSALS) : restartWith(identity, `--device ${DEVICE}`);
-    return missing(id, `${DEVICE} may not be opened here: ${refusal}`, fix);
+    return missing(id, `cannot open ${DEVICE}: ${refusal}`, fix);
   }
   const detail = `${DEVICE} is not readable and writable by uid ${identity.uid}`;
   return missing(id, detail, asRoot(`chmod 666 ${DEVICE}`));
@@ -121,15 +129,15 @@ function bringDevice(inKernel: boolean, identity: Identity): Fix | undefined {
   return asRoot(inKernel ? `mknod -m 666 ${DEVICE} c 10 229` : 'modprobe fuse');
 }
 
-/** What is only slower, or less exact, without. */
+/** Optional features, without which mounts are slower or less exact. */
 function judgeFeatures(init: InitIn, install: string): Finding {
   const id = 'fuse.features';
   const version = `FUSE ${init.major}.${init.minor}`;
   if (!served(init)) {
-    const detail = `the kernel speaks ${version}, which is not served`;
+    const detail = `the kernel has ${version}, which is not supported`;
     return missing(id, detail, asRoot(`${install} && reboot`));
   }
   const lacking = WANTED.filter((name) => !init.flags.has(name));
-  if (lacking.length === 0) return ok(id, `${version} with everything we ask for`);
+  if (lacking.length === 0) return ok(id, `${version} with all optional features`);
   return warning(id, `${version} without ${lacking.join(', ')}`);
 }

@@ -1,7 +1,7 @@
 /**
  * fusermount3(1): mounts FUSE filesystems for ordinary users, visible to the whole machine.
  *
- * Rule: it opens /dev/fuse as the user, so the device must be theirs to open.
+ * Rule: it opens /dev/fuse as the user, who must have permission to do so.
  */
 
 import type { Host } from '../host/host.js';
@@ -13,7 +13,7 @@ import { judgeHelper } from './set-user-id.js';
 
 export interface FusermountFacts {
   readonly program: HelperProgram;
-  /** user_allow_other in /etc/fuse.conf: users may show their mounts to others. */
+  /** /etc/fuse.conf has user_allow_other: ordinary users can mount with -o allow_other. */
   readonly allowOther: boolean;
   readonly install: string;
 }
@@ -32,14 +32,14 @@ export const fusermountWorks = ({ program }: FusermountFacts, { noNewPrivileges 
   program.privileged && !noNewPrivileges;
 
 export function judgeFusermount(facts: FusermountFacts, identity: Identity): Finding[] {
-  if (identity.admin) return [ok('fusermount.program', 'not needed: this user may call mount(2)')];
+  if (identity.admin) return [ok('fusermount.program', 'not needed; this user can call mount(2)')];
   const program = judgeHelper('fusermount.program', facts.program, facts.install);
   return program.status === 'ok' ? [program, judgeAllowOther(facts)] : [program];
 }
 
 function judgeAllowOther({ allowOther }: FusermountFacts): Finding {
   const id = 'fusermount.allow-other';
-  if (allowOther) return ok(id, 'mounts may be shown to other users');
-  const detail = `${CONFIGURATION} lacks user_allow_other: mounts are seen by their own user only`;
+  if (allowOther) return ok(id, '-o allow_other is permitted for ordinary users');
+  const detail = `${CONFIGURATION} lacks user_allow_other; only the user who mounts can access a mount`;
   return warning(id, detail, asRoot(`echo user_allow_other >> ${CONFIGURATION}`));
 }

@@ -2,19 +2,19 @@
  * Ranges of subordinate ids (`rootless/subordinate-ids.ts`), and the set-user-id programs that map them, newuidmap(1) and
  * newgidmap(1).
  *
- * Rule: images use ids up to 65535, so a range should hold as many.
+ * Rule: images use ids up to 65535, so a range should have 65536 ids.
  */
 import type { Host } from '../host/host.js';
-import type { RungFacts } from '../rootless/mode.js';
+import type { ModeFacts } from '../rootless/mode.js';
 import { FILES, type SubordinateIds } from '../rootless/subordinate-ids.js';
 import { asRoot, asUser, type Finding, type Fix, missing, ok, warning } from './finding.js';
 import type { Identity } from './identity.js';
 import { installCommand } from './packages.js';
 import { judgeHelper } from './set-user-id.js';
 
-/** What the fixes need; what the user has is in `RungFacts`. */
+/** Facts for the fixes; the user's own ids are in `ModeFacts`. */
 export interface IdRangeFacts {
-  /** The first id that nobody has been given. */
+  /** The first id that no range contains. */
   readonly free: number;
   readonly install: string;
 }
@@ -23,7 +23,7 @@ export interface IdRangeFacts {
 const FIRST_RANGE = 100_000;
 const USUAL_COUNT = 65_536;
 
-/** The end of the last range that a file gives anybody. */
+/** The end of the last range in a file. */
 function endOf(file: string): number {
   const ranges = [...file.matchAll(/^[^:#\n]+:(\d+):(\d+)\s*$/gm)];
   return Math.max(0, ...ranges.map(([, start, count]) => Number(start) + Number(count)));
@@ -34,9 +34,9 @@ export function probeIdRanges(host: Host): IdRangeFacts {
   return { free: Math.max(FIRST_RANGE, ...ends), install: installCommand(host, 'newuidmap') };
 }
 
-export function judgeIdRanges(facts: IdRangeFacts, rung: RungFacts, identity: Identity): Finding[] {
-  if (identity.admin) return [ok('subids.ranges', 'not needed: root has all ids')];
-  const { ids, newuidmap, newgidmap } = rung;
+export function judgeIdRanges(facts: IdRangeFacts, modeFacts: ModeFacts, identity: Identity): Finding[] {
+  if (identity.admin) return [ok('subids.ranges', 'not needed; root has all ids')];
+  const { ids, newuidmap, newgidmap } = modeFacts;
   return [
     judgeRange('subids.uids', facts, ids, identity),
     judgeRange('subids.gids', facts, ids, identity),
@@ -55,7 +55,7 @@ export function judgeRange(
   identity: Identity,
 ): Finding {
   if (ids.cannotAsk) {
-    const detail = `nsswitch.conf names "subid: ${ids.source}", which getsubids alone can ask; it is not installed`;
+    const detail = `nsswitch.conf has "subid: ${ids.source}", which only getsubids(1) can read; it is not installed`;
     return missing(id, detail, asRoot(facts.install));
   }
   const kind = id === 'subids.uids' ? ids.uids : ids.gids;
@@ -69,13 +69,13 @@ export function judgeRange(
 
 const nameOf = ({ uid, userName }: Identity): string => userName ?? `uid ${uid}`;
 
-/** usermod(8) takes names only; a uid without one gets its line written. */
+/** usermod(8) accepts names only; for a uid without a name the fix writes the line. */
 function addRange(id: RangeKey, first: number, { uid, userName }: Identity): Fix {
   if (userName === undefined) return asRoot(`echo ${uid}:${first}:${USUAL_COUNT} >> ${FILE[id]}`);
   const option = id === 'subids.uids' ? '--add-subuids' : '--add-subgids';
   return asRoot(`usermod ${option} ${first}-${first + USUAL_COUNT - 1} ${userName}`);
 }
 
-/** Who gives ids there is not on this machine; the answer shows whether they have come. */
+/** The ids are assigned on a server; the fix shows the current ones. */
 const seeSource = (id: RangeKey, { uid, userName }: Identity): Fix =>
   asUser(`getsubids ${id === 'subids.uids' ? '' : '-g '}${userName ?? uid}`);

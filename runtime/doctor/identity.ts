@@ -1,7 +1,7 @@
 /**
- * Who asks, and what this process may do at all: credentials(7), capabilities(7), the no_new_privs of prctl(2).
+ * The user and the privileges of this process: credentials(7), capabilities(7), no_new_privs of prctl(2).
  *
- * Rule: what decides is not uid 0 but CAP_SYS_ADMIN: root in a container often lacks it.
+ * Rule: CAP_SYS_ADMIN decides, not uid 0: root in a container often lacks it.
  */
 import { capabilityNumber } from '../container/spec/capabilities.js';
 import type { Host } from '../host/host.js';
@@ -15,7 +15,7 @@ export interface Identity {
   /** Set-user-id programs have no effect. */
   readonly noNewPrivileges: boolean;
   readonly initialUserNamespace: boolean;
-  /** What holds this process: "docker", "podman", "lxc" ...; undefined on a plain host. */
+  /** The outer container of this process: "docker", "podman", "lxc" ...; undefined on a host. */
   readonly container: string | undefined;
 }
 
@@ -35,7 +35,7 @@ export function probeIdentity(host: Host): Identity {
   };
 }
 
-/** Marks that engines leave in their containers; systemd's container interface for the others. */
+/** Files that container engines create in their containers; for others systemd's container interface. */
 function containerOf(host: Host): string | undefined {
   if (host.stat('/.dockerenv') !== undefined) return 'docker';
   if (host.stat('/run/.containerenv') !== undefined) return 'podman';
@@ -46,15 +46,15 @@ function containerOf(host: Host): string | undefined {
   return host.environment['container'] ?? host.read('/run/systemd/container')?.trim();
 }
 
-/** How the engine around us is told to allow something; undefined for one that has no such options. */
+/** The fix that restarts the outer container with options; undefined for an engine without such options. */
 export const restartWith = ({ container }: Identity, options: string): Fix | undefined =>
   container === 'tscr'
     ? undefined
     : asRoot(`${container === 'podman' ? 'podman' : 'docker'} run ${options} ...`);
 
-/** What lets namespaces and mounts through an engine's defaults. */
+/** Options of an engine that permit namespaces and mounts. */
 export const UNCONFINED = '--security-opt seccomp=unconfined --security-opt apparmor=unconfined';
-/** What a plain host refuses without a setting that could be named. */
+/** Shows the log of security modules, for a refusal without a known setting. */
 export const SEE_REFUSALS = 'journalctl -k | grep -iE "apparmor|selinux|denied"';
 
 const ALLOW_MOUNTS = '--cap-add SYS_ADMIN --security-opt apparmor=unconfined';
@@ -69,10 +69,10 @@ export function judgeIdentity(identity: Identity): Finding[] {
   const findings = [
     uid === 0 && !admin
       ? missing('identity.admin', `${who}: root without CAP_SYS_ADMIN`, restartWith(identity, ALLOW_MOUNTS))
-      : ok('identity.admin', admin ? `${who}: may mount` : `${who}: an ordinary user`),
+      : ok('identity.admin', admin ? `${who}: can mount` : `${who}: an ordinary user`),
   ];
   if (noNewPrivileges && !admin) {
-    const detail = 'no_new_privs is set: newuidmap and fusermount3 have no effect';
+    const detail = 'no_new_privs is set; newuidmap and fusermount3 have no effect';
     findings.push(warning('identity.privileges', detail));
   }
   return findings;

@@ -1,11 +1,11 @@
-/** The kernel and the machine below the programs. */
+/** The kernel version, the processor architecture, and /proc. */
 
 import type { Host } from '../host/host.js';
 import { asRoot, type Finding, missing, ok } from './finding.js';
 import { installCommand } from './packages.js';
 
 export interface KernelFacts {
-  /** As uname(2) tells it, e.g. "6.1.0-18-amd64". */
+  /** uname(2)'s release, e.g. "6.1.0-18-amd64". */
   readonly release: string;
   readonly architecture: string;
   readonly nodeVersion: string;
@@ -15,7 +15,7 @@ export interface KernelFacts {
   readonly install: string;
 }
 
-/** mount_setattr(2), with which layers and containers are mounted. */
+/** The first version with mount_setattr(2), which mounts of layers and containers need. */
 const OLDEST = [5, 12] as const;
 
 export function probeKernel(host: Host): KernelFacts {
@@ -29,14 +29,14 @@ export function probeKernel(host: Host): KernelFacts {
   };
 }
 
-/** As after `unshare --pid` without --mount-proc, it may show another: /proc/PID is somebody else then. */
+/** After `unshare --pid` without --mount-proc, /proc shows another pid namespace, so /proc/PID is another process. */
 export const showsOwnProcesses = (host: Host): boolean =>
   host.read('/proc/self/stat')?.startsWith(`${host.pid} `) ?? false;
 
 export const judgeProc = (ownProc: boolean): Finding =>
   ownProc
     ? ok('kernel.proc', '/proc shows the processes of this pid namespace')
-    : missing('kernel.proc', '/proc is not of this pid namespace', asRoot('mount -t proc proc /proc'));
+    : missing('kernel.proc', '/proc belongs to another pid namespace', asRoot('mount -t proc proc /proc'));
 
 export function kernelSuffices({ release }: KernelFacts): boolean {
   const [major = 0, minor = 0] = release.split('.').map((part) => Number.parseInt(part, 10));

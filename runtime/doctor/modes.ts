@@ -1,10 +1,10 @@
 /**
- * Which way each command goes on an examined host. Pure: the rungs are those of `rootless/mode.ts`.
+ * How each command works on an examined host. Pure functions; rootless modes are those of `rootless/mode.ts`.
  *
- * Rule: a command that is refused names the findings that refuse it, whose fixes mend it.
+ * Rule: a command that does not work names the findings that prevent it, which have the fixes.
  */
 
-import { chooseRung, chooseStorage } from '../rootless/mode.js';
+import { chooseMode, chooseStorage } from '../rootless/mode.js';
 import type { Facts } from './examine.js';
 import { deviceWorks, fuseMounts } from './fuse.js';
 import { fusermountWorks } from './fusermount.js';
@@ -19,9 +19,9 @@ export interface Mode {
   readonly mode: string;
   /** For commands that make a container's root. */
   readonly storage?: string;
-  /** For the reader. */
+  /** A description for people. */
   readonly detail: string;
-  /** Ids of the findings that refuse it. */
+  /** Ids of the findings that prevent it. */
   readonly because: readonly string[];
 }
 
@@ -34,46 +34,52 @@ export function modesOf(facts: Facts): Mode[] {
 const refused = (command: string, because: readonly string[]): Mode => ({
   command,
   mode: REFUSED,
-  detail: 'will be refused',
+  detail: 'does not work',
   because,
 });
 
-/** Root that may not mount: it makes no user namespace either. */
+/** Root without CAP_SYS_ADMIN, which cannot create a user namespace either. */
 const isPowerless = ({ uid, admin }: Identity): boolean => uid === 0 && !admin;
 
-const RUNGS = {
+const MODES = {
   root: 'as root',
-  ranges: 'in a user namespace with ranges of ids',
-  'one-id': 'in a user namespace with one id, other owners are virtual',
+  ranges: 'in a user namespace with subordinate ids',
+  'one-id': 'in a user namespace with one id; other owners are virtual',
 } as const;
 const STORAGE = {
-  unionfs: 'the union',
+  unionfs: 'unionfs',
   overlay: "the kernel's overlayfs",
-  copy: 'a copy of the layers',
+  copy: 'a full copy of the layers',
 } as const;
 
 function modeOfRun(facts: Facts): Mode {
   const command = 'tscr run';
   const { kernel, seccomp, store, identity, fuse } = facts;
-  const rung = chooseRung(facts.rung);
+  const rootlessMode = chooseMode(facts.modeFacts);
   const { driver: storage } = chooseStorage({
     fuseRefusal: fuse.refusal,
     marks: keepsMarks(store),
-    overlay: rung !== 'one-id' && facts.overlay.works,
+    overlay: rootlessMode !== 'one-id' && facts.overlay.works,
   });
   const because = [
     ...(kernelSuffices(kernel) ? [] : ['kernel.release']),
     ...(seccomp.inKernel ? [] : ['seccomp.kernel']),
     ...(seccomp.library ? [] : ['seccomp.library']),
     ...storeRefuses(store.trial),
-    ...(rung === undefined ? ['userns.create'] : []),
+    ...(rootlessMode === undefined ? ['userns.create'] : []),
     ...(isPowerless(identity) ? ['identity.admin'] : []),
     ...(kernel.ownProc ? [] : ['kernel.proc']),
     ...(facts.trial?.outcomes['auto'] === undefined ? [] : ['run.trial']),
   ];
   if (because.length === 0 && storage === 'unionfs' && !fuseMounts(fuse)) because.push('fuse.features');
-  if (rung === undefined || because.length > 0) return refused(command, because);
-  return { command, mode: rung, storage, detail: `${RUNGS[rung]}, on ${STORAGE[storage]}`, because };
+  if (rootlessMode === undefined || because.length > 0) return refused(command, because);
+  return {
+    command,
+    mode: rootlessMode,
+    storage,
+    detail: `${MODES[rootlessMode]}, on ${STORAGE[storage]}`,
+    because,
+  };
 }
 
 function storeRefuses(trial: Facts['store']['trial']): string[] {
@@ -83,17 +89,17 @@ function storeRefuses(trial: Facts['store']['trial']): string[] {
 
 const OWNERS = {
   root: 'as root, owners as in the image',
-  ranges: 'in a user namespace, owners in ranges of ids',
-  'one-id': 'without privilege, owners beside the files',
+  ranges: 'in a user namespace; owners are subordinate ids',
+  'one-id': 'without privilege; owners are recorded in extended attributes',
 } as const;
 
-/** Images need no user namespace: without one everything belongs to the caller. */
+/** Image commands need no user namespace: without one all files belong to the caller. */
 function modeOfImages(facts: Facts): Mode {
   const command = 'tscr load, save, images, history ...';
   const because = storeRefuses(facts.store.trial);
   if (because.length > 0) return refused(command, because);
-  const rung = chooseRung(facts.rung) ?? 'one-id';
-  return { command, mode: rung, detail: OWNERS[rung], because };
+  const rootlessMode = chooseMode(facts.modeFacts) ?? 'one-id';
+  return { command, mode: rootlessMode, detail: OWNERS[rootlessMode], because };
 }
 
 function modeOfMount(facts: Facts): Mode {
@@ -110,10 +116,15 @@ function modeOfMount(facts: Facts): Mode {
   }
   const because = fusermount.program.privileged ? ['identity.privileges'] : ['fusermount.program'];
   if (!fuseMounts(fuse)) return refused(command, because);
-  return { command, mode: 'exec-only', detail: 'use "unionfs exec": no visible mounts', because };
+  return {
+    command,
+    mode: 'exec-only',
+    detail: 'use "unionfs exec"; mounts that other processes see are not possible',
+    because,
+  };
 }
 
-function modeOfExec({ identity, fuse, rung }: Facts): Mode {
+function modeOfExec({ identity, fuse, modeFacts }: Facts): Mode {
   const command = 'unionfs exec';
   if (isPowerless(identity)) return refused(command, ['identity.admin']);
   if (!deviceWorks(fuse)) return refused(command, ['fuse.device']);
@@ -121,5 +132,5 @@ function modeOfExec({ identity, fuse, rung }: Facts): Mode {
     const where = identity.admin ? 'in a mount namespace' : 'in a user namespace';
     return { command, mode: identity.admin ? 'mount' : 'user-namespace', detail: where, because: [] };
   }
-  return refused(command, [rung.userNamespaces ? 'fuse.features' : 'userns.create']);
+  return refused(command, [modeFacts.userNamespaces ? 'fuse.features' : 'userns.create']);
 }

@@ -1,8 +1,8 @@
 /**
  * The host's network, which a container shares unless it runs with `--network none`.
  *
- * Rule: abstract sockets (unix(7)) belong to the network namespace and have no owner or mode: what listens on one is
- * reachable from every container on the host's network. That is said, and keeps nobody from anything.
+ * Rule: abstract sockets (unix(7)) belong to the network namespace and have no owner or mode, so every container on the
+ * host's network can connect to them. The finding reports this with the status "ok".
  */
 import type { Host } from '../host/host.js';
 import { type Finding, ok } from './finding.js';
@@ -21,5 +21,5 @@ export function probeNetwork(host: Host): NetworkFacts {
 
 export function judgeNetwork({ abstractSockets }: NetworkFacts): Finding[] {
   const reach = `containers share the host's network and reach its abstract sockets (${abstractSockets} now)`;
-  return [ok('network.host', `${reach}; run --network none keeps them apart`)];
+  return [ok('network.host', `${reach}; isolate them with tscr run --network none`)];
 }

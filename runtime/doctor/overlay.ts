@@ -1,7 +1,7 @@
 /**
  * The kernel's own overlayfs, for --storage-driver overlay: as root, or since Linux 5.11 in a user namespace.
  *
- * Rule: the union needs none of it, so it is never missing. The attempt is made on a tmpfs in namespaces of a child.
+ * Rule: the union does not need it, so the finding is never "missing". A child tries it on a tmpfs in its own namespaces.
  */
 
 import type { Host } from '../host/host.js';
@@ -10,7 +10,7 @@ import type { Identity } from './identity.js';
 
 export interface OverlayFacts {
   readonly inKernel: boolean;
-  /** This user can mount it, in a user namespace if need be. */
+  /** This user can mount it, if necessary in a user namespace. */
   readonly works: boolean;
 }
 
@@ -28,6 +28,6 @@ export function probeOverlay(host: Host, { admin }: Identity): OverlayFacts {
 export function judgeOverlay({ inKernel, works }: OverlayFacts, { admin }: Identity): Finding[] {
   const id = 'overlay.kernel';
   if (works) return [ok(id, `the kernel's overlayfs can be mounted${admin ? '' : ' in a user namespace'}`)];
-  if (!inKernel) return [warning(id, 'the kernel has no overlayfs loaded', asRoot('modprobe overlay'))];
-  return [warning(id, "the kernel's overlayfs cannot be mounted by this user")];
+  if (!inKernel) return [warning(id, 'overlayfs is not available in the kernel', asRoot('modprobe overlay'))];
+  return [warning(id, "this user cannot mount the kernel's overlayfs")];
 }

@@ -1,4 +1,4 @@
-/** What distributions call the packages that bring a program or a library: os-release(5), ID and ID_LIKE. */
+/** The package names of programs and libraries, by distribution (ID and ID_LIKE of os-release(5)). */
 import type { Host } from '../host/host.js';
 
 type Needed = 'newuidmap' | 'fusermount3' | 'libseccomp' | 'unshare' | 'kernel' | 'xz' | 'bzip2';
@@ -22,7 +22,7 @@ const DEBIAN: Distribution = {
   },
 };
 
-/** The first that matches counts: Ubuntu is "like" Debian. */
+/** The first match is used: Ubuntu is "like" Debian. */
 const DISTRIBUTIONS: readonly Distribution[] = [
   { ...DEBIAN, ids: ['ubuntu'], packages: { ...DEBIAN.packages, kernel: 'linux-generic' } },
   DEBIAN,
@@ -48,7 +48,7 @@ const DISTRIBUTIONS: readonly Distribution[] = [
   },
 ];
 
-/** The command that installs what is needed; Debian's where the distribution is not known. */
+/** The command that installs packages; Debian's for an unknown distribution. */
 export function installCommand(host: Pick<Host, 'read'>, needed: Needed): string {
   const release = host.read('/etc/os-release') ?? '';
   const words = [...release.matchAll(/^(?:ID|ID_LIKE)=(.*)$/gm)].flatMap(([, value = '']) =>

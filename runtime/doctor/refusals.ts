@@ -1,7 +1,7 @@
 /**
- * Findings as words of other commands: what keeps one from its way, or makes it go another, in one line with the fix.
+ * Findings as errors and warnings of other commands, in one line with the fix.
  *
- * Rule: what the doctor would say about it is what is said.
+ * Rule: the text and the fix are those of `tscr doctor`.
  */
 import { HostError } from '../../fs/index.js';
 import type { Host } from '../host/host.js';
@@ -14,28 +14,28 @@ import { probeIdentity } from './identity.js';
 import { judgeProc, showsOwnProcesses } from './kernel.js';
 import { probeUserNamespaces, whyNot } from './user-namespaces.js';
 
-/** No user namespace can be made. */
+/** The error if no user namespace can be created. */
 export function noUserNamespaces(host: Host): HostError {
   const { detail, fix } = whyNot(probeUserNamespaces(host), probeIdentity(host));
-  return new HostError(`uid ${host.uid} may not make user namespaces: ${detail}`, fix && inWords(fix));
+  return new HostError(`uid ${host.uid} may not create user namespaces: ${detail}`, fix && inWords(fix));
 }
 
-/** Throws `HostError` where /proc/PID would be somebody else: nothing can be started or found by it. */
+/** Throws `HostError` if /proc shows another pid namespace, so that /proc/PID is another process. */
 export function requireOwnProc(host: Host): void {
   if (showsOwnProcesses(host)) return;
   const { detail, fix } = judgeProc(false);
   throw new HostError(detail, fix && inWords(fix));
 }
 
-/** Subordinate ids are kept where they cannot be asked for. */
+/** Why the source of subordinate ids cannot be read, with the fix. */
 export function sourceCannotBeAsked(host: Host): string {
   return withFix(judgeRange('subids.uids', probeIdRanges(host), subordinateIds(host), probeIdentity(host)));
 }
 
-/** Why the union cannot make a container's root. */
+/** Why the union cannot be used for a container's root, with the fix. */
 export function whyCopy(because: NonNullable<Storage['because']>, host: Host, store: string): string {
   if (because === 'store.xattrs')
-    return `"${store}" is on a filesystem without extended attributes (name another store with --root)`;
+    return `"${store}" is on a filesystem without extended attributes (use another store with --root)`;
   return withFix(judgeDevice(probeDevice(host), probeIdentity(host)));
 }
 

@@ -1,8 +1,8 @@
 /**
- * System call filters: the kernel's seccomp(2), and libseccomp, which compiles them.
+ * Seccomp filters: the kernel's seccomp(2), and libseccomp, which compiles them.
  *
- * Rule: a container never runs without the filter that it should have, so both are needed. Virtual owners need
- * notifications to user space besides (seccomp_unotify(2), Linux 5.0).
+ * Rule: a container never runs without its filter, so both are needed. Virtual owners also need notifications to user
+ * space (seccomp_unotify(2), Linux 5.0).
  */
 
 import type { Host } from '../host/host.js';
@@ -34,8 +34,8 @@ export function probeSeccomp(host: Host): SeccompFacts {
 export function judgeSeccomp({ inKernel, notifies, library, install, upgrade }: SeccompFacts): Finding[] {
   const kernel = inKernel
     ? notifies
-      ? ok('seccomp.kernel', 'the kernel filters system calls')
-      : warning('seccomp.kernel', 'the kernel filters system calls, without notifications')
+      ? ok('seccomp.kernel', 'the kernel supports seccomp filters')
+      : warning('seccomp.kernel', 'the kernel supports seccomp filters, but not their notifications')
     : missing(
         'seccomp.kernel',
         'the kernel is built without CONFIG_SECCOMP_FILTER',

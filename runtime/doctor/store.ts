@@ -1,8 +1,8 @@
 /**
- * The filesystem that images and containers lie on.
+ * The filesystem of images and containers.
  *
- * Rules: the nearest directory that exists is tried, since a store is made when something is first added. Only what
- * cannot be written at all keeps commands from working; everything else costs time or exactness.
+ * Rules: the nearest existing directory is tested, because the store is created when an image is first added. Only a
+ * store that is not writable prevents commands from working; other shortcomings cost time or exactness.
  */
 import { dirname } from 'node:path';
 import type { DirectoryTrial, Host } from '../host/host.js';
@@ -11,17 +11,17 @@ import { asRoot, asUser, type Finding, type Fix, missing, ok, warning } from './
 import type { Identity } from './identity.js';
 
 export interface StoreFacts {
-  /** Where the store is or will be; undefined for a user without a home directory. */
+  /** The store's path; undefined for a user without a home directory. */
   readonly path: string | undefined;
-  /** The nearest directory above it that exists; itself if it does. */
+  /** The store, or its nearest parent that exists. */
   readonly nearest: string;
   readonly type: string;
   readonly mountpoint: string;
   readonly noexec: boolean;
   readonly readOnly: boolean;
-  /** Undefined where nothing can be written. */
+  /** Undefined if the directory is not writable. */
   readonly trial: DirectoryTrial | undefined;
-  /** A directory for another store that was tried and has what this one lacks; undefined if there is none. */
+  /** A tested directory for another store that has what this one lacks; undefined if there is none. */
   readonly elsewhere: string | undefined;
 }
 
@@ -42,20 +42,20 @@ export function probeStore(host: Host, path: string | undefined): StoreFacts {
   };
 }
 
-/** Whether deletions can be marked; what cannot be written is refused for that. */
+/** Whether whiteouts and opaque marks can be stored; a store that is not writable has its own finding. */
 export const keepsMarks = ({ trial }: StoreFacts): boolean =>
   trial === undefined || trial.userXattrs || trial.trustedXattrs;
 
 const NETWORK_TYPES =
   /^(nfs4?|cifs|smb3|smbfs|9p|virtiofs|ceph|afs|lustre|gpfs|beegfs|glusterfs|orangefs|pvfs2|fuse\..*)$/;
-/** A small image and its container. */
+/** Bytes; enough for a small image and its container. */
 const LITTLE_SPACE = 2 ** 30;
 const GIB = 2 ** 30;
 
-/** The machine's own disk first, which survives a reboot (file-hierarchy(7)). */
+/** The first survives a reboot (file-hierarchy(7)). */
 const PLACES = ['/var/tmp', '/tmp', '/dev/shm'];
 
-/** A directory on another mount that has what the store's lacks. It is tried, so that the advice helps. */
+/** A directory on another mount that has what the store's lacks; it is tested, so that the advice works. */
 function elsewhere(
   host: Host,
   lacking: DirectoryTrial | undefined,
@@ -71,7 +71,7 @@ function elsewhere(
   });
 }
 
-/** How to use a store elsewhere; undefined if no place is better. */
+/** The fix to use a store in another directory; undefined if none is better. */
 export const storeElsewhere = (uid: number, place: string | undefined): Fix | undefined =>
   place === undefined
     ? undefined
@@ -89,10 +89,10 @@ export function judgeStore(facts: StoreFacts, identity: Identity): Finding[] {
     facts.noexec
       ? warning(
           'store.exec',
-          `${facts.mountpoint} is noexec: programs do not start with the copy driver`,
+          `${facts.mountpoint} is mounted noexec; programs cannot be executed with the copy driver`,
           asRoot(`mount -o remount,exec ${facts.mountpoint}`),
         )
-      : ok('store.exec', 'programs may be executed from it'),
+      : ok('store.exec', 'programs can be executed on its filesystem'),
     judgeSpace(trial),
   ];
 }
@@ -103,7 +103,7 @@ function judgeUnwritable(
 ): Finding {
   const id = 'store.writable';
   if (path === undefined) {
-    return missing(id, `uid ${uid} has no home directory for its store`, storeElsewhere(uid, place));
+    return missing(id, `uid ${uid} has no home directory for a store`, storeElsewhere(uid, place));
   }
   if (readOnly) {
     return missing(id, `${path} is on a read-only mount`, asRoot(`mount -o remount,rw ${mountpoint}`));
@@ -113,15 +113,15 @@ function judgeUnwritable(
 
 function judgeNetwork({ type, elsewhere: place }: StoreFacts, { uid }: Identity): Finding {
   const id = 'store.local';
-  if (!NETWORK_TYPES.test(type)) return ok(id, 'on this machine');
+  if (!NETWORK_TYPES.test(type)) return ok(id, 'on a local filesystem');
   return warning(
     id,
-    `${type} is a network filesystem: slow, and owners may not be kept`,
+    `${type} is a network filesystem; it is slow, and owners may not be stored`,
     storeElsewhere(uid, place),
   );
 }
 
-/** Root writes trusted xattrs; others user ones, and virtual owners with them. */
+/** Root writes trusted xattrs; other users write user xattrs, also for virtual owners. */
 function judgeXattrs(
   { type, elsewhere: place }: StoreFacts,
   { userXattrs, trustedXattrs }: DirectoryTrial,
@@ -131,17 +131,23 @@ function judgeXattrs(
   const fix = storeElsewhere(uid, place);
   const trusted = uid === 0 && initialUserNamespace;
   if (!userXattrs && !trustedXattrs) {
-    const lost = trusted ? '' : 'owners are not kept, and ';
-    return warning(id, `${type} has no xattrs: ${lost}roots are full copies of the image`, fix);
+    const lost = trusted ? '' : 'owners are not stored, and ';
+    return warning(
+      id,
+      `${type} does not support xattrs; ${lost}root filesystems are full copies of the image`,
+      fix,
+    );
   }
   if (trusted && !trustedXattrs) {
-    return warning(id, `${type} has no trusted xattrs: deletions are marked by user ones`, fix);
+    return warning(id, `${type} does not support trusted xattrs; user xattrs mark deletions`, fix);
   }
-  return ok(id, `${trusted ? 'trusted' : 'user'} xattrs are kept`);
+  return ok(id, `${trusted ? 'trusted' : 'user'} xattrs are supported`);
 }
 
 function judgeCopies({ tmpfile, reflink }: DirectoryTrial): Finding {
-  const copies = reflink ? 'copies share their data' : 'copies take space (no reflinks)';
+  const copies = reflink
+    ? 'reflinks are supported; copies share their data'
+    : 'reflinks are not supported; copies take space';
   return ok('store.copies', `${copies}; ${tmpfile ? '' : 'no '}O_TMPFILE`);
 }
 
@@ -151,8 +157,12 @@ function judgeSymlinks(
   { uid }: Identity,
 ): Finding {
   const id = 'store.symlinks';
-  if (symlinks) return ok(id, 'symbolic links are kept');
-  return missing(id, `${type} has no symbolic links: images cannot be unpacked`, storeElsewhere(uid, place));
+  if (symlinks) return ok(id, 'symbolic links are supported');
+  return missing(
+    id,
+    `${type} does not support symbolic links; images cannot be unpacked`,
+    storeElsewhere(uid, place),
+  );
 }
 
 function judgeSpace({ free }: DirectoryTrial): Finding {

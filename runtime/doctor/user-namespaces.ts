@@ -1,14 +1,14 @@
 /**
- * User namespaces: whether the kernel has them, who forbids them, and whether one can really be made.
+ * User namespaces: whether the kernel has them, which setting forbids them, and whether one can be created.
  *
- * Rule: a real attempt decides; the settings only tell why it failed. Compare user_namespaces(7), Debian's
- * kernel.unprivileged_userns_clone, and Ubuntu's AppArmor restriction (since 23.10), under which the namespace is made
- * but has no capabilities, so that its id map cannot be written.
+ * Rule: an attempt decides; the settings only explain why it failed. Compare user_namespaces(7), Debian's
+ * kernel.unprivileged_userns_clone, and Ubuntu's AppArmor restriction (since 23.10), under which the namespace is created
+ * without capabilities, so that its id map cannot be written.
  */
 
 import type { Host } from '../host/host.js';
 import { findHelper } from '../host/programs.js';
-import type { RungFacts } from '../rootless/mode.js';
+import type { ModeFacts } from '../rootless/mode.js';
 import { asRoot, type Finding, missing, ok } from './finding.js';
 import { type Identity, restartWith, SEE_REFUSALS, UNCONFINED } from './identity.js';
 import { installCommand } from './packages.js';
@@ -44,20 +44,20 @@ export function probeUserNamespaces(host: Host): UserNamespaceFacts {
 }
 
 const ID = 'userns.create';
-/** Far above what anybody uses. */
+/** The value of the fix; more than any host uses. */
 const MANY = 65536;
 
 export function judgeUserNamespaces(
   facts: UserNamespaceFacts,
-  { userNamespaces }: RungFacts,
+  { userNamespaces }: ModeFacts,
   identity: Identity,
 ): Finding[] {
-  if (userNamespaces) return [ok(ID, 'user namespaces can be made')];
-  if (identity.admin) return [ok(ID, 'user namespaces cannot be made, and are not needed')];
+  if (userNamespaces) return [ok(ID, 'user namespaces can be created')];
+  if (identity.admin) return [ok(ID, 'user namespaces cannot be created, but are not needed')];
   return [whyNot(facts, identity)];
 }
 
-/** Why none can be made, and what mends it. */
+/** Why none can be created, and the fix. */
 export function whyNot(facts: UserNamespaceFacts, identity: Identity): Finding {
   const { inKernel, maximum, cloneForbidden, restrictedByAppArmor, hasUnshare, install, kernel } = facts;
   if (!inKernel) {
@@ -74,10 +74,10 @@ export function whyNot(facts: UserNamespaceFacts, identity: Identity): Finding {
   }
   if (restrictedByAppArmor) {
     const fix = 'sysctl -w kernel.apparmor_restrict_unprivileged_userns=0';
-    return missing(ID, 'AppArmor takes their capabilities away', asRoot(fix));
+    return missing(ID, 'AppArmor removes their capabilities', asRoot(fix));
   }
   if (identity.container !== undefined) {
-    return missing(ID, 'the container around us refuses them', restartWith(identity, UNCONFINED));
+    return missing(ID, 'the outer container does not permit them', restartWith(identity, UNCONFINED));
   }
-  return missing(ID, 'a security module refuses them', asRoot(SEE_REFUSALS));
+  return missing(ID, 'a security module does not permit them', asRoot(SEE_REFUSALS));
 }

@@ -1,6 +1,6 @@
 /**
- * Commands whose words or variables are not UTF-8. Node's spawn() would replace those bytes, so another program of ours
- * (`execute.ts`) takes them in base64 and becomes the command.
+ * Commands whose arguments or variables are not UTF-8. Node's spawn() would replace those bytes, so `execute.ts` gets them
+ * in base64 and executes the command.
  */
 import { holdsRawBytes, toBytes } from '../../fs/sys/path-bytes.js';
 import { carriedEnvironment, type Environment } from './call.js';
@@ -12,7 +12,7 @@ export interface Command {
   readonly env: Environment;
 }
 
-/** The same command, in a form that Node can start. */
+/** The same command in a form that spawn() accepts. */
 export function startable({ command, args, env }: Command): Command {
   const words = [command, ...args];
   if (![...words, ...Object.keys(env), ...Object.values(env)].some(holdsRawBytes))

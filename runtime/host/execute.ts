@@ -1,9 +1,9 @@
 /**
- * execute.js WORD...: becomes the command that the words name, each in base64, with the environment that it was given
- * as `carriedEnvironment` has it.
+ * execute.js ARGUMENT...: executes the command whose arguments are given in base64, with the environment of
+ * `carriedEnvironment`.
  *
- * Rules: bytes stay as they are; a command without a slash is looked for as execvp(3) does; what cannot be run is said,
- * with a shell's exit code.
+ * Rules: bytes are not changed; a command without a slash is searched as by execvp(3); errors are reported with a shell's
+ * exit codes.
  */
 import { quoted } from '../../fs/input/shown.js';
 import { E } from '../../fs/sys/errno.js';
@@ -14,7 +14,7 @@ import { callerEnvironment } from './call.js';
 const NOT_FOUND = 127;
 const NOT_EXECUTABLE = 126;
 const FIRST_OWN_FD = 3;
-/** confstr(_CS_PATH) of glibc, for who has no PATH. */
+/** confstr(_CS_PATH) of glibc, if PATH is not set. */
 const FALLBACK_PATH = '/bin:/usr/bin';
 const ABSENT: readonly number[] = [E.ENOENT, E.ENOTDIR];
 

@@ -1,8 +1,8 @@
 /**
- * A command in the foreground: this process waits for it and is, to whoever started it, the command itself.
+ * Runs a command in the foreground; this process behaves like the command.
  *
- * Rules: signals sent to this process go to the command, except those that a terminal sends to both of them. The exit
- * code is the command's, or a shell's for what could not be run. Compare sudo's exec_nopty.
+ * Rules: signals to this process are forwarded, except those that a terminal sends to both. The exit code is the
+ * command's, or a shell's if the command could not be run. Compare sudo's exec_nopty.
  */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -16,20 +16,20 @@ import { textOf } from './text-of.js';
 export interface Outcome {
   /** The command's own; 128 and the number of the signal that killed it; 126 and 127 as in sh(1). */
   readonly exitCode: number;
-  /** Why it did not run. */
+  /** Why the command was not run. */
   readonly refusal?: string;
 }
 
 const SIGNAL_BASE = 128;
 const REFUSALS: Readonly<Record<string, Outcome>> = {
   ENOENT: { exitCode: 127, refusal: 'was not found' },
-  EACCES: { exitCode: 126, refusal: 'may not be executed' },
-  ENOEXEC: { exitCode: 126, refusal: 'is no program' },
+  EACCES: { exitCode: 126, refusal: 'cannot be executed: permission denied' },
+  ENOEXEC: { exitCode: 126, refusal: 'cannot be executed: exec format error' },
 };
-/** What a terminal sends to all processes of the foreground. */
+/** Signals that a terminal sends to all processes of the foreground group. */
 const OF_TERMINALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGWINCH'];
 
-/** Runs a command with this process's standard streams to its end. Options as of spawn(), beside the environment. */
+/** Runs a command with this process's standard streams until it exits. Options are spawn()'s. */
 export function runForeground(
   command: Command,
   options: SpawnOptions,
@@ -37,7 +37,7 @@ export function runForeground(
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const { command: program, args, env } = startable(command);
-    // before the command runs: it may have told somebody who sends one at once
+    // before the command runs, which may cause a signal at once
     const release = catchSignals((signal) => {
       if (!(OF_TERMINALS.includes(signal) && isForeground())) child?.kill(signal);
     });
@@ -62,19 +62,19 @@ export function runForeground(
   });
 }
 
-/** Makes this process the parent of whatever its children leave behind (PR_SET_CHILD_SUBREAPER). */
+/** Makes this process the parent of orphaned descendants (PR_SET_CHILD_SUBREAPER). */
 export function becomeReaper(): void {
   prctl(PR.SET_CHILD_SUBREAPER, 1);
 }
 
-/** Kills all children, and theirs as they become this process's. */
+/** Kills all children, and their orphans, which become children of this process. */
 export function killChildren(): void {
   for (let living = children(); living.length > 0; living = children()) {
     for (const pid of living) killIfThere(pid);
   }
 }
 
-/** Children that run; those that have ended wait for this process's own end. */
+/** Running children, without zombies. */
 function children(): number[] {
   return readdirSync('/proc/self/task').flatMap((thread) =>
     textOf(`/proc/self/task/${thread}/children`)
@@ -84,7 +84,7 @@ function children(): number[] {
   );
 }
 
-/** A zombie's line, or none. */
+/** The line of a zombie, or an empty one. */
 const ENDED = /^$|\) [ZX] [^)]*$/;
 
 function killIfThere(pid: number): void {
@@ -95,7 +95,7 @@ function killIfThere(pid: number): void {
   }
 }
 
-/** Whether this process's group has the terminal (proc_pid_stat(5)). */
+/** Whether this process's group is the foreground group of the terminal (proc_pid_stat(5)). */
 function isForeground(): boolean {
   const stat = readFileSync('/proc/self/stat', 'latin1');
   const [, , group, , , terminalGroup] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -1,8 +1,9 @@
 /**
- * Everything that is asked of a machine before a way is chosen on it, and by the doctor. The real one is in `real-host.ts`; tests bring simulated ones.
+ * The interface to a host, for the choice of the rootless mode and for `tscr doctor`. `real-host.ts` implements it for this
+ * host; tests use simulated hosts.
  *
- * Rules: nothing here judges. A question that the machine does not answer is undefined, never an exception. Nothing
- * that is tried leaves a trace.
+ * Rules: no method interprets its result. A query that fails gives undefined, never an exception. No attempt leaves a
+ * trace.
  */
 
 export interface HostFile {
@@ -21,20 +22,20 @@ export interface HostFile {
 }
 
 export interface Outcome {
-  /** Undefined if a signal or the time limit ended it. */
+  /** Undefined if it was ended by a signal or the time limit. */
   readonly status: number | undefined;
   readonly stdout: Buffer;
   readonly stderr: string;
 }
 
-/** What the filesystem of a directory can do, tried with nameless files and one hidden directory. */
+/** Features of a directory's filesystem, found with unnamed files and one hidden directory. */
 export interface DirectoryTrial {
   readonly userXattrs: boolean;
   readonly trustedXattrs: boolean;
   readonly tmpfile: boolean;
   readonly reflink: boolean;
   readonly symlinks: boolean;
-  /** Bytes that this user may still write. */
+  /** Free bytes for this user. */
   readonly free: number;
 }
 
@@ -56,9 +57,9 @@ export interface Host {
   stat(path: string): HostFile | undefined;
   /** The name of the error with which open(2) refuses a device for reading and writing; undefined if it is opened. */
   openRefusal(path: string): string | undefined;
-  /** Runs a program to its end with no input; undefined if there is none of this name. */
+  /** Runs a program without input until it exits; undefined if it is not installed. */
   run(program: string, args: readonly string[], patienceMs?: number): Outcome | undefined;
-  /** Undefined where nothing can be written. */
+  /** Undefined if the directory is not writable. */
   tryDirectory(path: string): DirectoryTrial | undefined;
   /** Whether libseccomp.so.2 can be loaded. */
   hasLibseccomp(): boolean;

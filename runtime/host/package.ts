@@ -1,4 +1,4 @@
-/** Files of this package, wherever the bundler has put the code that asks. */
+/** Paths of this package's files, independent of where the bundler puts this code. */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,7 @@ function packageRoot(): string {
   return directory;
 }
 
-/** Manifests below the package's root say how modules are to be read, and have no name. */
+/** Whether a directory is the package's root; package.json files in subdirectories have no name. */
 function holdsPackage(directory: string): boolean {
   const manifest = join(directory, MANIFEST);
   return existsSync(manifest) && 'name' in JSON.parse(readFileSync(manifest, 'utf8'));

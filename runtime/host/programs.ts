@@ -1,12 +1,12 @@
 /**
- * Programs by name, and those that do for users what only root may: privileged by their set-user-id bit or by file
- * capabilities (newuidmap(1), fusermount3(1)).
+ * Finds programs by name, and helper programs with privileges: a set-user-id bit or file capabilities (newuidmap(1),
+ * fusermount3(1)).
  */
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import type { Host } from './host.js';
 
-/** Beside those of the session, distributions keep such programs here. */
+/** Directories of such programs, in addition to PATH. */
 const SYSTEM_PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin';
 
 const candidates = (name: string, path: string | undefined): string[] =>
@@ -14,7 +14,7 @@ const candidates = (name: string, path: string | undefined): string[] =>
     .split(':')
     .flatMap((directory) => (directory === '' ? [] : join(directory, name)));
 
-/** Where a program is; undefined if it is nowhere. */
+/** The path of a program; undefined if it is not installed. */
 export const findProgram = (name: string): string | undefined =>
   candidates(name, process.env['PATH']).find(isExecutable);
 
@@ -29,7 +29,7 @@ function isExecutable(path: string): boolean {
 
 export interface HelperProgram {
   readonly name: string;
-  /** Where it lies; undefined if it is nowhere. */
+  /** The path; undefined if it is not installed. */
   readonly path: string | undefined;
   readonly privileged: boolean;
 }

@@ -1,4 +1,4 @@
-/** The machine this process runs on. */
+/** The host that this process runs on. */
 import { spawnSync } from 'node:child_process';
 import {
   accessSync,
@@ -25,13 +25,13 @@ import type { DirectoryTrial, Host, HostFile, Outcome } from './host.js';
 import { findProgram } from './programs.js';
 
 const PERMISSION_BITS = 0o7777;
-/** A child that takes longer hangs: on a dead network filesystem, say. */
+/** A child that takes longer hangs, e.g. on a dead network filesystem. */
 const PATIENCE_MS = 5000;
 const PRIVATE = 0o600;
-/** More than filesystems keep within an inode, which could not be shared. */
+/** More than filesystems store inside an inode, which reflinks cannot share. */
 const SAMPLE_BYTES = 65_536;
 
-/** What `ask` answers; undefined if it throws. */
+/** The result of `ask`; undefined if it throws. */
 function answer<T>(ask: () => T): T | undefined {
   try {
     return ask();

@@ -1,4 +1,4 @@
-/** Where temporary files go: TMPDIR if it can be used, else the system's directories (file-hierarchy(7)). */
+/** The directory for temporary files: TMPDIR if it is writable, else /tmp or /var/tmp (file-hierarchy(7)). */
 import { accessSync, constants, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { HostError } from '../../fs/index.js';
@@ -9,7 +9,7 @@ const SYSTEM = ['/tmp', '/var/tmp'];
 export function temporaryDirectory(): string {
   const found = [tmpdir(), ...SYSTEM].find(isUsable);
   if (found !== undefined) return found;
-  throw new HostError('no temporary directory can be written', 'set TMPDIR to a directory of your own');
+  throw new HostError('no temporary directory is writable', 'set TMPDIR to a directory of your own');
 }
 
 function isUsable(path: string): boolean {

@@ -1,7 +1,7 @@
-/** Small files that may be gone at any moment, as those of /proc and /sys. */
+/** Reads small files that may disappear at any time, such as those of /proc and /sys. */
 import { readFileSync } from 'node:fs';
 
-/** One character per byte; empty for what is not there, or may not be read. */
+/** The content, one character per byte; empty if the file is missing or not readable. */
 export function textOf(path: string): string {
   try {
     return readFileSync(path, 'latin1');

@@ -1,11 +1,11 @@
 /**
- * Documents from outside become the types of `oci.ts`, or an error that names the document and the field.
+ * Checks documents from outside: the result has a type of `oci.ts`, an error has the document and the field.
  *
- * Rules: the schemas say what a field may hold, this file what fields mean together. A document is of one kind: with the
- * fields of two, or with another media type than its descriptor's, it is refused, because two readers would see two
+ * Rules: schemas check single fields, this file checks combinations of fields. A document has one kind: with fields of two
+ * kinds, or a media type that differs from its descriptor's, it is refused, because two readers would see different
  * images (CVE-2021-41190; compare ValidateUnambiguousManifestFormat in containers/image). Docker's media types mean what
  * OCI's mean. A manifest whose configuration or layers are of other types is an artifact: a signature, an SBOM, an
- * attestation (manifest.md, "Guidelines for Artifact Usage"). Blobs keep the bytes they came with.
+ * attestation (manifest.md, "Guidelines for Artifact Usage"). Blobs are stored byte by byte.
  */
 import { DocumentError, parseDocument } from '../../fs/input/document.js';
 import { quoted } from '../../fs/input/shown.js';
@@ -49,7 +49,7 @@ const LAYER_TYPES: readonly string[] = [
   MEDIA_TYPE.LAYER_ZSTD,
   ...FOREIGN_TYPES,
 ];
-/** Other kinds of documents: what tells them from the others, in any case of letters, which Go ignores. */
+/** Fields that identify other kinds of documents; upper and lower case are equal, as for Go. */
 const KINDS = {
   index: { version: 2, type: MEDIA_TYPE.INDEX, foreign: ['config', 'layers', 'fslayers', 'history'] },
   manifest: { version: 2, type: MEDIA_TYPE.MANIFEST, foreign: ['manifests', 'fslayers', 'history'] },
@@ -66,7 +66,7 @@ const inOci = (descriptor: Descriptor): Descriptor => ({
 export const isLayer = ({ mediaType }: Descriptor): boolean => LAYER_TYPES.includes(mediaType);
 export const isForeign = ({ mediaType }: Descriptor): boolean => FOREIGN_TYPES.includes(mediaType);
 
-/** Refuses a document that others would take for one of another kind. */
+/** Refuses a document that other programs would take for another kind. */
 function checkKind(
   kind: keyof typeof KINDS,
   document: { readonly schemaVersion?: number; readonly mediaType?: string },
@@ -75,14 +75,20 @@ function checkKind(
   const { version, type, foreign } = KINDS[kind];
   const { schemaVersion = version, mediaType = type } = document;
   if (schemaVersion !== version)
-    throw new DocumentError(`${what} has the schema version ${schemaVersion}; ${version} is known`);
+    throw new DocumentError(
+      `${what} has the unsupported schema version ${schemaVersion}; supported is ${version}`,
+    );
   if (asOci(mediaType || type) !== type)
-    throw new DocumentError(`${what} says that it is ${quoted(mediaType)}, and was given as ${quoted(type)}`);
+    throw new DocumentError(
+      `${what} has the media type ${quoted(mediaType)}, but its descriptor has ${quoted(type)}`,
+    );
   const odd = Object.keys(document).find((name) =>
     (foreign as readonly string[]).includes(name.toLowerCase()),
   );
   if (odd !== undefined)
-    throw new DocumentError(`${what} is ambiguous: an image ${kind} has no field ${quoted(odd)}`);
+    throw new DocumentError(
+      `${what} is ambiguous: the field ${quoted(odd)} does not belong to an image ${kind}`,
+    );
 }
 
 /** Checks an image index. Throws `DocumentError`. */
@@ -92,7 +98,7 @@ export function parseIndex(bytes: Buffer, what: string): Index {
   return { schemaVersion: 2, manifests: index.manifests.map(inOci) };
 }
 
-/** Checks the manifest of an image or an artifact; its own media type stays as it is written. Throws `DocumentError`. */
+/** Checks the manifest of an image or an artifact; its media type is not changed. Throws `DocumentError`. */
 export function parseAnyManifest(bytes: Buffer, what: string): Manifest {
   const { mediaType, artifactType, config, layers, ...rest } = parseDocument(MANIFEST, bytes, what);
   checkKind('manifest', { ...rest, ...(mediaType !== undefined && { mediaType }) }, what);
@@ -105,7 +111,7 @@ export function parseAnyManifest(bytes: Buffer, what: string): Manifest {
   };
 }
 
-/** What a manifest is of, if not of an image. */
+/** The artifact type of a manifest; undefined for an image. */
 export function artifactTypeOf({ config, layers, artifactType }: Manifest): string | undefined {
   if (config.mediaType !== MEDIA_TYPE.CONFIG) return artifactType || config.mediaType || 'no type';
   const [first] = layers;
@@ -117,7 +123,7 @@ export function parseManifest(bytes: Buffer, what: string): Manifest {
   const manifest = parseAnyManifest(bytes, what);
   const artifactType = artifactTypeOf(manifest);
   if (artifactType !== undefined)
-    throw new DocumentError(`${what} describes no image but ${quoted(artifactType)}`);
+    throw new DocumentError(`${what} is not an image but ${quoted(artifactType)}`);
   const unknown = manifest.layers.find((layer) => !isLayer(layer));
   if (unknown !== undefined)
     throw new DocumentError(`${what} has a layer of unknown type ${quoted(unknown.mediaType)}`);
@@ -166,6 +172,6 @@ export function checkLayoutVersion(bytes: Buffer): void {
   const { imageLayoutVersion } = parseDocument(OCI_LAYOUT, bytes, 'oci-layout');
   if (imageLayoutVersion !== LAYOUT_VERSION)
     throw new DocumentError(
-      `oci-layout has the version ${quoted(imageLayoutVersion)}; ${LAYOUT_VERSION} is known`,
+      `oci-layout has the unsupported version ${quoted(imageLayoutVersion)}; supported is ${LAYOUT_VERSION}`,
     );
 }

@@ -1,9 +1,9 @@
 /**
  * The documents of the OCI image specification v1.1, of Docker (image manifest version 2 schema 2; moby
- * image/spec/v1.2.md), and of our store: one schema each, which is the check and the type.
+ * image/spec/v1.2.md), and of our store: each with one schema that gives the check and the type.
  *
- * Rule: field names and meanings are the specification's; what is tolerated beyond is what moby and containers/image
- * tolerate. Every field that is read, kept or shown has its line here. Rules between fields are in `manifest.ts`.
+ * Rule: field names and meanings are the specification's; deviations are accepted if moby and
+ * containers/image accept them. Every field that is read, stored or shown is listed here. Rules between fields are in `manifest.ts`.
  */
 import {
   count,
@@ -109,7 +109,7 @@ const HEALTHCHECK = struct({
 export const EXECUTION = struct({
   User: optional(word),
   ExposedPorts: optional(set),
-  /** NAME=VALUE; what is none sets nothing. */
+  /** NAME=VALUE; other entries are ignored. */
   Env: optional(words),
   Entrypoint: optional(command),
   Cmd: optional(command),
@@ -133,7 +133,7 @@ const HISTORY = struct({
   created_by: optional(text),
   author: optional(text),
   comment: optional(text),
-  /** The step made no layer. */
+  /** The step has no layer. */
   empty_layer: optional(flag),
 });
 export type History = Output<typeof HISTORY>;
@@ -168,14 +168,14 @@ export const ARCHIVE_MANIFEST = listOf(
 );
 export type ArchivedImage = Output<typeof ARCHIVE_MANIFEST>[number];
 
-/** The store's layer.json: what an unpacked layer measures. */
+/** The store's layer.json: sizes of an unpacked layer. */
 export const LAYER_SIZE = struct({
   /** Bytes of file contents. */
   bytes: count,
   entries: count,
   /** Bytes of the uncompressed tar. */
   tar: count,
-  /** Whether an entry tells what the root is; absent where that is not known. */
+  /** Whether the layer has an entry for its root; missing if unknown. */
   describesRoot: optional(flag),
 });
 export type LayerSize = Output<typeof LAYER_SIZE>;
@@ -202,7 +202,7 @@ export interface StoredImage {
   readonly config: ImageConfig;
   /** References that name it, such as "docker.io/library/debian:12". */
   readonly names: readonly string[];
-  /** What the store keeps each layer under (`layer-keys.ts`), the base first. */
+  /** The store's key of each layer (`layer-keys.ts`), the base first. */
   readonly layerKeys: readonly Digest[];
   /** Absolute paths of the unpacked layers, the base first; to be mounted in the reverse order. */
   readonly layers: readonly string[];

@@ -1,4 +1,4 @@
-/** This machine in the words of image indexes: Go's GOOS and GOARCH (image-index.md, "platform"). */
+/** The platform of this machine: Go's GOOS and GOARCH (image-index.md, "platform"). */
 import { UsageError } from '../../fs/index.js';
 import { quoted, shown } from '../../fs/input/shown.js';
 import { HERE } from '../../fs/sys/machine.js';
@@ -13,7 +13,7 @@ const isHost = ({ os, architecture }: Platform): boolean =>
   os === HOST.os && architecture === HOST.architecture;
 
 /**
- * Those of several variants of an image that may run here: those for this platform, then those that name none.
+ * The variants of an image that can run here: those for this platform, then those without a platform.
  * @throws UsageError if there are none; `what` names the image
  */
 export function forThisPlatform(variants: readonly Descriptor[], what: string): Descriptor[] {
@@ -22,11 +22,11 @@ export function forThisPlatform(variants: readonly Descriptor[], what: string): 
   if (fitting.length + open.length > 0) return [...fitting, ...open];
   const there = variants.flatMap(({ platform }) => (platform === undefined ? [] : [format(platform)]));
   throw new UsageError(
-    `${what} has nothing for ${format(HOST)}; there is ${there.map((name) => shown(name)).join(', ') || 'nothing'}`,
+    `${what} has no image for ${format(HOST)}; available: ${there.map((name) => shown(name)).join(', ') || 'nothing'}`,
   );
 }
 
-/** How an image's platform differs from this machine's, to be put behind its name; undefined if it does not. */
+/** A warning, to follow the image's name, that its platform differs from this machine's; undefined if it does not. */
 export function otherPlatform({ os, architecture, variant }: ImageConfig): string | undefined {
   const platform = {
     os: os || HOST.os,
@@ -34,5 +34,5 @@ export function otherPlatform({ os, architecture, variant }: ImageConfig): strin
     ...(variant !== undefined && { variant }),
   };
   if (isHost(platform)) return undefined;
-  return `is for ${quoted(format(platform))}, and this machine is "${format(HOST)}"`;
+  return `is for the platform ${quoted(format(platform))}, and this machine is "${format(HOST)}"`;
 }

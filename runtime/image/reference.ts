@@ -1,7 +1,7 @@
 /**
  * Names of images: [DOMAIN/]PATH[:TAG][@DIGEST].
  *
- * Rule: a name is stored in full ("docker.io/library/debian:12") and shown as short as it can be typed
+ * Rule: a name is stored in full ("docker.io/library/debian:12") and shown in its shortest form
  * ("debian:12"). Compare the grammar and ParseNormalizedNamed in github.com/distribution/reference.
  */
 import { UsageError } from '../../fs/index.js';
@@ -32,27 +32,28 @@ const PATH = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 const IDENTIFIER = /^[0-9a-f]{64}$/;
 
-/** Takes a name apart; what is left out is filled in, but for the tag. Throws `UsageError`. */
+/** Parses a name; default domain and path are added, but no default tag. Throws `UsageError`. */
 export function parseReference(text: string): Reference {
   const [named, digest] = splitOnce(text, text.indexOf('@'));
   const [name, tag] = splitOnce(named, tagColon(named));
-  if (IDENTIFIER.test(name)) throw invalid(text, 'a name must not look like an image ID');
+  if (IDENTIFIER.test(name)) throw invalid(text, '64 hexadecimal digits are an image ID, not a name');
   const { domain, path } = splitDomain(name);
   if (path === '') throw invalid(text, 'the name is empty');
-  if (path !== path.toLowerCase()) throw invalid(text, 'a repository name is in lower case');
-  if (!DOMAIN.test(domain)) throw invalid(text, `${quoted(domain)} is no host name`);
-  if (!PATH.test(path)) throw invalid(text, `${quoted(path)} is no repository name`);
-  if (tag !== undefined && !TAG.test(tag)) throw invalid(text, `${quoted(tag)} is no tag`);
-  if (digest !== undefined && !isDigest(digest)) throw invalid(text, `${quoted(digest)} is no sha256 digest`);
+  if (path !== path.toLowerCase()) throw invalid(text, 'use lower case for the repository');
+  if (!DOMAIN.test(domain)) throw invalid(text, `${quoted(domain)} is not a valid host name`);
+  if (!PATH.test(path)) throw invalid(text, `${quoted(path)} is not a valid repository`);
+  if (tag !== undefined && !TAG.test(tag)) throw invalid(text, `${quoted(tag)} is not a valid tag`);
+  if (digest !== undefined && !isDigest(digest))
+    throw invalid(text, `${quoted(digest)} is not a sha256 digest`);
   if (`${domain}/${path}`.length > NAME_LENGTH_MAX)
-    throw invalid(text, `it is longer than ${NAME_LENGTH_MAX}`);
+    throw invalid(text, `it has more than ${NAME_LENGTH_MAX} characters`);
   return { domain, path, ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) };
 }
 
-/** A name that is to be given to an image: it has a tag, "latest" by default, and no digest. Throws `UsageError`. */
+/** Parses a new name for an image: with a tag, "latest" by default, and without a digest. Throws `UsageError`. */
 export function parseTag(text: string): Reference {
   const reference = parseReference(text);
-  if (reference.digest !== undefined) throw invalid(text, 'an image cannot be tagged with a digest');
+  if (reference.digest !== undefined) throw invalid(text, 'a tag must not contain a digest');
   return withDefaultTag(reference);
 }
 
@@ -62,7 +63,7 @@ export function withDefaultTag(reference: Reference): Reference {
     : reference;
 }
 
-/** The full form, which the store keeps. */
+/** The full form, which is stored. */
 export const formatReference = (reference: Reference): string =>
   `${repositoryOf(reference)}${suffixOf(reference)}`;
 
@@ -86,7 +87,7 @@ const suffixOf = ({ tag, digest }: Reference): string =>
   `${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
 
 function invalid(text: string, why: string): UsageError {
-  return new UsageError(`${quoted(text)} is no image name: ${why}`);
+  return new UsageError(`invalid image name ${quoted(text)}: ${why}`);
 }
 
 function splitOnce(text: string, at: number): [string, string | undefined] {

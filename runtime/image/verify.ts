@@ -1,8 +1,8 @@
 /**
  * Digests, computed while the bytes flow.
  *
- * Rule: what a stream carries is compared with what was promised before its end is passed on, so that nobody can take
- * unverified bytes for whole ones. Compare pkg/v1/... verify.ReadCloser in go-containerregistry.
+ * Rule: size and digest are checked before the end of a stream is passed on, so that no reader takes unverified data for
+ * complete. Compare pkg/v1/... verify.ReadCloser in go-containerregistry.
  */
 import { createHash } from 'node:crypto';
 import { Transform, type TransformCallback } from 'node:stream';

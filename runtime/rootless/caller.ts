@@ -1,25 +1,25 @@
 /**
- * Who started this program: ids and home directory as they are outside of any user namespace that it made for itself.
+ * The caller: ids and home directory of the user who started this program, outside any user namespace that it created.
  *
- * Rule: a program that goes on in a user namespace of its own is root, or somebody, there. What belongs to a user (the
- * store, the state of this node) is chosen by who that is outside.
+ * Rule: inside its user namespace a program has other ids. Paths that belong to a user (the store, the state of this
+ * node) are chosen by the ids outside.
  */
 import { userInfo } from 'node:os';
 import { isAbsolute } from 'node:path';
 import { HostError } from '../../fs/index.js';
 
-/** How the ids of a user namespace came about (`id-maps.ts`). */
+/** The id maps of the user namespace: ranges of subordinate ids, or a single id (`id-maps.ts`). */
 export type Mapping = 'ranges' | 'single';
 
 export interface Caller {
   /** Outside of `namespace`. */
   readonly uid: number;
   readonly gid: number;
-  /** undefined for a uid that the system does not know. */
+  /** undefined for a uid without a passwd entry. */
   readonly name?: string;
-  /** Absolute; undefined if neither HOME nor the system names one. */
+  /** Absolute; undefined if neither HOME nor passwd has one. */
   readonly home?: string;
-  /** What is mapped in the user namespace that this program made for itself; undefined if it made none. */
+  /** The id maps of the user namespace that this program created; undefined if it created none. */
   readonly namespace?: Mapping;
 }
 
@@ -31,12 +31,12 @@ export function caller(): Caller {
   return known;
 }
 
-/** Makes known who called, after a change of namespaces. */
+/** Sets the caller after the program has entered a user namespace. */
 export function setCaller(who: Caller): void {
   known = who;
 }
 
-/** The caller's home directory. Throws `HostError` if there is none. @param instead what to do about it */
+/** The caller's home directory. Throws `HostError` if there is none. @param instead the fix, for the message */
 export function homeOf({ uid, home }: Caller, instead: string): string {
   if (home === undefined) throw new HostError(`uid ${uid} has no home directory`, instead);
   return home;
@@ -50,7 +50,7 @@ function identify(): Caller {
   return { uid, gid, ...(entry && { name: entry.username }), ...(home !== undefined && { home }) };
 }
 
-/** What the system knows of the effective uid; undefined if nothing. */
+/** The passwd entry of the effective uid; undefined if there is none. */
 function passwdEntry(): { username: string; homedir: string } | undefined {
   try {
     return userInfo();

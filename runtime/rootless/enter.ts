@@ -1,74 +1,75 @@
 /**
- * Goes on in the user namespace that a command works in: the rungs of `mode.ts`, on this host.
+ * Continues a command in the user namespace of its rootless mode (`mode.ts`).
  *
- * Rules: layers are unpacked, read and removed by the owner of all their ids; so who has subordinate ids works on them
- * inside. Without such ids everything belongs to the caller, and needs no namespace. What touches no layer needs none.
+ * Rules: with subordinate ids, layers are unpacked, read and removed inside the user namespace, which maps all their
+ * owners. Without such ids every file belongs to the caller, and no namespace is needed. Commands that touch no layer
+ * need none either.
  */
 import { UsageError } from '../../fs/index.js';
 import { noUserNamespaces, requireOwnProc, sourceCannotBeAsked } from '../doctor/refusals.js';
 import { realHost } from '../host/real-host.js';
 import { type Caller, caller } from './caller.js';
-import { rungFacts } from './facts.js';
-import { type Place, rangeMaps, singleMaps } from './id-maps.js';
-import { chooseRung, type Rung, type RungFacts, type UserNamespace } from './mode.js';
+import { modeFacts } from './facts.js';
+import { type InsideIdentity, rangeMaps, singleMaps } from './id-maps.js';
+import { chooseMode, type ModeFacts, type RootlessMode, type UserNamespace } from './mode.js';
 import { enterUserNamespace } from './namespace.js';
 
 /**
- * Goes on where layers can be changed; the program starts anew there, once. Does nothing for root.
+ * Continues in a user namespace where layers can be changed: executes the program again, once. Does nothing for root.
  * @param carried descriptors that stay open (`carriedDescriptors`)
  */
 export function enterForLayers(carried: readonly number[] = []): void {
   const who = caller();
   if (who.namespace !== undefined) return;
-  const facts = rungFacts(realHost());
-  if (chooseRung(facts) === 'ranges') enter('ranges', who, facts, 'root', carried);
+  const facts = modeFacts(realHost());
+  if (chooseMode(facts) === 'ranges') enter('ranges', who, facts, 'root', carried);
 }
 
 /**
- * Goes on where containers can be made; the program starts anew there, once. Throws `UsageError`, `HostError`.
- * @param warn told why the caller has fewer ids than it was given
+ * Continues in a user namespace where containers can be created: executes the program again, once. Throws `UsageError`,
+ * `HostError`.
+ * @param warn is called if subordinate ids exist, but cannot be read
  */
 export function enterForContainers(wanted: UserNamespace, warn: (message: string) => void): void {
   const who = caller();
   if (who.namespace !== undefined) return;
   const isRoot = who.uid === 0;
-  if (wanted === 'keep-id' && isRoot)
-    throw new UsageError('--userns "keep-id" is for ordinary users; root is root inside');
+  if (wanted === 'keep-id' && isRoot) throw new UsageError('--userns "keep-id" is for ordinary users only');
   if (wanted === 'host' && !isRoot)
     throw new UsageError(`uid ${who.uid} may not run containers in the host's user namespace; run as root`);
   const host = realHost();
   requireOwnProc(host);
-  const facts = rungFacts(host);
-  const rung = chooseRung(facts, wanted);
-  if (rung === undefined) throw noUserNamespaces(host);
-  if (rung === 'one-id' && wanted !== 'single' && facts.ids.cannotAsk)
-    warn(`${sourceCannotBeAsked(host)}, so there is no id but your own`);
-  enter(rung, who, facts, wanted === 'keep-id' ? 'own' : 'root');
+  const facts = modeFacts(host);
+  const rootlessMode = chooseMode(facts, wanted);
+  if (rootlessMode === undefined) throw noUserNamespaces(host);
+  if (rootlessMode === 'one-id' && wanted !== 'single' && facts.ids.cannotAsk)
+    warn(`${sourceCannotBeAsked(host)}, so your id is the only one in the container`);
+  enter(rootlessMode, who, facts, wanted === 'keep-id' ? 'own' : 'root');
 }
 
-/** Goes on where an ordinary user can mount, with its own ids; the program starts anew there, once. */
+/** Continues in a user namespace where an ordinary user can mount, with its own ids: executes the program again, once. */
 export function enterForMounts(): void {
   const who = caller();
   if (who.uid === 0 || who.namespace !== undefined) return;
   const host = realHost();
-  const facts = rungFacts(host);
-  const rung = chooseRung(facts, 'single');
-  if (rung === undefined) throw noUserNamespaces(host);
-  enter(rung, who, facts, 'own');
+  const facts = modeFacts(host);
+  const rootlessMode = chooseMode(facts, 'single');
+  if (rootlessMode === undefined) throw noUserNamespaces(host);
+  enter(rootlessMode, who, facts, 'own');
 }
 
-/** Returns only on the first rung. */
+/** Returns only in mode "root". */
 function enter(
-  rung: Rung,
+  rootlessMode: RootlessMode,
   who: Caller,
-  { ids, newuidmap, newgidmap }: RungFacts,
-  place: Place,
+  { ids, newuidmap, newgidmap }: ModeFacts,
+  identity: InsideIdentity,
   carried: readonly number[] = [],
 ): void {
-  if (rung === 'one-id') enterUserNamespace(singleMaps(who, place));
-  if (rung === 'ranges' && newuidmap.path !== undefined && newgidmap.path !== undefined)
+  if (rootlessMode === 'one-id') enterUserNamespace(singleMaps(who, identity));
+  if (rootlessMode === 'ranges' && newuidmap.path !== undefined && newgidmap.path !== undefined)
     enterUserNamespace(
-      rangeMaps(who, ids, place),
+      rangeMaps(who, ids, identity),
       { newuidmap: newuidmap.path, newgidmap: newgidmap.path },
       carried,
     );

@@ -1,18 +1,18 @@
 /**
- * What the ladder goes by (`mode.ts`), asked of a host: of this one by who goes a way, of any by `tscr doctor`.
+ * Collects the facts for `mode.ts` from a host: this one for a command, any host for `tscr doctor`.
  *
- * Rule: what takes a child is found out when it is first asked for; root needs none of it.
+ * Rule: facts that need a child process are determined on first use; root needs none of them.
  */
 import { FUSE_DEVICE } from '../../fs/transport/device.js';
 import type { Host } from '../host/host.js';
 import { findHelper } from '../host/programs.js';
-import type { RungFacts, StorageFacts } from './mode.js';
+import type { ModeFacts, StorageFacts } from './mode.js';
 import { subordinateIds } from './subordinate-ids.js';
 
-/** Makes a user namespace, and a mount namespace in it; only an attempt tells. */
+/** Creates a user namespace and a mount namespace in it; only an attempt shows whether that is permitted. */
 export const TRIAL = ['--user', '--keep-caps', '--mount', '--', 'true'] as const;
 
-export function rungFacts(host: Host): RungFacts {
+export function modeFacts(host: Host): ModeFacts {
   const userNamespaces = lazily(() => host.run('unshare', TRIAL)?.status === 0);
   const ids = lazily(() => subordinateIds(host));
   return {
@@ -33,7 +33,7 @@ export function rungFacts(host: Host): RungFacts {
 /** One line of /proc/self/uid_map with one id. */
 const isAlone = (host: Host): boolean => /^\s*\d+\s+\d+\s+1\s*$/.test(host.read('/proc/self/uid_map') ?? '');
 
-/** Asks once, when the answer is first wanted. */
+/** Calls `ask` once, on first use. */
 function lazily<T>(ask: () => T): () => T {
   let answer: { readonly value: T } | undefined;
   return () => {
@@ -42,7 +42,7 @@ function lazily<T>(ask: () => T): () => T {
   };
 }
 
-/** Why the device of FUSE cannot be used, as `StorageFacts` has it. */
+/** Why /dev/fuse cannot be used (`StorageFacts.fuseRefusal`). */
 export function fuseRefusal(host: Host): StorageFacts['fuseRefusal'] {
   const { path, number } = FUSE_DEVICE;
   const file = host.stat(path);

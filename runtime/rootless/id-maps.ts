@@ -1,8 +1,8 @@
 /**
- * Which ids a user namespace of an ordinary user has.
+ * The id maps of a user namespace of an ordinary user.
  *
- * Rules: with ranges of subordinate ids (`subordinate-ids.ts`) and the programs that may map them, all of them; else
- * only the caller's own. The ranges follow each other inside, beginning at 1.
+ * Rules: with ranges of subordinate ids (`subordinate-ids.ts`) and the privileged programs that map them, all of them;
+ * else only the caller's own id. Inside, the ranges are contiguous and begin at 1.
  * Compare user_namespaces(7), newuidmap(1), and GetSubIDRanges in containers/storage.
  */
 import { readFileSync } from 'node:fs';
@@ -20,23 +20,23 @@ export interface IdMaps {
   readonly gids: readonly IdRange[];
 }
 
-/** Where the caller is found inside: as root, or with its own ids. */
-export type Place = 'root' | 'own';
+/** The caller's ids inside: root's, or its own. */
+export type InsideIdentity = 'root' | 'own';
 
-/** The caller's id alone. */
-export function singleMaps({ uid, gid }: Caller, place: Place): IdMaps {
-  const alone = (id: number): IdRange[] => [{ inside: place === 'root' ? 0 : id, outside: id, count: 1 }];
+/** Maps of the caller's id alone. */
+export function singleMaps({ uid, gid }: Caller, identity: InsideIdentity): IdMaps {
+  const alone = (id: number): IdRange[] => [{ inside: identity === 'root' ? 0 : id, outside: id, count: 1 }];
   return { uids: alone(uid), gids: alone(gid) };
 }
 
-/** The caller in its place, and its subordinate ids, of both kinds. */
+/** Maps of the caller and of its subordinate uids and gids. */
 export function rangeMaps(
   who: Pick<Caller, 'uid' | 'gid'>,
   { uids, gids }: { readonly uids: readonly Range[]; readonly gids: readonly Range[] },
-  place: Place,
+  identity: InsideIdentity,
 ): IdMaps {
   const maps = { uids: rootAnd(who.uid, uids), gids: rootAnd(who.gid, gids) };
-  if (place === 'root') return maps;
+  if (identity === 'root') return maps;
   return { uids: keepingOwn(maps.uids, who.uid), gids: keepingOwn(maps.gids, who.gid) };
 }
 
@@ -53,8 +53,8 @@ function rootAnd(id: number, ranges: readonly Range[]): IdRange[] {
 }
 
 /**
- * The same ids outside, shown so that the caller is itself inside: what had its id before takes those from 0 on, in
- * their order. Compare podman's `--userns=keep-id`.
+ * Maps the same ids so that the caller keeps its id inside; the other ids are moved to fill the gap, in their order.
+ * Compare podman's `--userns=keep-id`.
  */
 function keepingOwn(maps: readonly IdRange[], own: number): IdRange[] {
   const [self, ...others] = maps;
@@ -74,11 +74,11 @@ function keepingOwn(maps: readonly IdRange[], own: number): IdRange[] {
 export const isMapped = (maps: readonly IdRange[], id: number): boolean =>
   maps.some(({ inside, count }) => id >= inside && id < inside + count);
 
-/** As /proc/PID/uid_map shows and takes it. */
+/** The format of /proc/PID/uid_map. */
 export const formatMaps = (maps: readonly IdRange[]): string =>
   maps.map(({ inside, outside, count }) => `${inside} ${outside} ${count}\n`).join('');
 
-/** The ids of this process's own namespace. */
+/** The id maps of this process's user namespace. */
 export function currentMaps(): IdMaps {
   return { uids: parseMaps('/proc/self/uid_map'), gids: parseMaps('/proc/self/gid_map') };
 }

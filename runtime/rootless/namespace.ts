@@ -1,15 +1,15 @@
 /**
- * This program goes on in a new user namespace: it executes itself anew, through unshare(1).
+ * Continues this program in a new user namespace: it executes itself again, through unshare(1).
  *
  *     program                                  the same process, inside
- *        mapper, with one foot outside
- *        execve(unshare --user program ...)  -> starts again, unmapped, with all capabilities of the namespace
- *        mapper: newgidmap, newuidmap  <------- "I am in"
- *        mapper ends                   -------> goes on, mapped
+ *        starts the mapper, which stays outside
+ *        execve(unshare --user program ...)  -> starts again, without id maps, with all capabilities of the namespace
+ *        mapper: newgidmap, newuidmap  <------- one line: it is inside
+ *        mapper exits                  -------> continues with id maps
  *
- * Rules: Node has threads, so unshare(CLONE_NEWUSER) is refused to it (EINVAL). The process stays the same one, so that
- * signals, exit codes and job control need no go-between. Several ids take programs with privilege, run from outside;
- * one id alone the process maps by itself. Capabilities come along as ambient ones, whatever the caller's id is inside.
+ * Rules: unshare(CLONE_NEWUSER) fails with EINVAL in a process with threads, and Node has threads. The process id stays
+ * the same, so signals, exit codes and job control work unchanged. Mapping several ids needs privileged programs that run
+ * outside; the process maps a single id on its own. Capabilities are kept as ambient ones, whatever the id inside is.
  * Compare user_namespaces(7), containers/storage pkg/unshare, rootlesskit's parent and child.
  */
 import { spawnSync } from 'node:child_process';
@@ -29,11 +29,11 @@ export interface Mappers {
   readonly newgidmap: string;
 }
 
-/** What the process is told that goes on inside. */
-interface Order {
+/** What the process inside needs to know, as JSON in its environment. */
+interface EnterRequest {
   readonly who: Caller;
   readonly maps: IdMaps;
-  /** Descriptors of its ends of the pipes to and from the mapper; without a mapper it maps by itself. */
+  /** Its ends of the pipes to and from the mapper; without a mapper it writes the maps itself. */
   readonly mapper?: { readonly go: number; readonly result: number };
   readonly carried: readonly number[];
 }
@@ -44,18 +44,18 @@ const MAPPER = '( read -r line <&3 && "$1" "$3" $4 && "$2" "$3" $5 ) &';
 const UNSHARE = ['--user', '--keep-caps'];
 
 /**
- * Starts this program anew, inside; never returns. That the namespace can be made has been tried before: execve(2)
- * cannot be taken back.
+ * Executes this program again, inside; never returns. The caller has tried that the namespace can be created, because
+ * execve(2) cannot be undone.
  * @param mappers needed for more than the caller's own id
  * @param carried descriptors that stay open (`carriedDescriptors`)
  */
 export function enterUserNamespace(maps: IdMaps, mappers?: Mappers, carried: readonly number[] = []): never {
   const unshare = findProgram('unshare') ?? '';
   const mapper = mappers && startMapper(maps, mappers);
-  const order: Order = { who: caller(), maps, carried, ...(mapper && { mapper }) };
+  const request: EnterRequest = { who: caller(), maps, carried, ...(mapper && { mapper }) };
   const [, ...words] = rawWords('cmdline');
   const program = [unshare, ...UNSHARE, '--', process.execPath].map(toBytes);
-  const variables = [...rawWords('environ'), toBytes(`${NAMESPACE_ORDER}=${JSON.stringify(order)}`)];
+  const variables = [...rawWords('environ'), toBytes(`${NAMESPACE_ORDER}=${JSON.stringify(request)}`)];
   const execution = new Execution([...program, ...words], variables);
   keepBelow(FIRST_OWN_FD);
   for (const fd of [...carried, ...Object.values(mapper ?? {})]) keepOnExec(fd);
@@ -65,13 +65,13 @@ export function enterUserNamespace(maps: IdMaps, mappers?: Mappers, carried: rea
 
 const FIRST_OWN_FD = 3;
 
-/** This process's own words as they were given, each byte a character. */
+/** The arguments or the environment of this process, one character per byte. */
 function rawWords(file: 'cmdline' | 'environ'): string[] {
   return readFileSync(`/proc/self/${file}`, 'latin1').split('\0').slice(0, -1);
 }
 
-/** Starts what maps ids as soon as this process is inside. It is nobody's child: nobody would wait for it. */
-function startMapper(maps: IdMaps, { newuidmap, newgidmap }: Mappers): Order['mapper'] {
+/** Starts the mapper, which maps ids as soon as this process is inside. It is reparented, so that it leaves no zombie. */
+function startMapper(maps: IdMaps, { newuidmap, newgidmap }: Mappers): EnterRequest['mapper'] {
   const [go, result] = [pipe(), pipe()];
   const words = (ranges: readonly IdRange[]): string => formatMaps(ranges).replaceAll('\n', ' ');
   const args = [newgidmap, newuidmap, String(process.pid), words(maps.gids), words(maps.uids)];
@@ -87,44 +87,45 @@ function startMapper(maps: IdMaps, { newuidmap, newgidmap }: Mappers): Order['ma
 // --- inside
 
 /**
- * To be called first by a program that uses `enterUserNamespace`: finishes the way in, if it is on it.
- * @param warn told what is not as it was planned
+ * Completes `enterUserNamespace` in the executed program: waits for the id maps. A program that uses it calls this first;
+ * without a pending request it does nothing.
+ * @param warn is called if only the caller's own id could be mapped
  */
-export function settle(warn: (message: string) => void): void {
+export function finishEntering(warn: (message: string) => void): void {
   const text = process.env[NAMESPACE_ORDER];
   if (text === undefined) return;
   delete process.env[NAMESPACE_ORDER];
-  const { who, maps, mapper, carried } = JSON.parse(text) as Order;
-  const refusal = mapper === undefined ? mapByItself(maps) : mapBy(mapper);
+  const { who, maps, mapper, carried } = JSON.parse(text) as EnterRequest;
+  const refusal = mapper === undefined ? mapOwnIds(maps) : mapWithHelpers(mapper);
   if (refusal !== undefined) {
-    warn(`ids cannot be mapped, but your own: ${refusal}`);
-    mapByItself(singleMaps(who, maps.uids[0]?.inside === 0 ? 'root' : 'own'));
+    warn(`cannot map subordinate ids, continuing with your own id alone: ${refusal}`);
+    mapOwnIds(singleMaps(who, maps.uids[0]?.inside === 0 ? 'root' : 'own'));
   }
   const namespace: Mapping = mapper !== undefined && refusal === undefined ? 'ranges' : 'single';
   setCaller({ ...who, namespace });
-  fromOutside = carried;
+  carriedFds = carried;
 }
 
-let fromOutside: readonly number[] = [];
+let carriedFds: readonly number[] = [];
 
-/** What was open outside and was to be kept. */
-export const carriedDescriptors = (): readonly number[] => fromOutside;
+/** The descriptors that were passed to `enterUserNamespace` as `carried`. */
+export const carriedDescriptors = (): readonly number[] => carriedFds;
 
-/** Without privilege outside, setgroups(2) has to be given up first. */
-function mapByItself({ uids, gids }: IdMaps): undefined {
+/** An unprivileged process must disable setgroups(2) before it writes gid_map (user_namespaces(7)). */
+function mapOwnIds({ uids, gids }: IdMaps): undefined {
   writeFileSync('/proc/self/setgroups', 'deny');
   writeFileSync('/proc/self/uid_map', formatMaps(uids));
   writeFileSync('/proc/self/gid_map', formatMaps(gids));
 }
 
-/** Lets the mapper work; what it complains about. Throws `HostError` if it did half of its work. */
-function mapBy({ go, result }: { go: number; result: number }): string | undefined {
+/** Lets the mapper work. @returns its error message, undefined if it succeeded @throws HostError if only gids were mapped */
+function mapWithHelpers({ go, result }: { go: number; result: number }): string | undefined {
   writeSync(go, '\n');
   closeSync(go);
   const complaint = readFileSync(result, 'utf8').trim().replaceAll('\n', '; ');
   closeSync(result);
   const isMapped = (file: string): boolean => readFileSync(`/proc/self/${file}`, 'utf8') !== '';
   if (isMapped('uid_map')) return undefined;
-  if (isMapped('gid_map')) throw new HostError(`uids cannot be mapped: ${complaint}`);
+  if (isMapped('gid_map')) throw new HostError(`cannot map uids: ${complaint}`);
   return complaint;
 }

@@ -1,9 +1,9 @@
 /**
- * Which subordinate ids a user has been given.
+ * The subordinate ids of a user.
  *
- * Rules: what newuidmap(1) would accept counts. It asks the source that the line "subid:" of nsswitch.conf(5) names
- * first; without one, and for "files", that is subuid(5) and subgid(5). Every other source is asked through
- * getsubids(1), which is built on the same library. Compare nss_init in shadow's lib/nss.c.
+ * Rules: the same source as newuidmap(1): the first one in the line "subid:" of nsswitch.conf(5). Without that line, and
+ * for "files", it is subuid(5) and subgid(5). Other sources are read through getsubids(1), which uses the same library.
+ * Compare nss_init in shadow's lib/nss.c.
  */
 import type { Host } from '../host/host.js';
 import type { Range } from './id-maps.js';
@@ -11,9 +11,9 @@ import type { Range } from './id-maps.js';
 export interface SubordinateIds {
   readonly uids: readonly Range[];
   readonly gids: readonly Range[];
-  /** Who was asked: "files", or another source, for example "sss". */
+  /** The source: "files", or another one, for example "sss". */
   readonly source: string;
-  /** The source cannot be asked: getsubids(1) is not installed. */
+  /** The source cannot be read: getsubids(1) is not installed. */
   readonly cannotAsk: boolean;
 }
 
@@ -26,15 +26,15 @@ export function subordinateIds(host: Host): SubordinateIds {
   return { uids: rangesIn('/etc/subuid'), gids: rangesIn('/etc/subgid'), source, cannotAsk: false };
 }
 
-/** The first word of the first line that has any. */
+/** The first source of the first "subid:" line. */
 const sourceOf = (configuration: string): string => /^subid:[ \t]*(\S+)/im.exec(configuration)?.[1] ?? FILES;
 
 function askSource(host: Host, source: string): SubordinateIds {
   const who = host.userName ?? String(host.uid);
   const [uids, gids] = [host.run('getsubids', [who]), host.run('getsubids', ['-g', who])];
-  const rangesSaid = (outcome: typeof uids): Range[] =>
+  const listedBy = (outcome: typeof uids): Range[] =>
     outcome?.status === 0 ? listedRanges(outcome.stdout.toString('latin1')) : [];
-  return { uids: rangesSaid(uids), gids: rangesSaid(gids), source, cannotAsk: uids === undefined };
+  return { uids: listedBy(uids), gids: listedBy(gids), source, cannotAsk: uids === undefined };
 }
 
 /** The lines of getsubids(1): number, owner, first id, count. */
@@ -42,7 +42,7 @@ function listedRanges(text: string): Range[] {
   return [...text.matchAll(/^\d+: .* (\d+) (\d+)$/gm)].flatMap(([, start, count]) => range(start, count));
 }
 
-/** The lines of subuid(5) that are the caller's, by name or by uid; what is no line is skipped. */
+/** The ranges of the caller in subuid(5), by name or by uid; malformed lines are skipped. */
 export function rangesOf({ uid, userName }: Pick<Host, 'uid' | 'userName'>, file: string): Range[] {
   return file.split('\n').flatMap((line) => {
     const [, owner, start, count] = /^([^:#]+):(\d+):(\d+)\s*$/.exec(line) ?? [];
@@ -51,7 +51,7 @@ export function rangesOf({ uid, userName }: Pick<Host, 'uid' | 'userName'>, file
   });
 }
 
-/** (uid_t) -1 is no id. */
+/** (uid_t) -1 is not a valid id. */
 const MAX_ID = 2 ** 32 - 2;
 
 function range(start: string | undefined, length: string | undefined): Range[] {

@@ -50,10 +50,10 @@ const ACTIONS: Readonly<Record<Kind, (program: string) => string>> = {
 };
 
 function optionLine(start: string, option: OptionEntry, program: string): string {
-  const { short, long, description, takesValue, choices, kind } = option;
+  const { short, long, summary, takesValue, choices, kind } = option;
   const value = choices.length > 0 ? `-f -a ${quoted(choices.join(' '))}` : ACTIONS[kind](program);
   const flags = [`-l ${long.replace(/^--/, '')}`, ...(short === undefined ? [] : [`-s ${short.slice(1)}`])];
-  return [start, ...flags, ...(takesValue ? ['-r', value] : []), '-d', quoted(description)].join(' ');
+  return [start, ...flags, ...(takesValue ? ['-r', value] : []), '-d', quoted(summary)].join(' ');
 }
 
 function lines({ path, options, commands, arguments: args }: CommandEntry, program: string): string[] {

@@ -5,6 +5,7 @@
  * there is hidden here.
  */
 import type { Argument, Command, Help, Option } from 'commander';
+import { optionDescription } from '../../cli/terminal/choice-option.js';
 import { TSCR_COMMANDS, tscrProgram } from '../../cli/tscr/program.js';
 import { UNIONFS_COMMANDS, unionfsProgram } from '../../cli/unionfs/program.js';
 
@@ -17,6 +18,8 @@ export interface OptionEntry {
   /** The flags as help shows them, e.g. "-e, --env <name[=value]>". */
   readonly term: string;
   readonly description: string;
+  /** The first line of the description; a line per value may follow it. */
+  readonly summary: string;
   readonly takesValue: boolean;
   readonly choices: readonly string[];
   readonly kind: Kind;
@@ -64,11 +67,13 @@ const kindOf = (name: string): Kind => KINDS[name] ?? 'other';
 
 function optionEntry(help: Help, option: Option): OptionEntry {
   const { short, long, flags, required, optional, argChoices = [] } = option;
+  const description = help.optionDescription(option);
   return {
     ...(short !== undefined && { short }),
     long: long ?? short ?? '',
     term: help.optionTerm(option),
-    description: help.optionDescription(option),
+    description,
+    summary: description.split('\n')[0] ?? '',
     takesValue: required || optional,
     choices: argChoices,
     kind: kindOf(/[<[](.*)[>\]]$/.exec(flags)?.[1] ?? ''),
@@ -87,10 +92,10 @@ function argumentEntry(help: Help, argument: Argument, path: string): ArgumentEn
 }
 
 function entryOf(command: Command, above: string): CommandEntry {
+  command.configureHelp({ helpWidth: HELP_WIDTH, optionDescription });
   const help = command.createHelp();
   const path = `${above} ${command.name()}`.trim();
   const commands = help.visibleCommands(command).filter((child) => child.name() !== HELP_COMMAND);
-  command.configureHelp({ helpWidth: HELP_WIDTH });
   return {
     path,
     name: command.name(),

@@ -27,13 +27,11 @@ function actionOf(kind: Kind, program: string): string {
 }
 
 function optionSpecs(option: OptionEntry, program: string): string {
-  const { short, long, choices, kind, description, takesValue } = option;
+  const { short, long, choices, kind, summary, takesValue } = option;
   const action = choices.length > 0 ? `(${choices.join(' ')})` : actionOf(kind, program);
   const spec = (flag: string): string => {
     const value = takesValue ? `:value:${action}` : '';
-    return quoted(
-      `*${flag}${takesValue && flag.startsWith('--') ? '=' : ''}[${escaped(description)}]${value}`,
-    );
+    return quoted(`*${flag}${takesValue && flag.startsWith('--') ? '=' : ''}[${escaped(summary)}]${value}`);
   };
   return [...(short === undefined ? [] : [spec(short)]), spec(long)].join(' ');
 }

@@ -48,15 +48,18 @@ describe(SUITE, () => {
         const pid = serverOf(union.mountpoint);
         process.kill(pid, 'SIGKILL');
         waitUntil('it is dead', () => !isRunning(pid));
-        assert.match(rowOf(union), /its server is gone$/);
+        assert.match(rowOf(union), /the server has ended$/);
         const inspected = place.unionfs(['inspect', union.mountpoint]);
         assert.equal(inspected.status, 1);
-        assert.equal(inspected.stderr, `inspect: the server of "${union.mountpoint}" is gone; unmount it\n`);
+        assert.equal(
+          inspected.stderr,
+          `unionfs inspect: the server of "${union.mountpoint}" has ended; unmount it with "unionfs umount"\n`,
+        );
         const mounted = place.unionfs(union.command);
         assert.equal(mounted.status, 1);
         assert.match(
           mounted.stderr,
-          /^mount: [^\n]* is a mount whose server is gone; run "unionfs umount [^\n]*\n$/,
+          /^unionfs mount: [^\n]* is a mount whose server is gone; run "unionfs umount [^\n]*\n$/,
         );
         place.succeed(['umount', union.mountpoint]);
         assert.isUndefined(mountAt(union.mountpoint));
@@ -94,7 +97,7 @@ describe(SUITE, () => {
       const rows = list.stdout.split('\n');
       const row = (union: Union): string =>
         rows.find((line) => line.startsWith(`${union.mountpoint} `)) ?? '';
-      assert.match(row(stopped), /its server does not answer$/);
+      assert.match(row(stopped), /the server does not answer$/);
       assert.include(row(other), other.upper);
       const states = JSON.parse(json.stdout) as { mountpoint: string; state: string }[];
       const stateOf = (union: Union): string | undefined =>
@@ -102,7 +105,7 @@ describe(SUITE, () => {
       assert.deepEqual([stateOf(stopped), stateOf(other)], ['silent', 'live']);
       for (const { status, stderr } of refused) {
         assert.equal(status, 1);
-        assert.match(stderr, /^\w+: the server of "[^\n]*" does not answer; [^\n]*\n$/);
+        assert.match(stderr, /^unionfs \w+: the server of "[^\n]*" does not answer; [^\n]*\n$/);
         assert.include(stderr, stopped.mountpoint);
       }
       assert.isDefined(mountAt(stopped.mountpoint));

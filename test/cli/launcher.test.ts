@@ -61,7 +61,7 @@ describe(SUITE, () => {
     const { status, stderr } = place.unionfs(['mount', '--lower', '-f  *', 'm']);
     assert.deepEqual(
       { status, stderr },
-      { status: 1, stderr: `mount: "${place.path('-f  *')}" does not exist\n` },
+      { status: 1, stderr: `unionfs mount: "${place.path('-f  *')}" does not exist\n` },
     );
   });
 
@@ -75,7 +75,8 @@ describe(SUITE, () => {
       '-o',
       `lowerdir=${union.lowers[0]},frob,x=%s`,
     ]);
-    const warnings = 'unknown option "-o frob" is ignored\nunknown option "-o x=%s" is ignored\n';
+    const warnings =
+      'unionfs mount: ignoring unknown option "-o frob"\nunionfs mount: ignoring unknown option "-o x=%s"\n';
     assert.deepEqual(made, { status: 0, stdout: '', stderr: warnings });
     place.umount(union.mountpoint);
     const { PATH = '' } = withNode('exit 3');
@@ -83,7 +84,7 @@ describe(SUITE, () => {
     assert.deepEqual(silent, {
       status: 1,
       stdout: '',
-      stderr: 'mount: the server ended without a word\n',
+      stderr: 'unionfs mount: the server exited without reporting an error\n',
     });
   });
 

@@ -180,7 +180,7 @@ describe(SUITE, () => {
       assert.equal(status, 1);
       assert.equal(
         stderr,
-        `umount: "${union.mountpoint}" is busy; end what uses it, or detach it with --lazy\n`,
+        `unionfs umount: "${union.mountpoint}" is busy; stop the processes that use it, or detach it with --lazy\n`,
       );
       assert.equal(readFileSync(union.at('file'), 'latin1'), 'lower');
 
@@ -203,17 +203,20 @@ describe(SUITE, () => {
       waitUntil('it is dead', () => processesNaming(union.mountpoint).length === 0);
     });
 
-    it('leaves a mount that says so: ENOTCONN to users, "its server is gone" in list, one line from inspect', () => {
+    it('leaves a mount that says so: ENOTCONN to users, "the server has ended" in list, one line from inspect', () => {
       assert.throws(() => lstatSync(union.at('file')), /ENOTCONN|ECONNABORTED/);
       const row = place
         .succeed(['list'])
         .split('\n')
         .find((line) => line.startsWith(`${union.mountpoint} `));
-      assert.match(row ?? '', /its server is gone$/);
+      assert.match(row ?? '', /the server has ended$/);
       const { status, stderr } = place.unionfs(['inspect', union.mountpoint]);
       assert.deepEqual(
         { status, stderr },
-        { status: 1, stderr: `inspect: the server of "${union.mountpoint}" is gone; unmount it\n` },
+        {
+          status: 1,
+          stderr: `unionfs inspect: the server of "${union.mountpoint}" has ended; unmount it with "unionfs umount"\n`,
+        },
       );
       assert.isArray(JSON.parse(place.succeed(['list', '--json'])));
     });

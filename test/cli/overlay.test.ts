@@ -128,10 +128,10 @@ describe(`${SUITE}: command lines`, () => {
 
   it('unknown options are ignored with a warning each', () => {
     assert.deepEqual(warningsOf(['--frob', '-Z', '-o', 'lowerdir=a,frob=1,private', 'm']), [
-      'unknown option "--frob" is ignored',
-      'unknown option "-Z" is ignored',
-      'unknown option "-o frob=1" is ignored',
-      'unknown option "-o private" is ignored',
+      'ignoring unknown option "--frob"',
+      'ignoring unknown option "-Z"',
+      'ignoring unknown option "-o frob=1"',
+      'ignoring unknown option "-o private"',
     ]);
   });
 
@@ -172,7 +172,11 @@ describe(`${SUITE}: mounts`, () => {
     place.make({ 'a/one:1': { x: 'x' }, 'a/two,2': { y: 'y' }, 'a/up:,': {}, 'a/w:,': {}, 'a/m': {} });
     const list = 'lowerdir=one\\:1:two\\,2,upperdir=up\\:\\,,workdir=w\\:\\,,frob';
     const outcome = overlay(['-o', list, 'm'], { cwd: place.path('a') });
-    assert.deepEqual(outcome, { status: 0, stdout: '', stderr: 'unknown option "-o frob" is ignored\n' });
+    assert.deepEqual(outcome, {
+      status: 0,
+      stdout: '',
+      stderr: 'unionfs mount: ignoring unknown option "-o frob"\n',
+    });
     const mountpoint = place.path('a/m');
     assert.deepEqual(mountAt(mountpoint)?.type, 'fuse.unionfs');
     assert.equal(place.run('sh', ['-c', 'cat a/m/x a/m/y; echo z >a/m/z; cat a/up:,/z']), 'xyz\n');
@@ -187,16 +191,16 @@ describe(`${SUITE}: mounts`, () => {
     ['plugins=/x.so', 'unknown option "-o plugins"'],
     ['allow_root', 'unknown option "-o allow_root"'],
     ['auto_unmount', 'unknown option "-o auto_unmount"'],
-    ['redirect_dir=follow', 'the option "-o redirect_dir=follow" is none of "on", "off"'],
-    ['xino=often', 'the option "-o xino=often" is none of "off", "auto", "on"'],
-    ['context="a:b"', 'the option "-o context=a:b" needs SELinux, which this kernel does not run'],
+    ['redirect_dir=follow', 'invalid value "follow" for option "-o redirect_dir": use "on" or "off"'],
+    ['xino=often', 'invalid value "often" for option "-o xino": use "off", "auto" or "on"'],
+    ['context="a:b"', 'option "-o context=a:b" needs SELinux, which is not enabled in this kernel'],
   ];
   for (const [option, message] of refused) {
     it(`refuses "-o ${option}" by name, and mounts nothing`, () => {
       place.make({ refused: { lower: {}, m: {} } });
       const outcome = overlay(['-o', `lowerdir=refused/lower,${option}`, 'refused/m']);
       assert.equal(outcome.status, 1);
-      assert.include(outcome.stderr, `mount: ${message}`);
+      assert.include(outcome.stderr, `unionfs mount: ${message}`);
       assert.isUndefined(mountAt(place.path('refused/m')));
     });
   }
@@ -205,8 +209,8 @@ describe(`${SUITE}: mounts`, () => {
     const union = place.union('below-xino', { lowers: [{}] });
     place.make({ 'xino-m': {} });
     const outcome = overlay(['-o', `lowerdir=${union.mountpoint},xino=on`, 'xino-m']);
-    const complaint = `the layer "${union.mountpoint}" has no file handles, which "-o xino=on" asks for; leave it out`;
-    assert.equal(outcome.stderr, `mount: ${complaint}\n`);
+    const complaint = `layer "${union.mountpoint}" is on a filesystem without file handles, which "-o xino=on" needs; remove this option`;
+    assert.equal(outcome.stderr, `unionfs mount: ${complaint}\n`);
   });
 
   /** Mounts a union of one lower layer with these options, and runs Python there. */
@@ -298,11 +302,11 @@ describe(`${SUITE}: mounts`, () => {
     const native = ['mount', '-o', list, 'm'];
     assert.include(
       place.unionfs(native, { cwd: place.path('left') }).stderr,
-      'holds "other", which is not scratch',
+      'contains "other", which does not belong to a work directory',
     );
     rmSync(place.path('left/work/other'));
     const told = place.unionfs(native, { cwd: place.path('left') }).stderr;
-    assert.include(told, 'holds "work", which is not scratch');
+    assert.include(told, 'contains "work", which does not belong to a work directory');
     assert.include(told, '--clear-workdir');
     place.make({ 'left/work/other': 'o' });
     assert.equal(overlay(['-o', list, 'm'], { cwd: place.path('left') }).status, 0);
@@ -324,13 +328,13 @@ describe(`${SUITE}: mounts`, () => {
     assert.deepEqual(missing, {
       status: 1,
       stdout: '',
-      stderr: `mount: "${place.path('nowhere')}" does not exist\n`,
+      stderr: `unionfs mount: "${place.path('nowhere')}" does not exist\n`,
     });
     const nothing = overlay(['-o', 'lowerdir=c']);
     assert.deepEqual(nothing, {
       status: 1,
       stdout: '',
-      stderr: 'mount: missing required argument "mountpoint"\n',
+      stderr: 'unionfs mount: missing required argument "mountpoint"\n',
     });
   });
 

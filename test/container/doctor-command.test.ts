@@ -102,7 +102,7 @@ describe('tscr doctor', () => {
     const { stdout } = asRoot([], directory);
     assert.match(stdout, /^ok {7}kernel\.release {2,}Linux \d/m);
     assert.match(stdout, /^ok {7}fuse\.features {2,}FUSE 7\.\d/m);
-    assert.match(stdout, /^COMMAND +WAY\ntscr run +as root, on the union$/m);
+    assert.match(stdout, /^COMMAND +MODE\ntscr run +as root, on unionfs$/m);
   });
 
   it('mounts for a trial where programs may lie, and finds them', () => {
@@ -135,7 +135,7 @@ describe('tscr doctor', () => {
     assert.isEmpty(missingIn(mended));
     assert.deepEqual(waysIn(mended), ['ranges', 'ranges', 'fusermount3', 'user-namespace']);
     const text = readFileSync(join(directory, 'after.txt'), 'utf8');
-    assert.match(text, /^tscr run +in a user namespace with ranges of ids, on the union$/m);
+    assert.match(text, /^tscr run +in a user namespace with subordinate ids, on unionfs$/m);
 
     // What was foretold is what happens.
     const textOf = (name: string): string => readFileSync(join(directory, name), 'utf8');

@@ -119,7 +119,10 @@ describe(SUITE, function () {
         ]) {
           const { status, stderr } = tscr.run(args);
           assert.equal(status, 125, stderr);
-          assert.match(stderr, /ENOSPC/);
+          assert.match(
+            stderr,
+            /^tscr [\w -]+: "[^"]+": \w+: ENOSPC; no space left on \w+ mounted at "[^"]+"\n$/,
+          );
         }
         assert.isEmpty(readdirSync(join(root(), 'tmp')));
         const containers = join(root(), 'containers');

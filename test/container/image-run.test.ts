@@ -65,7 +65,7 @@ describe(SUITE, () => {
       ['0', ['true'], 0, ''],
       ["the command's own", ['sh', '-c', 'exit 7'], 7, ''],
       ['128 + the signal that killed it', ['sh', '-c', 'sh -c "kill -9 \\$\\$"'], 137, 'Killed\n'],
-      ['127 for what is not there', ['no-such'], 127, 'run: "no-such" was not found in the container\n'],
+      ['127 for what is not there', ['no-such'], 127, 'tscr run: "no-such" was not found in the container\n'],
       ['126 for what is no program', ['/etc'], 126, undefined],
     ] as const) {
       it(what, () => {
@@ -78,7 +78,7 @@ describe(SUITE, () => {
     it('125 for what tscr refuses, with a line that says what', () => {
       const { status, stderr } = tscr.run(['run', 'none:1']);
       assert.equal(status, 125);
-      assert.match(stderr, /^run: no image "none:1".*\n$/);
+      assert.match(stderr, /^tscr run: no image "none:1".*\n$/);
     });
   });
 
@@ -229,7 +229,7 @@ describe(SUITE, () => {
     const refused = tscr.run(['rm', 'busy']);
     assert.deepEqual(
       [refused.status, refused.stderr],
-      [125, 'rm: container "busy" runs; stop it, or use "rm -f"\n'],
+      [125, 'tscr rm: container "busy" is running; stop it, or use "tscr rm -f"\n'],
     );
     tscr.succeed(['rm', '-f', 'busy']);
     assert.equal(await container.ended, 137);
@@ -273,7 +273,7 @@ describe(SUITE, () => {
     assert.match(tscr.succeed(['ps', '-a']), /On another node.*foreign/);
     assert.equal(
       tscr.run(['rm', 'foreign']).stderr,
-      'rm: container "foreign" is on another node; remove it there\n',
+      'tscr rm: container "foreign" is on another node; remove it there\n',
     );
     place.run('rm', ['-r', place.path('store/containers', id)]);
   });
@@ -284,7 +284,7 @@ describe(SUITE, () => {
     assert.equal(status, 125);
     assert.match(
       stderr,
-      /^run: the name "taken" is taken by container [0-9a-f]{12}; remove it with "tscr rm taken"\n$/,
+      /^tscr run: the name "taken" is already used by container [0-9a-f]{12}; remove it with "tscr rm taken"\n$/,
     );
     tscr.succeed(['rm', 'taken']);
     assert.deepEqual(readdirSync(place.path('store/containers')), []);
@@ -345,7 +345,7 @@ describe(SUITE, () => {
     it('are not made over what is there', () => {
       const { status, stderr } = tscr.run(['bundle', 'host:1', place.path('bundle')]);
       assert.equal(status, 125);
-      assert.match(stderr, /^bundle: ".*" holds ".*"; choose an empty directory\n$/);
+      assert.match(stderr, /^tscr bundle: ".*" holds ".*"; choose an empty directory\n$/);
     });
   });
 });

@@ -15,6 +15,9 @@ describe('container: an init stage that ends before its job', () => {
       (error: unknown) => error,
     );
     assert.instanceOf(refused, UsageError);
-    assert.equal((refused as UsageError).message, 'the init stage ended early, with exit code 137');
+    assert.equal(
+      (refused as UsageError).message,
+      'the init stage exited without reporting an error, with exit code 137',
+    );
   });
 });

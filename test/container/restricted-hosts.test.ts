@@ -60,14 +60,14 @@ const HOSTS: readonly Restricted[] = [
   {
     what: 'the same with a pid namespace, and the /proc of another',
     within: ['unshare', '-Urmpf'],
-    works: /^run: \/proc is not of this pid namespace; as root, run "mount -t proc proc \/proc"$/,
+    works: /^tscr run: \/proc belongs to another pid namespace; as root, run "mount -t proc proc \/proc"$/,
   },
   { what: 'the same with a /proc of its own', within: ['unshare', '-Urmpf', '--mount-proc'], works: true },
   { what: 'bubblewrap around a user', within: [...AS_USER, ...BWRAP, '--dev', '/dev'], works: true },
   {
     what: 'bubblewrap around root, which covers parts of /proc',
     within: [...BWRAP, '--dev', '/dev'],
-    works: /^run: .*the sandbox around us covers parts of \/proc/,
+    works: /^tscr run: .*the outer container masks parts of \/proc/,
   },
   {
     what: 'a filter that refuses sethostname(2)',
@@ -93,13 +93,13 @@ const HOSTS: readonly Restricted[] = [
   {
     what: 'no capabilities',
     within: ['setpriv', '--bounding-set=-all', '--inh-caps=-all'],
-    works: /^run: .*EPERM/,
+    works: /^tscr run: .*EPERM/,
   },
   { what: 'a TMPDIR that does not exist', within: ['env', 'TMPDIR=/nonexistent'], works: true },
   {
     what: 'twenty open files',
     within: ['sh', '-c', 'ulimit -n 20; exec "$@"', 'sh'],
-    works: /^run: this process may open 20 files at once, and needs \d+; raise the limit: ulimit -n 1024$/,
+    works: /^tscr run: the limit of open files is 20, and at least \d+ are needed; run "ulimit -n 1024"$/,
   },
   {
     what: 'no /dev/fuse',

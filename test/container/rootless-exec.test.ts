@@ -77,8 +77,13 @@ describe(SUITE, function () {
       ["the command's own", ['sh', '-c', 'exit 7'], 7, ''],
       ['127, without a word of ours', ['sh', '-c', 'exit 127'], 127, ''],
       ['128+n for a signal', ['sh', '-c', 'kill -9 $$'], 137, ''],
-      ['127 for what is not there', ['nothing-there'], 127, 'exec: "nothing-there" was not found\n'],
-      ['126 for what is no program', ['/etc/passwd'], 126, 'exec: "/etc/passwd" may not be executed\n'],
+      ['127 for what is not there', ['nothing-there'], 127, 'unionfs exec: "nothing-there" was not found\n'],
+      [
+        '126 for what is no program',
+        ['/etc/passwd'],
+        126,
+        'unionfs exec: "/etc/passwd" cannot be executed: permission denied\n',
+      ],
     ] as const) {
       it(`${who}: exit codes: ${what}`, () => {
         const seen = user.unionfs(['exec', '--lower', 'lower', '--', ...command], host);
@@ -89,7 +94,7 @@ describe(SUITE, function () {
 
   it('125 for what is wrong with the union, and nothing is changed', () => {
     const { status, stderr } = user.unionfs(['exec', '--lower', 'nowhere', '--upper', 'upper', '--', 'true']);
-    assert.deepEqual([status, stderr], [125, `exec: "${user.path('nowhere')}" does not exist\n`]);
+    assert.deepEqual([status, stderr], [125, `unionfs exec: "${user.path('nowhere')}" does not exist\n`]);
     assert.deepEqual(readdirSync(user.home).sort(), ['at', 'lower', 'upper']);
   });
 
@@ -101,7 +106,7 @@ describe(SUITE, function () {
     assert.equal(stdout, 'upper\n');
     assert.match(
       stderr,
-      /^exec: upper "\/mnt\/fs\/d\/upper" is on a filesystem without extended attributes; .*\n$/,
+      /^unionfs exec: upper "\/mnt\/fs\/d\/upper" is on a filesystem without extended attributes; .*\n$/,
     );
   });
 

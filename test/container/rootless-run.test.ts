@@ -193,7 +193,10 @@ describe(SUITE, function () {
     );
     who.succeed(['rm', 'kept']);
     const { stderr } = sh(who, 'true', ['--userns', 'keep-id', '--storage-driver', 'copy']);
-    assert.equal(stderr, 'run: --userns "keep-id" and the storage driver "copy" do not go together\n');
+    assert.equal(
+      stderr,
+      'tscr run: conflicting options: --userns "keep-id" is not possible with the storage driver "copy"\n',
+    );
   });
 
   describe('drivers', () => {
@@ -211,7 +214,7 @@ describe(SUITE, function () {
       assert.deepEqual([status, stdout], [0, '/made\n']);
       assert.equal(
         stderr,
-        `run: /dev/fuse is not readable and writable by uid ${account('single').uid} (as root, run "chmod 666 /dev/fuse"), ` +
+        `tscr run: /dev/fuse is not readable and writable by uid ${account('single').uid} (as root, run "chmod 666 /dev/fuse"), ` +
           'so the root is a full copy of the image\n',
       );
     });
@@ -225,14 +228,14 @@ describe(SUITE, function () {
         'without extended attributes holds copies, and that is said',
         'ramfs',
         'host:1 true',
-        /^run: "\/mnt\/fs\/store" is on a filesystem without extended attributes \(.*--root\), so the root is a full copy of the image\n$/,
+        /^tscr run: "\/mnt\/fs\/store" is on a filesystem without extended attributes \(.*--root\), so the root is a full copy of the image\n$/,
       ],
       ['mounted noexec is no hindrance', 'tmpfs -o noexec', 'host:1 true', /^$/],
       [
         'mounted noexec cannot hold a copy, and that is said',
         'tmpfs -o noexec',
         '--storage-driver copy host:1 true',
-        /^run: "\/mnt\/fs\/store\/.*" is mounted noexec, .*--root\n$/,
+        /^tscr run: "\/mnt\/fs\/store\/.*" is on a filesystem that is mounted noexec, .*--root\n$/,
       ],
     ];
     for (const [what, type, words, message] of STORES) {
@@ -246,7 +249,7 @@ describe(SUITE, function () {
     }
   });
 
-  describe('the ladder', () => {
+  describe('rootless modes', () => {
     const ONE_ID: readonly [string, Host][] = [
       ['newuidmap is not there', { without: ['newuidmap'] }],
       ['newgidmap is not there', { without: ['newgidmap'] }],
@@ -271,7 +274,10 @@ describe(SUITE, function () {
         mount --bind /mnt/refuses "$(command -v newgidmap)"`;
       const { status, stdout, stderr } = sh(account('ranges'), mapped, [], { prepared: refuses });
       assert.deepEqual([status, lines(stdout.trim())], [0, 1]);
-      assert.equal(stderr, 'ids cannot be mapped, but your own: newgidmap: refused\n');
+      assert.equal(
+        stderr,
+        'tscr run: cannot map subordinate ids, continuing with your own id alone: newgidmap: refused\n',
+      );
     });
 
     describe('subordinate ids of another source than files', () => {
@@ -301,7 +307,7 @@ describe(SUITE, function () {
         assert.deepEqual([status, lines(stdout.trim())], [0, 1]);
         assert.match(
           stderr,
-          /^run: nsswitch.conf names "subid: test", .* \(as root, run ".*"\), so .* your own\n$/,
+          /^tscr run: nsswitch.conf has "subid: test", .* \(as root, run ".*"\), so your id is the only one .*\n$/,
         );
       });
     });
@@ -317,26 +323,26 @@ describe(SUITE, function () {
         'unshare(1) is not there',
         { without: ['unshare'] },
         [],
-        /^run: uid \d+ may not make user namespaces: unshare\(1\) is not installed; as root, run ".* install .*util-linux"\n$/,
+        /^tscr run: uid \d+ may not create user namespaces: unshare\(1\) is not installed; as root, run ".* install .*util-linux"\n$/,
       ],
       [
         'user namespaces are forbidden',
         { prepared: FORBIDDEN },
         [],
-        /^run: uid \d+ may not make user namespaces: user.max_user_namespaces is 0; as root, run "sysctl -w .*=65536"\n$/,
+        /^tscr run: uid \d+ may not create user namespaces: user.max_user_namespaces is 0; as root, run "sysctl -w .*=65536"\n$/,
       ],
-      ['none is wanted', {}, ['--userns', 'host'], /^run: uid \d+ may not .* run as root\n$/],
+      ['none is wanted', {}, ['--userns', 'host'], /^tscr run: uid \d+ may not .* run as root\n$/],
       [
         'the user inside has no id',
         {},
         ['-u', '1000'],
-        /^run: there is no user 1000:0 inside, only 0; name that with --user, or run "tscr doctor"\n$/,
+        /^tscr run: user 1000:0 does not exist in this user namespace; it has only 0; use that with --user, or run "tscr doctor"\n$/,
       ],
       [
         'nobody is at home',
         { uid: 4_242_424, env: { HOME: '' } },
         [],
-        /^run: uid 4242424 has no home directory; .*TSCR_ROOT\n$/,
+        /^tscr run: uid 4242424 has no home directory; .*TSCR_ROOT\n$/,
       ],
     ];
     for (const [what, host, options, message] of REFUSALS) {
@@ -352,37 +358,37 @@ describe(SUITE, function () {
         'the null device covers /dev/fuse',
         { prepared: 'mount --bind /dev/null /dev/fuse' },
         ['run', '--storage-driver', 'unionfs', 'host:1', 'true'],
-        /^run: there is no FUSE behind \/dev\/fuse; .* run "tscr doctor"\n$/,
+        /^tscr run: \/dev\/fuse exists, but the kernel has no FUSE driver; .* run "tscr doctor"\n$/,
       ],
       [
         'the store is read-only',
         { prepared: 'mkdir /mnt/ro; mount -t tmpfs -o ro none /mnt/ro' },
         ['--root', '/mnt/ro/store', 'image', 'from-host', 'true'],
-        /^image from-host: the store "\/mnt\/ro\/store" cannot be written: EROFS; name .* or run "tscr doctor"\n$/,
+        /^tscr image from-host: cannot write to the store "\/mnt\/ro\/store": EROFS; choose .* or run "tscr doctor"\n$/,
       ],
       [
         'the store is read-only, of a container',
         { prepared: 'mkdir /mnt/ro; mount -t tmpfs -o ro none /mnt/ro' },
         ['--root', '/mnt/ro', 'run', 'host:1', 'true'],
-        /^run: the store "\/mnt\/ro" cannot be written: EROFS; name .* or run "tscr doctor"\n$/,
+        /^tscr run: cannot write to the store "\/mnt\/ro": EROFS; choose .* or run "tscr doctor"\n$/,
       ],
       [
         'an archive may not be read',
         {},
         ['load', '-qi', '/etc/shadow'],
-        /^load: "\/etc\/shadow" cannot be read: EACCES\n$/,
+        /^tscr load: cannot read "\/etc\/shadow": EACCES\n$/,
       ],
       [
         'a volume may not be made',
         {},
         ['run', '-v', '/absent:/x', 'host:1', 'true'],
-        /^run: volume "\/absent:\/x": "\/absent" does not exist, and cannot be made: EACCES\n$/,
+        /^tscr run: volume "\/absent:\/x": "\/absent" does not exist and cannot be created: EACCES\n$/,
       ],
       [
         'a volume may not be seen',
         { prepared: 'mkdir -m 700 /mnt/private' },
         ['run', '-v', '/mnt/private/x:/x', 'host:1', 'true'],
-        /^run: volume "\/mnt\/private\/x:\/x": "\/mnt\/private\/x" cannot be read: EACCES\n$/,
+        /^tscr run: volume "\/mnt\/private\/x:\/x": "\/mnt\/private\/x" cannot be read: EACCES\n$/,
       ],
     ];
     for (const [what, host, args, message] of MORE) {
@@ -433,7 +439,7 @@ describe(SUITE, function () {
         '0          0          1',
       );
       const { stderr } = root.run(['run', '--userns', 'keep-id', 'host:1', 'true']);
-      assert.equal(stderr, 'run: --userns "keep-id" is for ordinary users; root is root inside\n');
+      assert.equal(stderr, 'tscr run: --userns "keep-id" is for ordinary users only\n');
     });
   });
 

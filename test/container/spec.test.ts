@@ -286,8 +286,8 @@ describe('container: config.json', () => {
     ['linux.namespaces', namespaces('pid'), /must have "mount"/],
     ['linux.namespaces', [{ type: 'mount' }, { type: 'pid', path: '/x' }], /joining .* "pid"/],
     ['linux.uidMappings', [{ containerID: 0, hostID: 1, size: 1 }], /"linux.uidMappings" is not supported/],
-    ['linux.sysctl', { 'kernel.panic': '1' }, /"kernel.panic" belongs to the host/],
-    ['linux.sysctl', { 'net.ipv4/../../kernel.x': '1' }, /belongs to the host/],
+    ['linux.sysctl', { 'kernel.panic': '1' }, /"kernel.panic" is not namespaced/],
+    ['linux.sysctl', { 'net.ipv4/../../kernel.x': '1' }, /is not namespaced/],
     ['linux.rootfsPropagation', 'shared', /"shared"; supported: private/],
     ['linux.maskedPaths', ['x'], /linux.maskedPaths\[0\]/],
     ['linux.seccomp', { syscalls: [] }, /defaultAction/],
@@ -354,7 +354,7 @@ describe('container: config.json', () => {
     assert.deepEqual(spec(), {
       status: 125,
       stdout: '',
-      stderr: `spec: "${path}" exists; remove it first\n`,
+      stderr: `tscr spec: "${path}" already exists; remove it first\n`,
     });
     assert.equal(readFileSync(path, 'utf8'), written);
     bundle.change((old) => ({ ...old, process: { ...old.process, args: shell('echo hello') } }));
@@ -365,7 +365,7 @@ describe('container: config.json', () => {
   it('says what is wrong with the file itself', () => {
     const bundle = bundles.bundle();
     writeFileSync(bundle.at('config.json'), '{');
-    assert.equal(bundle.run().stderr, `tscr: "${bundle.at('config.json')}" is not JSON\n`);
+    assert.equal(bundle.run().stderr, `tscr: "${bundle.at('config.json')}" is not valid JSON\n`);
     outcome('rm', [bundle.at('config.json')]);
     assert.equal(bundle.run().stderr, `tscr: cannot read "${bundle.at('config.json')}": ENOENT\n`);
   });

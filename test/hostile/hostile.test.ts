@@ -107,7 +107,7 @@ describe('hostile layers', () => {
     const error = (await unpackInto(root, bytes).catch((reason: unknown) => reason)) as Error;
     assert.match(
       error.message,
-      /^the archive is damaged at or after the entry "a": it goes on after a zero block$/,
+      /^the archive is damaged at or after the entry "a": it continues after a single zero block$/,
     );
   });
 

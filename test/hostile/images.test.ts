@@ -98,18 +98,20 @@ describe('images of others, when they are loaded', () => {
     [
       'another architecture',
       () => dockerArchive(LAYERS, configOf(LAYERS, {}, { architecture: OTHER, variant: 'v9' })),
-      new RegExp(`"t:1" is for "linux/${OTHER}/v9", and this machine is "linux/${HOST.architecture}"$`),
+      new RegExp(
+        `"t:1" is for the platform "linux/${OTHER}/v9", and this machine is "linux/${HOST.architecture}"$`,
+      ),
     ],
     [
       'another system',
       () => dockerArchive(LAYERS, configOf(LAYERS, {}, { os: 'plan9' })),
-      /is for "plan9\/\w+", and this machine is "linux\/\w+"$/,
+      /is for the platform "plan9\/\w+", and this machine is "linux\/\w+"$/,
     ],
     ['an image', () => layout((o) => o.tar([o.image(LAYERS, { more: named('t:1') })]))],
     [
       'an image after an artifact',
       () => layout((o) => o.tar([o.artifact('a/sig'), o.image(LAYERS, { more: named('t:1') })])),
-      /^skipped what is no image: "sha256:\w+" is "a\/sig"$/,
+      /^skipped, not an image: "sha256:\w+" is "a\/sig"$/,
     ],
     [
       'an image before an artifact that has a name',
@@ -235,7 +237,7 @@ describe('images of others, when they are loaded', () => {
     [
       'artifacts alone',
       () => layout((o) => o.tar([o.artifact('a/sig'), o.artifact('a/sbom', named('s:1'))])),
-      /^there is no image in the layout: "sha256:\w+" is "a\/sig"|"a\/sbom"$/,
+      /^the layout contains no image, only "sha256:\w+" is "a\/sig"|"a\/sbom"$/,
     ],
     [
       'an image with one layer of another type',
@@ -258,7 +260,7 @@ describe('images of others, when they are loaded', () => {
             .without(layer)
             .tar([o.image([], { config: configOf(LAYERS), manifest: { layers: [layer] } })]);
         }),
-      /^layer "sha256:\w+" is not in the archive, since it is not to be distributed; it comes from "https:\/\/example.org\/\\x1b\[2J"$/,
+      /^the archive does not contain layer "sha256:\w+", which is non-distributable; its source is "https:\/\/example.org\/\\x1b\[2J"$/,
     ],
     [
       'only other platforms',
@@ -275,7 +277,7 @@ describe('images of others, when they are loaded', () => {
           ]),
         ),
       new RegExp(
-        `"docker.io/library/t:1" has nothing for linux/${HOST.architecture}; there is linux/${OTHER}, plan9/\\\\x1b\\[2J$`,
+        `"docker.io/library/t:1" has no image for linux/${HOST.architecture}; available: linux/${OTHER}, plan9/\\\\x1b\\[2J$`,
       ),
     ],
     [
@@ -286,7 +288,7 @@ describe('images of others, when they are loaded', () => {
           for (let depth = 0; depth < 50; depth++) inner = o.index([inner], { platform: HOST });
           return o.tar([inner]);
         }),
-      /lies in more than 8 indexes/,
+      /is nested in more than 8 indexes/,
     ],
     [
       "a size that is not the document's",
@@ -306,12 +308,12 @@ describe('images of others, when they are loaded', () => {
     [
       'a document that is both',
       () => layout((o) => o.tar([o.image(LAYERS, { manifest: { manifests: [] } })])),
-      /is ambiguous: an image manifest has no field "manifests"/,
+      /is ambiguous: the field "manifests" does not belong to an image manifest/,
     ],
     [
       'another version of layouts',
       () => layout((o) => o.tar([o.image(LAYERS)], { imageLayoutVersion: '2.0.0\x1b' })),
-      /^oci-layout has the version "2.0.0\\x1b"; 1.0.0 is known$/,
+      /^oci-layout has the unsupported version "2.0.0\\x1b"; supported is 1.0.0$/,
     ],
     [
       'a layout file that is none',
@@ -323,21 +325,25 @@ describe('images of others, when they are loaded', () => {
       () => layout((o) => o.tar({ manifests: 'x' })),
       /^index.json: "manifests" must be a list, not "x"$/,
     ],
-    ['a deep index', () => layout((o) => o.tar(deep(100_000))), /^index.json nests deeper than 64 levels$/],
+    [
+      'a deep index',
+      () => layout((o) => o.tar(deep(100_000))),
+      /^index.json is nested deeper than 64 levels$/,
+    ],
     [
       'a deep configuration',
       () => dockerArchive(LAYERS, deep(100_000)),
-      /^configuration "sha256:\w+" nests deeper than 64 levels$/,
+      /^configuration "sha256:\w+" is nested deeper than 64 levels$/,
     ],
     [
       'a deep manifest.json',
       () => dockerArchive(LAYERS, '{}', { Config: JSON.parse(`[${deep(70)}]`) as unknown }),
-      /^manifest.json nests deeper/,
+      /^manifest.json is nested deeper/,
     ],
     [
       'a configuration of many megabytes',
       () => dockerArchive(LAYERS, `{"a":"${'x'.repeat(5_000_000)}"}`),
-      /^"sha256:\w+" has 5000008 bytes; at most 4194304 are read$/,
+      /^"sha256:\w+" has 5000008 bytes; the limit is 4194304$/,
     ],
     [
       'more layers than diff IDs',
@@ -348,12 +354,12 @@ describe('images of others, when they are loaded', () => {
     [
       'a layer named outside of the archive',
       () => dockerArchive(LAYERS, configOf(LAYERS), { Layers: ['../../../etc/passwd'] }),
-      /^the archive has no file "\.\.\/\.\.\/\.\.\/etc\/passwd"$/,
+      /^the archive does not contain "\.\.\/\.\.\/\.\.\/etc\/passwd"$/,
     ],
     [
       'a configuration named outside of it',
       () => dockerArchive(LAYERS, '{}', { Config: '/etc/hostname' }),
-      /^the archive has no file "\/etc\/hostname"$/,
+      /^the archive does not contain "\/etc\/hostname"$/,
     ],
     [
       'a name of a layer with a NUL',
@@ -363,12 +369,12 @@ describe('images of others, when they are loaded', () => {
     [
       'a tag that controls',
       () => dockerArchive(LAYERS, configOf(LAYERS), { RepoTags: ['\x1b]0;x\x07'] }),
-      /^"\\x1b\]0;x\\x07" is no image name/,
+      /^invalid image name "\\x1b\]0;x\\x07"/,
     ],
     [
       'a tag of a megabyte',
       () => dockerArchive(LAYERS, configOf(LAYERS), { RepoTags: ['a'.repeat(1_000_000)] }),
-      /^"a{50,}\.\.\.a+" is no image name: it is longer than 255$/,
+      /^invalid image name "a{50,}\.\.\.a+": it has more than 255 characters$/,
     ],
     [
       'a NUL in a variable',
@@ -407,7 +413,7 @@ describe('images of others, when they are loaded', () => {
     for (const [what, damage, says] of [
       ['changed', (path: string) => writeFileSync(path, ' ', { flag: 'a' }), /is longer than its \d+ bytes/],
       ['emptied', (path: string) => writeFileSync(path, ''), /has 0 bytes, not the expected/],
-      ['linked', linkOut, /^the archive has no file/],
+      ['linked', linkOut, /^the archive does not contain/],
     ] as const) {
       const directory = scratch.fresh('layout');
       writeFileSync(`${directory}.tar`, o.tar([manifest]));
@@ -481,7 +487,7 @@ describe(SUITE, () => {
     const { status, stderr } = runImage(image({ Cmd: 'sh -c true' }));
     assert.deepEqual(
       { status, stderr },
-      { status: 127, stderr: 'run: "sh -c true" was not found in the container\n' },
+      { status: 127, stderr: 'tscr run: "sh -c true" was not found in the container\n' },
     );
   });
 
@@ -501,7 +507,7 @@ describe(SUITE, () => {
     assert.equal(tscr.run([...copy, '/x/busybox', 'true']).status, 0);
     assert.equal(tscr.run(['bundle', name, place.path('bundle')]).status, 0);
     assert.equal(tscr.run(['save', '-o', place.path('saved.tar'), name]).status, 0);
-    assert.match(tscr.run(['diff', name]).stderr, /^diff: image "t:\d+" has no layers\n$/);
+    assert.match(tscr.run(['diff', name]).stderr, /^tscr diff: image "t:\d+" has no layers\n$/);
   });
 
   it('volumes are directories: missing ones are made, inside the root whatever their paths say', () => {
@@ -530,7 +536,7 @@ describe(SUITE, () => {
     const { stdout, stderr, status } = runImage(name);
     assert.equal(status, 0, stderr);
     assert.equal(stdout, '/bin/inside\n/new/deep\n/relative\n/there\n/up\n');
-    assert.match(stderr, /^run: the image's volume "\/file" is no directory: .*\n$/);
+    assert.match(stderr, /^tscr run: ignoring the image's volume "\/file", which is not a directory: .*\n$/);
     assert.notInclude(readdirSync(place.path()), 'outside');
   });
 
@@ -567,7 +573,7 @@ describe(SUITE, () => {
     ]) {
       const { status, stderr } = runImage(image({ User }, {}, layers), 'id');
       assert.equal(status, 125, User);
-      assert.match(stderr, /^run: (user|group) \P{Cc}*\n$/u);
+      assert.match(stderr, /^tscr run: (invalid user|user|group) \P{Cc}*\n$/u);
     }
   });
 
@@ -581,23 +587,28 @@ describe(SUITE, () => {
     const loaded = tscr.run(['load', '-q', '-i', file]);
     assert.match(
       loaded.stderr,
-      new RegExp(`^load: "other:1" is for "linux/${OTHER}", and this machine is "linux/\\w+"\n$`),
+      new RegExp(
+        `^tscr load: "other:1" is for the platform "linux/${OTHER}", and this machine is "linux/\\w+"\n$`,
+      ),
     );
     const { status, stderr } = runImage('other:1', 'true');
     assert.deepEqual(
       [status, stderr],
-      [0, `run: image "other:1" is for "linux/${OTHER}", and this machine is "linux/${HOST.architecture}"\n`],
+      [
+        0,
+        `tscr run: image "other:1" is for the platform "linux/${OTHER}", and this machine is "linux/${HOST.architecture}"\n`,
+      ],
     );
   });
 
   it('the archive is named once', () => {
     assert.match(
       tscr.run(['load', 'a.tar', '-i', 'b.tar']).stderr,
-      /^load: "a.tar" and --input "b.tar" are two archives/,
+      /^tscr load: conflicting archives "a.tar" and --input "b.tar"; name one\n$/,
     );
     assert.match(
       tscr.run(['load', '/no/such\x1b[2J']).stderr,
-      /^load: "\/no\/such\\x1b\[2J" does not exist\n$/,
+      /^tscr load: "\/no\/such\\x1b\[2J" does not exist\n$/,
     );
   });
 
@@ -646,8 +657,8 @@ describe(SUITE, () => {
     const whole = readFileSync(record, 'utf8');
     const deep = `${'['.repeat(100_000)}`;
     for (const [content, says] of [
-      [deep, /container.json" nests deeper than 64 levels/],
-      ['{', /container.json" is not JSON/],
+      [deep, /container.json" is nested deeper than 64 levels/],
+      ['{', /container.json" is not valid JSON/],
       [
         whole.replace(/"lowers": \[/, '"lowers": ["relative", '),
         /"lowers\[0\]" must be an absolute path, not "relative"/,
@@ -659,13 +670,13 @@ describe(SUITE, () => {
       const { stderr, status } = tscr.run(['ps', '-a']);
       assert.equal(status, 0, content.slice(0, 100));
       assert.match(stderr, says);
-      assert.match(stderr, /^ps: \P{Cc}*\n$/u);
+      assert.match(stderr, /^tscr ps: \P{Cc}*\n$/u);
       assert.equal(tscr.run(['rm', 'edited']).status, 125);
     }
     writeFileSync(record, whole);
     tscr.succeed(['rm', 'edited']);
     writeFileSync(place.path('config.json'), deep);
     const { stderr } = tscr.run(['run', '--bundle', place.path()]);
-    assert.match(stderr, /^run: ".*config.json" nests deeper than 64 levels\n$/);
+    assert.match(stderr, /^tscr run: ".*config.json" is nested deeper than 64 levels\n$/);
   });
 });

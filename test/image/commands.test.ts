@@ -183,7 +183,7 @@ describe('image commands', function () {
       assert.equal(status, 125);
       assert.equal(
         stderr,
-        'rmi: the container "box" uses "tools"; remove the container first, or use --force\n',
+        'tscr rmi: container "box" uses image "tools"; remove the container first, or use --force\n',
       );
       shop.succeed(['rmi', 'committed']);
       shop.succeed(['save', '-o', 'tools.tar', 'tools']);
@@ -235,38 +235,53 @@ describe('image commands', function () {
 
   describe('mistakes are one line, and change nothing', () => {
     const MISTAKES: readonly [args: readonly string[], says: string | RegExp][] = [
-      [['images', 'A'], 'images: "A" is no image name: a repository name is in lower case'],
-      [['images', '--format', '{{.Nope}}'], /^images: the template names ".Nope", but there is no "Nope"; /],
-      [['images', '--format', '{{range .}}'], /^images: the template has "\{\{range \.\}\}"; known are /],
+      [['images', 'A'], 'tscr images: invalid image name "A": use lower case for the repository'],
+      [['images', '--format', '{{.Nope}}'], 'tscr images: unknown field ".Nope" in the template'],
       [
-        ['inspect', 'tolls'],
-        'inspect: no image "tolls"; "tscr images" lists what there is, the nearest is "tools:latest"',
+        ['images', '--format', '{{range .}}'],
+        /^tscr images: invalid expression "\{\{range \.\}\}" in the template; use /,
       ],
-      [['history', 'sha256:12'], /^history: no image "sha256:12"; /],
-      [['load', '-i', 'nope'], 'load: "nope" does not exist'],
-      [['load', '-q', '-i', 'text'], /^load: the archive is damaged at its start/],
-      [['load', '-q', '-i', 'empty.tar'], /^load: this is no image archive: /],
-      [['load', '--max-unpacked', 'x', '-i', 'text'], 'load: "x" is no size; write e.g. 512m or 10g'],
-      [['save', 'tools', '-o', 'no/x.tar'], 'save: "no" is no directory to write "x.tar" to'],
-      [['save', 'nope', '-o', 'x.tar'], /^save: no image "nope"; /],
-      [['save', '--format', 'x', 'tools'], /^save: option "--format <format>" argument "x" is invalid\. /],
-      [['tag', 'tools', 'a:b:c'], 'tag: "a:b:c" is no image name: "library/a:b" is no repository name'],
-      [['tag', 'tools', `a@sha256:${'0'.repeat(64)}`], /an image cannot be tagged with a digest$/],
-      [['tag', 'nope', 'a'], /^tag: no image "nope"; /],
-      [['rmi', 'nope'], /^rmi: no image "nope"; /],
-      [['commit', 'nope'], 'commit: no container "nope"; "tscr ps -a" lists what there is'],
-      [['export', 'nope'], /^export: no container "nope"; /],
-      [['diff', 'nope'], /^diff: no image "nope"; /],
-      [['import', 'nope'], 'import: "nope" is no file'],
-      [['import', '-c', 'RUN x', 'text'], 'import: "RUN x" is no change; the nearest known one is "CMD"'],
-      [['import', '-c', 'ENV x', 'text'], 'import: "ENV x": "x" is not NAME=VALUE'],
-      [['import', '-c', 'EXPOSE 99999', 'text'], 'import: "EXPOSE 99999": "99999" is no port'],
-      [['image', 'from-host', 'no-such-program'], 'image from-host: "no-such-program" was not found in PATH'],
-      [['image', 'from-host', './text'], 'image from-host: "./text" is no program'],
-      [['image', 'from-hots'], 'image: unknown command "from-hots"; the nearest known one is "from-host"'],
-      [['system', 'prune'], 'system prune: standard input is no terminal to ask; use --force'],
-      [['--root', '', 'images'], 'images: --root "" names no directory'],
-      [['lod'], 'unknown command "lod"; the nearest known one is "load"'],
+      [['inspect', 'tolls'], 'tscr inspect: no image "tolls"; did you mean "tools"?'],
+      [['history', 'sha256:12'], /^tscr history: no image "sha256:12"; /],
+      [['load', '-i', 'nope'], 'tscr load: "nope" does not exist'],
+      [['load', '-q', '-i', 'text'], /^tscr load: the archive is damaged at its start/],
+      [['load', '-q', '-i', 'empty.tar'], /^tscr load: not an image archive: /],
+      [
+        ['load', '--max-unpacked', 'x', '-i', 'text'],
+        'tscr load: invalid size "x": use a number with an optional unit, e.g. 512m or 10g',
+      ],
+      [['save', 'tools', '-o', 'no/x.tar'], 'tscr save: cannot write "no/x.tar": "no" is not a directory'],
+      [['save', 'nope', '-o', 'x.tar'], /^tscr save: no image "nope"; /],
+      [
+        ['save', '--format', 'x', 'tools'],
+        'tscr save: invalid value "x" for option "--format": use "docker-archive" or "oci"',
+      ],
+      [
+        ['tag', 'tools', 'a:b:c'],
+        'tscr tag: invalid image name "a:b:c": "library/a:b" is not a valid repository',
+      ],
+      [['tag', 'tools', `a@sha256:${'0'.repeat(64)}`], /a tag must not contain a digest$/],
+      [['tag', 'nope', 'a'], /^tscr tag: no image "nope"; /],
+      [['rmi', 'nope'], /^tscr rmi: no image "nope"; /],
+      [['commit', 'nope'], 'tscr commit: no container "nope"; list containers with "tscr ps -a"'],
+      [['export', 'nope'], /^tscr export: no container "nope"; /],
+      [['diff', 'nope'], /^tscr diff: no image "nope"; /],
+      [['import', 'nope'], 'tscr import: "nope" does not exist'],
+      [['import', '-c', 'RUN x', 'text'], /^tscr import: unsupported instruction "RUN x"; use "CMD", /],
+      [['import', '-c', 'ENV x', 'text'], 'tscr import: "ENV x": "x" is not NAME=VALUE'],
+      [
+        ['import', '-c', 'EXPOSE 99999', 'text'],
+        /^tscr import: "EXPOSE 99999": invalid port "99999": use a number up to 65535, /,
+      ],
+      [
+        ['image', 'from-host', 'no-such-program'],
+        'tscr image from-host: "no-such-program" was not found in PATH',
+      ],
+      [['image', 'from-host', './text'], 'tscr image from-host: "./text" is not an executable file'],
+      [['image', 'from-hots'], 'tscr image: unknown command "from-hots"; did you mean "from-host"?'],
+      [['system', 'prune'], 'tscr system prune: standard input is not a terminal; confirm with --force'],
+      [['--root', '', 'images'], 'tscr images: option "--root" needs a value'],
+      [['lod'], 'tscr: unknown command "lod"; did you mean "load"?'],
     ];
 
     before(() => {

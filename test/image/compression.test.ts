@@ -195,7 +195,7 @@ describe('compression', () => {
       assert.instanceOf(error, UsageError);
       assert.match(
         error.message,
-        /^the layer x is bzip2 data: the program "bzip2", .* is missing; .* install .*bzip2$/,
+        /^the layer x is bzip2 data: cannot decompress it: the program "bzip2" is not installed; .* install .*bzip2$/,
       );
     } finally {
       process.env['PATH'] = PATH;

@@ -86,14 +86,14 @@ describe('a damaged store', function () {
   /** Damages that keep the image from being used. */
   const FATAL: readonly (readonly [what: string, damage: (parts: Parts) => void, says: RegExp])[] = [
     ['a manifest that is missing', ({ manifest }) => rmSync(manifest), /"sha256:\w{64}" is missing/],
-    ['a manifest with a changed byte', ({ manifest }) => flip(manifest), /holds other bytes/],
-    ['a manifest that is cut short', ({ manifest }) => truncateSync(manifest, 20), /holds other bytes/],
-    ['a manifest that is empty', ({ manifest }) => truncateSync(manifest, 0), /holds other bytes/],
-    ['a FIFO for a manifest', ({ manifest }) => replace(manifest, fifo), /is no regular file/],
+    ['a manifest with a changed byte', ({ manifest }) => flip(manifest), /has been changed/],
+    ['a manifest that is cut short', ({ manifest }) => truncateSync(manifest, 20), /has been changed/],
+    ['a manifest that is empty', ({ manifest }) => truncateSync(manifest, 0), /has been changed/],
+    ['a FIFO for a manifest', ({ manifest }) => replace(manifest, fifo), /is not a regular file/],
     [
       'a directory for a manifest',
       ({ manifest }) => replace(manifest, (path) => mkdirSync(path)),
-      /is no regular file/,
+      /is not a regular file/,
     ],
     [
       'a symlink for a manifest',
@@ -103,7 +103,7 @@ describe('a damaged store', function () {
     [
       'a configuration that was edited in place',
       ({ config }) => writeFileSync(config, readFileSync(config, 'utf8').replace('/bin/sh', '/bin/xx')),
-      /holds other bytes/,
+      /has been changed/,
     ],
     ['a configuration that is missing', ({ config }) => rmSync(config), /is missing/],
     [
@@ -213,7 +213,7 @@ describe('a damaged store', function () {
     const name = store.root.split('/').at(-1) as string;
     const { status, stderr } = shop.tscr(['save', '-o', 'out.tar', 'bad:1'], { store: name });
     assert.equal(status, 125);
-    assert.match(stderr, /^save: the store ".*" is damaged: layer "sha256:\w{64}".*\n$/);
+    assert.match(stderr, /^tscr save: the store ".*" is damaged: layer "sha256:\w{64}".*\n$/);
     assert.isEmpty(readdirSync(shop.directory).filter((file) => file.includes('out.tar')));
   });
 
@@ -228,20 +228,20 @@ describe('a damaged store', function () {
       [
         'a changed byte in a layer blob',
         (_, { blob }) => flip(blob),
-        /^blob "sha256:\w+" of image "bad:1" holds other bytes/,
+        /^blob "sha256:\w+" of image "bad:1": has been changed/,
         false,
       ],
       [
         'a configuration edited in place',
         (_, { config }) => appendFileSync(config, ' '),
-        /^blob .* holds other bytes/,
+        /^blob .* has been changed/,
         false,
       ],
       ['a manifest that is missing', (_, { manifest }) => rmSync(manifest), /^blob .* is missing/, false],
       [
         'a changed file in a layer',
         (_, { layer }) => flip(join(layer, 'diff/d/bad')),
-        /"d\/bad" has another/,
+        /"d\/bad" has a different/,
         true,
       ],
       [
@@ -250,25 +250,25 @@ describe('a damaged store', function () {
           flip(join(layer, 'diff/d/bad'));
           execFileSync('touch', ['-d', '@0', join(layer, 'diff/d/bad')]);
         },
-        /"d\/bad" has another content/,
+        /"d\/bad" has a different content/,
         true,
       ],
       [
         'another mode',
         (_, { layer }) => chmodSync(join(layer, 'diff/d'), 0o700),
-        /"d" has another kind or mode/,
+        /"d" has a different kind or mode/,
         true,
       ],
       [
         'an attribute',
         (_, { layer }) => void execFileSync('setfattr', ['-n', 'user.x', '-v', 'y', join(layer, 'diff/d')]),
-        /"d" has another attribute/,
+        /"d" has a different attribute/,
         true,
       ],
       [
         'a file too many',
         (_, { layer }) => writeFileSync(join(layer, 'diff/d/more'), ''),
-        /"d\/more" does not belong there/,
+        /unexpected "d\/more"/,
         true,
       ],
       [
@@ -317,19 +317,19 @@ describe('a damaged store', function () {
       [
         'a blob of no image',
         ({ root }) => writeFileSync(join(root, 'blobs/sha256', '0'.repeat(64)), 'x'),
-        /^blob "sha256:0+", of no image, holds/,
+        /^unused blob "sha256:0+": has been changed/,
         true,
       ],
       [
         'a record that is cut short',
         (store) => damageRecord(store, 'container.json'),
-        /^container "\w{12}" ".*" is not JSON/,
+        /^container "\w{12}" ".*" is not valid JSON/,
         false,
       ],
       [
         'an end that cannot be read',
         (store) => damageRecord(store, 'exit.json'),
-        /its end cannot be read/,
+        /its exit record cannot be read/,
         false,
       ],
     ];
@@ -372,14 +372,14 @@ describe('a damaged store', function () {
       const name = store.root.split('/').at(-1) as string;
       assert.equal(
         shop.succeed(['system', 'check'], name),
-        'The store is sound: checked 2 images, 2 layers and 0 containers',
+        'no damage found; checked 2 images, 2 layers and 0 containers',
       );
       rmSync(join(partsOf(store).layer, 'diff/d/bad'));
       const { status, stdout } = shop.tscr(['system', 'check'], { store: name });
       assert.equal(status, 1);
       assert.match(
         stdout,
-        /^layer "sha256:\w+" of image "bad:1": is not what its archive holds: .*\n1 damaged: .*\n$/,
+        /^layer "sha256:\w+" of image "bad:1": differs from its archive: .*\n1 damaged: .*\n$/,
       );
       assert.match(shop.succeed(['system', 'check', '--repair'], name), /unpacked again\nThe store is sound/);
       assert.match(shop.succeed(['system', 'check'], name), /^The store is sound/);
@@ -417,7 +417,7 @@ describe('a damaged store', function () {
     assert.include(stdout, 'b2b2b2b2b2b2');
     assert.match(
       stderr,
-      /^ps: container "a1a1a1a1a1a1": ".*container.json" is not JSON; "tscr rm a1a1a1a1a1a1" removes it\n$/,
+      /^tscr ps: container "a1a1a1a1a1a1": ".*container.json" is not valid JSON; remove it with "tscr rm a1a1a1a1a1a1"\n$/,
     );
     assert.equal(shop.succeed(['rm', 'a1a1a1a1a1a1'], name), 'a1a1a1a1a1a1');
     shop.succeed(['system', 'prune', '-f'], name);

@@ -264,16 +264,16 @@ describe('layers as others make them', function () {
     [
       'a file that no layer holds',
       [BASE, plain(link('hard', 'no'))],
-      /is a hard link to "no", which neither this layer nor those below hold/,
+      /is a hard link to "no", which exists neither in this layer nor in those below/,
     ],
     [
       'a file that the layer deletes',
       [BASE, plain({ name: 'gone/.wh.file' }, link('hard', 'gone/file'))],
-      /which neither/,
+      /which exists neither/,
     ],
-    ['a directory of a layer below', [BASE, plain(link('hard', 'etc'))], /which neither|directory/],
-    ['a file beyond the root', [BASE, plain(link('hard', '../../etc/passwd'))], /leads out/],
-    ['a file before it comes', [plain(link('hard', 'f'), { name: 'f', data: 'x' })], /which neither/],
+    ['a directory of a layer below', [BASE, plain(link('hard', 'etc'))], /which exists neither|directory/],
+    ['a file beyond the root', [BASE, plain(link('hard', '../../etc/passwd'))], /contains "\.\."/],
+    ['a file before it comes', [plain(link('hard', 'f'), { name: 'f', data: 'x' })], /which exists neither/],
   ] as const) {
     it(`refuses a hard link to ${what}`, async () => {
       const root = shop.path(`refused-${count++}`);

@@ -55,7 +55,7 @@ describe('place of the store', () => {
   }
 
   it('an empty --root, and nowhere to put it, are refused', () => {
-    assert.throws(() => storeRoot(''), UsageError, '--root "" names no directory');
+    assert.throws(() => storeRoot(''), UsageError, 'option "--root" needs a value');
     set(HOMELESS, {});
     assert.throws(() => storeRoot(), HostError, /no home directory.*--root or TSCR_ROOT/);
   });
@@ -90,7 +90,9 @@ describe('place of the store', () => {
     assert.throws(
       () => requireWritable(root),
       HostError,
-      new RegExp(`^the store "${root}" cannot be written: EACCES; name another with --root or TSCR_ROOT`),
+      new RegExp(
+        `^cannot write to the store "${root}": EACCES; choose another store with --root or TSCR_ROOT`,
+      ),
     );
     assert.isFalse(isWritable(root));
   });

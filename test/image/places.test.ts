@@ -77,7 +77,7 @@ describe('places of others', function () {
         mkdirSync(at);
         chmodSync(at, 0o1777);
       },
-      /may be written by others/,
+      /is writable by other users/,
     ],
     [
       "another user's",

@@ -17,7 +17,7 @@ describe('regular files', () => {
   it('are read, up to a limit', async () => {
     const file = scratch.path('file');
     assert.equal(readRegular(file, 7).toString(), 'content');
-    assert.throws(() => readRegular(file, 6), Error, 'has 7 bytes; at most 6 are read');
+    assert.throws(() => readRegular(file, 6), Error, 'has 7 bytes; the limit is 6');
     assert.equal((await collect(streamRegular(file))).toString(), 'content');
     assert.equal((await collect(openInput(file))).toString(), 'content');
   });
@@ -25,8 +25,8 @@ describe('regular files', () => {
   const OTHERS: readonly [what: string, make: (path: string) => unknown, why: string][] = [
     ['nothing', () => {}, 'ENOENT'],
     ['a symlink', (path) => symlinkSync('file', path), 'is a symlink'],
-    ['a directory', (path) => mkdirSync(path), 'is no regular file'],
-    ['a FIFO', (path) => execFileSync('mkfifo', [path]), 'is no regular file'],
+    ['a directory', (path) => mkdirSync(path), 'is not a regular file'],
+    ['a FIFO', (path) => execFileSync('mkfifo', [path]), 'is not a regular file'],
     ['a name below a file', () => {}, 'cannot be read: ENOTDIR'],
   ];
   for (const [what, make, why] of OTHERS) {
@@ -45,7 +45,7 @@ describe('regular files', () => {
     const server = createServer().listen(path);
     await new Promise((resolve) => server.once('listening', resolve));
     try {
-      assert.throws(() => openRegular(path), Error, 'is no regular file');
+      assert.throws(() => openRegular(path), Error, 'is not a regular file');
     } finally {
       server.close();
     }

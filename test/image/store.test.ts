@@ -153,7 +153,7 @@ describe('the image store', function () {
       assert.equal(refused.status, 125);
       assert.match(
         refused.stderr,
-        /^rmi: "\w{12}" has several names: "another:latest", "more:latest"; .*\n$/,
+        /^tscr rmi: image "\w{12}" has several names: "another:latest", "more:latest"; .*\n$/,
       );
       shop.succeed(['rmi', '-f', id], store);
     });
@@ -170,32 +170,32 @@ describe('the image store', function () {
       [
         'a layer whose bytes changed',
         (layout) => change(layerOf(layout)),
-        /^load: "blobs\/sha256\/\w{64}" has the digest "sha256:\w{64}", not the expected "sha256:\w{64}"\n$/,
+        /^tscr load: "blobs\/sha256\/\w{64}" has the digest "sha256:\w{64}", not the expected "sha256:\w{64}"\n$/,
       ],
       [
         'a layer that is cut off',
         (layout) => writeFileSync(layerOf(layout), readFileSync(layerOf(layout)).subarray(0, 100)),
-        /^load: "blobs\/sha256\/\w{64}" has the digest /,
+        /^tscr load: "blobs\/sha256\/\w{64}" has the digest /,
       ],
       [
         'a layer that is another one',
         (layout) => replaceDiffId(layout),
-        /^load: layer "sha256:\w{64}", unpacked, has the digest "sha256:\w{64}", not the expected "sha256:0{64}"\n$/,
+        /^tscr load: layer "sha256:\w{64}", unpacked, has the digest "sha256:\w{64}", not the expected "sha256:0{64}"\n$/,
       ],
       [
         'a layer that is missing',
         (layout) => renameSync(layerOf(layout), `${layerOf(layout)}.gone`),
-        /^load: the archive has no file "blobs\/sha256\/\w{64}"\n$/,
+        /^tscr load: the archive does not contain "blobs\/sha256\/\w{64}"\n$/,
       ],
       [
         'an index that is no JSON',
         (layout) => writeFileSync(join(layout, 'index.json'), '{'),
-        /^load: index.json is not JSON\n$/,
+        /^tscr load: index.json is not valid JSON\n$/,
       ],
       [
         'an index with a wrong digest',
         (layout) => rewrite(join(layout, 'index.json'), /"sha256:\w{64}"/, '"sha256:../../x"'),
-        /^load: index.json: "manifests\[0\].digest" must be a sha256 digest.*, not "sha256:..\/..\/x"\n$/,
+        /^tscr load: index.json: "manifests\[0\].digest" must be a sha256 digest.*, not "sha256:..\/..\/x"\n$/,
       ],
     ];
 
@@ -222,7 +222,7 @@ describe('the image store', function () {
     assert.equal(status, 0);
     assert.match(
       stderr,
-      /^images: image "app:base": the store ".*lost" is damaged: "sha256:\w{64}" is missing; load its image again, .*\n$/,
+      /^tscr images: image "app:base": the store ".*lost" is damaged: "sha256:\w{64}" is missing; load its image again, .*\n$/,
     );
     shop.succeed(['load', '-q', '-i', 'base.tar'], store);
     assert.lengthOf(shop.images(store), 1);

@@ -37,7 +37,7 @@ import { IS_ROOT } from '../support/privilege.js';
 
 const SUITE = 'fuse-native';
 const ARGS = ['--transport', 'fuse-native'];
-const WARNINGS = FUSE_NATIVE_LIMITS.map((limit) => `mount: fuse-native: ${limit}\n`).join('');
+const WARNINGS = FUSE_NATIVE_LIMITS.map((limit) => `unionfs mount: fuse-native: ${limit}\n`).join('');
 const MIB = 2 ** 20;
 const PERMISSIONS = 0o7777;
 
@@ -249,7 +249,7 @@ describe(SUITE, () => {
       CLI,
       ...hidden.command,
     ]);
-    const says = 'mount: --transport fuse-native: the package "fuse-native" is not installed';
+    const says = 'unionfs mount: --transport fuse-native: the package "fuse-native" is not installed';
     assert.deepEqual(
       { status, stderr: stderr.replace(WARNINGS, '') },
       { status: 1, stderr: `${says}; run "npm install fuse-native"\n` },
@@ -269,7 +269,7 @@ describe(SUITE, () => {
       const { status, stderr } = place.unionfs(refused.command);
       assert.deepEqual(
         { status, stderr: stderr.replace(WARNINGS, '') },
-        { status: 1, stderr: `mount: ${says}\n` },
+        { status: 1, stderr: `unionfs mount: ${says}\n` },
       );
       assert.isFalse(existsSync(refused.work));
     });

@@ -68,7 +68,7 @@ describe(SUITE, () => {
       const lines = asUser(SCRIPT, directory, namespace, { over: [named] })
         .trimEnd()
         .split('\n');
-      const busy = `umount: "${directory}/m" is busy; end what uses it, or detach it with --lazy`;
+      const busy = `unionfs umount: "${directory}/m" is busy; stop the processes that use it, or detach it with --lazy`;
       const [shown] = lines.splice(SEEN.length + CHANGES.length, 1);
       if (options !== undefined) assert.equal(shown, options);
       assert.deepEqual(lines, [...SEEN, ...CHANGES, busy, ...REMOUNTED, 'a', 'y', 'z']);
@@ -97,7 +97,7 @@ describe(SUITE, () => {
     const denied = asUser(`mkdir -p a m; ${mount} 2>&1 || :`, directory, 'none', { over: [named] });
     assert.equal(
       denied,
-      'mount: fusermount3 refuses "-o allow_other"; add the line "user_allow_other" to /etc/fuse.conf\n',
+      'unionfs mount: fusermount3 refused "-o allow_other"; add the line "user_allow_other" to /etc/fuse.conf\n',
     );
     writeFileSync(`${directory}/fuse.conf`, 'user_allow_other\n');
     const allowed = asUser(
@@ -150,27 +150,27 @@ describe(SUITE, () => {
     [
       'fusermount3 does not know them',
       'mkdir -p a m; $UNIONFS mount --lower a m',
-      `fusermount3 serves named users only; add uid ${USER} to /etc/passwd, or use "unionfs exec"`,
+      `fusermount3 works only for users with a name; add uid ${USER} to /etc/passwd, or use "unionfs exec"`,
     ],
     [
       'fusermount3 does not know them, in the foreground',
       'mkdir -p a m; $UNIONFS mount -f --lower a m',
-      `fusermount3 serves named users only; add uid ${USER} to /etc/passwd, or use "unionfs exec"`,
+      `fusermount3 works only for users with a name; add uid ${USER} to /etc/passwd, or use "unionfs exec"`,
     ],
     [
       'fusermount3 is missing',
       'mkdir -p bin a m; ln -s "$(command -v node)" "$(command -v readlink)" bin/; PATH=$PWD/bin $UNIONFS mount --lower a m',
-      `uid ${USER} may not mount on "HOME/m" without fusermount3; install the package "fuse3", or use "unionfs exec"`,
+      `uid ${USER} cannot mount on "HOME/m" without fusermount3; install the package "fuse3", or use "unionfs exec"`,
     ],
     [
       "the mountpoint is not the user's",
       'mkdir -p a; $UNIONFS mount --lower a /opt',
-      `"/opt" is not writable by uid ${USER}; mount on a directory that is`,
+      `"/opt" is not writable by uid ${USER}; choose a mountpoint that is`,
     ],
     [
       'a lower layer cannot be read',
       'mkdir -p a m b; chmod 0 b; $UNIONFS mount --lower a:b m',
-      `lower "HOME/b" cannot be read by uid ${USER}: EACCES`,
+      `cannot read lower "HOME/b" as uid ${USER}: EACCES`,
     ],
     [
       'upper cannot be written',
@@ -182,7 +182,7 @@ describe(SUITE, () => {
     it(`says what to do when ${name}`, () => {
       const directory = home();
       const said = asUser(`${script} 2>&1 || :`, directory, 'none').replaceAll(directory, 'HOME');
-      assert.equal(said, `mount: ${message}\n`);
+      assert.equal(said, `unionfs mount: ${message}\n`);
       assert.notInclude(readFileSync('/proc/self/mounts', 'latin1'), directory);
     });
   }
@@ -197,6 +197,6 @@ describe(SUITE, () => {
       over: [[closed, '/dev/fuse']],
     });
     const fix = 'as root, run "chmod 666 /dev/fuse", or run "tscr doctor"';
-    assert.equal(said, `mount: /dev/fuse may not be opened by this user; ${fix}\n`);
+    assert.equal(said, `unionfs mount: cannot open /dev/fuse: permission denied; ${fix}\n`);
   });
 });

@@ -111,14 +111,14 @@ describe(SUITE, () => {
   const REFUSED: Record<string, [prepare: (work: string) => void, complaint: RegExp]> = {
     'a directory under the name of a file': [
       (work) => mkdirSync(join(work, 'unionfs.log')),
-      /holds a directory "unionfs\.log"; remove it/,
+      /contains a directory "unionfs\.log"; remove it/,
     ],
     "the user's index": [
       (work) => {
         mkdirSync(join(work, 'index'));
         chownSync(join(work, 'index'), USER, USER);
       },
-      /"index" in workdir ".*" belongs to uid 65534; choose a new one with --workdir/,
+      /"index" in workdir ".*" belongs to uid 65534; choose a new work directory with --workdir/,
     ],
     'an index that is a symlink': [
       (work) => symlinkSync(place.path('victim/work'), join(work, 'index')),
@@ -129,7 +129,7 @@ describe(SUITE, () => {
         rmSync(work, { recursive: true });
         symlinkSync(place.path('victim'), work);
       },
-      /is a symbolic link; name the work directory with --workdir/,
+      /is a symbolic link; choose a work directory with --workdir/,
     ],
   };
   for (const [what, [prepare, complaint]] of Object.entries(REFUSED)) {
@@ -138,7 +138,7 @@ describe(SUITE, () => {
       const { status, stderr } = place.unionfs(union.command);
       assert.equal(status, 1);
       assert.match(stderr, complaint);
-      assert.match(stderr, /^mount: [^\n]*\n$/);
+      assert.match(stderr, /^unionfs mount: [^\n]*\n$/);
       assert.notInclude(place.unionfs(['list']).stdout, `${union.mountpoint} `);
       assertUntouched();
     });

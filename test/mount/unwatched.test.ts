@@ -139,13 +139,13 @@ describe(SUITE, () => {
       what: 'ten watches, all taken',
       limit: ['max_inotify_watches', 10],
       warns:
-        /^unionfs: the kernel gives no more inotify watches \(ENOSPC\): changes .* "sysctl fs\.inotify\.max_user_watches=\d+"\n$/,
+        /^unionfs: no more inotify watches are available \(ENOSPC\); changes .* "sysctl fs\.inotify\.max_user_watches=\d+"\n$/,
     },
     {
       what: 'no inotify instance',
       limit: ['max_inotify_instances', 0],
       warns:
-        /^unionfs: the kernel gives no inotify instance \(EMFILE\): changes .* "sysctl fs\.inotify\.max_user_instances=\d+"\n$/,
+        /^unionfs: no inotify instance is available \(EMFILE\); changes .* "sysctl fs\.inotify\.max_user_instances=\d+"\n$/,
     },
     {
       what: 'no inotify instance, though watching is asked for',

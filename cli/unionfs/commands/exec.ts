@@ -1,10 +1,9 @@
 /**
- * unionfs exec: a command that sees a union which nobody else sees.
+ * unionfs exec: runs a command with a private union mount.
  *
- * Rules: the mount lies in a mount namespace of its own, for an ordinary user in a user namespace too; neither
- * fusermount3 nor any privilege is needed, and nothing is left afterwards. The command keeps the caller's ids, gets
- * nothing that the caller has not, and gives its exit code; processes that it leaves behind end with it, as the union
- * does. Compare unshare(1), bwrap(1).
+ * Rules: the mount is in a new mount namespace, for an ordinary user also in a new user namespace; neither fusermount3 nor
+ * privileges are needed, and nothing is left afterwards. The command keeps the caller's ids, gets no additional rights, and
+ * its exit code is returned; its remaining processes and the union end with it. Compare unshare(1), bwrap(1).
  */
 import { mkdtempSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -31,24 +30,24 @@ interface Options {
   readonly at?: string;
 }
 
-/** Tells the command where the union is. */
+/** The variable with the mountpoint. */
 const VARIABLE = 'UNIONFS_MOUNT';
 
-/** What tmpdir() reads. */
+/** Variables that tmpdir() reads. */
 const TEMPORARY = ['TMPDIR', 'TMP', 'TEMP'];
 
 export function execCommand(): Command {
   return new Command('exec')
-    .description('run a command that sees a union which nobody else sees; no privilege is needed')
+    .description('run a command with a private union mount; no privilege is needed')
     .argument('<command...>', 'the command and its arguments')
-    .option('--lower <a:b>', 'lower layers, as with mount')
-    .option('--upper <dir>', 'the layer that takes all changes')
-    .option('--workdir <dir>', "scratch space on upper's filesystem")
-    .option('-o, --option <list>', 'mount options, as with mount', collect, [])
-    .addOption(new Option('--layer-changes <how>', 'as with mount').hideHelp())
+    .option('--lower <a:b>', 'lower layers, as for "unionfs mount"')
+    .option('--upper <dir>', 'upper layer, which receives all changes')
+    .option('--workdir <dir>', "work directory on upper's filesystem")
+    .option('-o, --option <list>', 'mount options, as for "unionfs mount"', collect, [])
+    .addOption(new Option('--layer-changes <how>', 'as for "unionfs mount"').hideHelp())
     .option(
       '--at <dir>',
-      `mount over this directory (default: a new one, the command's working directory, named in ${VARIABLE})`,
+      `mountpoint (default: a new directory, which is the working directory and the value of $${VARIABLE})`,
     )
     .passThroughOptions()
     .action(run);
@@ -71,13 +70,13 @@ async function run([command = '', ...args]: string[], options: Options): Promise
       ),
     );
     process.exitCode = exitCode;
-    if (refusal !== undefined) warn(`exec: "${command}" ${refusal}`);
+    if (refusal !== undefined) warn(`"${command}" ${refusal}`);
   } finally {
     if (made !== undefined) rmdirSync(made);
   }
 }
 
-/** Serves the union while `use` runs what it starts, which dies with this process. */
+/** Serves the union while `use` runs; the started process is killed when this process ends. */
 async function inUnion(
   mountpoint: string,
   options: Options,
@@ -100,7 +99,7 @@ async function inUnion(
   }
 }
 
-/** Where only the caller's ids exist, nothing can be anybody else's; what is copied up becomes the caller's. */
+/** In a user namespace with only the caller's ids, all files are shown as the caller's, and copied up as such. */
 function everythingIsOurs(): Ownership | undefined {
   if (caller().namespace === undefined) return undefined;
   return { squashUid: process.getuid?.() ?? 0, squashGid: process.getgid?.() ?? 0 };

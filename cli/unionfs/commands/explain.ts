@@ -1,4 +1,5 @@
-/** unionfs explain: which layers hold a name, what covers what and why; with --op, the steps of an operation. */
+/** unionfs explain: shows the layers of a path and which entry is visible; with --op, the steps of an operation. */
+import { alternatives } from '../../../fs/input/shown.js';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import {
@@ -27,7 +28,7 @@ import { print, printJson, table } from '../../terminal/output.js';
 import { requireInspection, unionOf } from '../mounts.js';
 import { givenStack, type StackOptions } from '../stack.js';
 
-/** Operations by the names that users know. */
+/** Operations by their command line names. */
 const OPERATIONS: Readonly<Record<string, Operation>> = {
   read: 'read',
   write: 'write',
@@ -48,13 +49,16 @@ interface Options extends StackOptions {
 
 export function explainCommand(): Command {
   return new Command('explain')
-    .description('show which layers hold a name, what covers what, and what an operation would do')
-    .argument('<path>', 'a path inside a mount; with --lower, a path from the root of these layers')
-    .option('--op <operation>', `show the steps of ${[...Object.keys(OPERATIONS), RENAME].join(', ')}`)
-    .option('--to <path>', `the new name for --op ${RENAME}`)
-    .option('--lower <a:b>', 'explain these layers instead of a live mount')
-    .option('--upper <dir>', 'with this upper')
-    .option('--json', 'as JSON')
+    .description('show which layers hold a path, which one is visible and why, and the steps of an operation')
+    .argument('<path>', 'path inside a mount; with --lower, a path relative to the root of the layers')
+    .option(
+      '--op <operation>',
+      `show the steps of an operation: ${[...Object.keys(OPERATIONS), RENAME].join(', ')}`,
+    )
+    .option('--to <path>', `new path for --op ${RENAME}`)
+    .option('--lower <a:b>', 'lower layers, instead of those of a mount')
+    .option('--upper <dir>', 'upper layer, with --lower')
+    .option('--json', 'print JSON')
     .action(run);
 }
 
@@ -80,10 +84,9 @@ async function run(path: string, options: Options): Promise<void> {
 function checkOperation({ op, to }: Options): void {
   const known = [...Object.keys(OPERATIONS), RENAME];
   if (op !== undefined && !known.includes(op)) {
-    throw new UsageError(`unknown operation "${op}"${suggestion(op, known)}`);
+    throw new UsageError(`unknown operation "${op}"; use ${alternatives(known)}`);
   }
-  if (op === RENAME && to === undefined)
-    throw new UsageError('--op mv needs the new name; give it with --to');
+  if (op === RENAME && to === undefined) throw new UsageError('--op mv needs the new name; add --to');
 }
 
 const namesOf = (path: string): string[] =>
@@ -95,18 +98,18 @@ interface Located {
   readonly stack: Stack;
   /** Below the roots of the layers. */
   readonly names: string[];
-  /** Directories of lower layers are renamed with redirects, not refused: where the host's root has mounted. */
+  /** Directories of lower layers are renamed with redirects (mounted by root) instead of EXDEV. */
   readonly redirects: boolean;
 }
 
-/** The layers to look into, and what to look for. */
+/** The layers, and the path inside them. */
 async function locate(path: string, options: StackOptions): Promise<Located> {
   const given = givenStack(options);
   if (given !== undefined)
     return { stack: given, names: namesOf(resolve('/', path)), redirects: isTrulyRoot() };
   const union = unionOf(absolute(path));
   if (union === undefined) {
-    throw new UsageError(`"${path}" is not inside a unionfs mount; name layers with --lower and --upper`);
+    throw new UsageError(`"${path}" is not inside a unionfs mount; name its layers with --lower and --upper`);
   }
   const live = await requireInspection(union.mountpoint);
   const redirects = live.whiteoutXattrs === PRIVILEGED_PREFIX;
@@ -130,7 +133,7 @@ function planOf(
   return planRename(source.situation, target.situation, 'replace', { writable, redirects });
 }
 
-// --- words
+// --- output
 
 function describe(
   names: readonly string[],

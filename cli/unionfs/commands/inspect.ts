@@ -1,4 +1,4 @@
-/** unionfs inspect: the layers of a live mount in order, their modes, and what has been asked of it. */
+/** unionfs inspect: prints the layers of a mount in order, and its counters. */
 import { Command } from 'commander';
 import { shown } from '../../../fs/input/shown.js';
 import { print, printJson, table } from '../../terminal/output.js';
@@ -6,9 +6,9 @@ import { type Inspection, requireInspection, unionMountAt } from '../mounts.js';
 
 export function inspectCommand(): Command {
   return new Command('inspect')
-    .description('show the layers and counters of a live mount')
+    .description('show the layers and counters of a mount')
     .argument('<mountpoint>')
-    .option('--json', 'as JSON')
+    .option('--json', 'print JSON')
     .action(run);
 }
 

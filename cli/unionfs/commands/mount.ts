@@ -3,9 +3,11 @@ import { type MountOptions, TRANSPORTS, type Transport, UsageError } from '../..
 import { absolute, splitLayers } from '../../../fs/layers.js';
 import { MOUNT_FLAGS } from '../../../fs/transport/mount-flags.js';
 import { suggestion } from '../../../runtime/nearest.js';
+import { ChoiceOption } from '../../terminal/choice-option.js';
 import { MOUNT_WORDS, VALUED } from '../mount-words.js';
 import { ownershipOf } from '../ownership.js';
 import { showingOf } from '../showing.js';
+import { MOUNT_OPTION_HELP } from './mount-option-help.js';
 
 interface Options {
   readonly lower?: string;
@@ -20,38 +22,65 @@ interface Options {
   readonly trace?: true;
 }
 
-/** What is done about a mount, by where it is to be served. */
-export interface Ways {
+/** How a mount is served: by this process, or by a server in the background. */
+export interface MountServers {
   inForeground(options: MountOptions): Promise<void>;
   inBackground(options: MountOptions): Promise<void>;
 }
 
-export function mountCommand(ways: Ways): Command {
+export function mountCommand(servers: MountServers): Command {
   const collect = (value: string, all: readonly string[]): string[] => [...all, value];
   return new Command('mount')
-    .description('mount a union of directories')
+    .description('mount a union of directories; returns when the mount is usable')
     .argument('<mountpoint>', 'directory to mount on')
-    .option('--lower <a:b>', 'lower layers, never changed; the leftmost is the top one; "\\:" is a colon')
-    .option('--upper <dir>', 'the layer that takes all changes; without it the mount is read-only')
-    .option('--workdir <dir>', "scratch space on upper's filesystem (default: a hidden sibling of upper)")
-    .addOption(new Option('--work <dir>').hideHelp())
-    .option('--clear-workdir', 'remove what another program has left in WORKDIR/work')
-    .option('-o, --option <list>', `mount options: ${knownOptions().join(', ')}`, collect, [])
-    .option('--layer-changes <how>', 'notice changes to lower layers: watch, ttl=SECONDS or never')
-    .addOption(
-      new Option('--transport <how>', 'speak to the kernel directly, or through the package fuse-native')
-        .choices(TRANSPORTS)
-        .default('kernel'),
+    .option(
+      '--lower <a:b>',
+      'lower layers, which are never changed; the leftmost is the top one; "\\:" escapes a colon',
     )
-    .option('-f, --foreground', 'serve in this process until unmounted')
-    .option('--trace', 'write every request to standard error; implies --foreground')
-    .action((mountpoint: string, options: Options) => run(mountpoint, options, ways));
+    .option('--upper <dir>', 'upper layer, which receives all changes; without it the mount is read-only')
+    .option(
+      '--workdir <dir>',
+      "work directory on upper's filesystem (default: a hidden directory beside upper)",
+    )
+    .addOption(new Option('--work <dir>').hideHelp())
+    .option('--clear-workdir', 'empty WORKDIR/work even if another program has used it')
+    .option('-o, --option <list>', 'mount options, separated by commas; listed below', collect, [])
+    .option('--layer-changes <mode>', LAYER_CHANGES_HELP)
+    .addOption(
+      new ChoiceOption(
+        '--transport <name>',
+        'how requests of the kernel are received',
+        TRANSPORT_HELP,
+        'kernel',
+      ),
+    )
+    .option('-f, --foreground', 'serve in the foreground until unmounted')
+    .option('--trace', 'print every request on standard error; implies --foreground')
+    .addHelpText('after', `\nMount options:\n${mountOptionsHelp()}`)
+    .action((mountpoint: string, options: Options) => run(mountpoint, options, servers));
 }
 
-async function run(mountpoint: string, options: Options, ways: Ways): Promise<void> {
+const TRANSPORT_HELP: Readonly<Record<Transport, string>> = {
+  kernel: 'directly from /dev/fuse',
+  'fuse-native': 'through libfuse 2.9 and the npm package fuse-native, with fewer features',
+};
+
+const LAYER_CHANGES_HELP = `how changes to lower layers from outside the mount are detected
+  watch        by inotify (default on local filesystems)
+  ttl=SECONDS  by reading again what is older (default on network filesystems: ttl=1)
+  never        not at all; lower layers must not change`;
+
+/** The mount options with their meaning, one per line. */
+function mountOptionsHelp(): string {
+  const rows = Object.entries(MOUNT_OPTION_HELP);
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, meaning]) => `  ${name.padEnd(width)}  ${meaning}`).join('\n');
+}
+
+async function run(mountpoint: string, options: Options, servers: MountServers): Promise<void> {
   const settings = mountOptions(mountpoint, options);
   const isForeground = options.foreground === true || options.trace === true;
-  await (isForeground ? ways.inForeground(settings) : ways.inBackground(settings));
+  await (isForeground ? servers.inForeground(settings) : servers.inBackground(settings));
 }
 
 function knownOptions(): string[] {
@@ -77,7 +106,7 @@ export function mountOptions(mountpoint: string, options: Options): MountOptions
       throw new UsageError(`unknown option "-o ${name}"${suggestion(name, knownOptions())}`);
     } else given.set(name, value);
     if (VALUED.includes(name) && (value === undefined || value === '')) {
-      throw new UsageError(`the option "-o ${name}" needs a value`);
+      throw new UsageError(`option "-o ${name}" needs a value`);
     }
   }
   const lower = options.lower ?? given.get('lowerdir');
@@ -115,5 +144,7 @@ function layerChangesOf(text: string | undefined): MountOptions['layerChanges'] 
   if (text === undefined || text === 'watch' || text === 'never') return text;
   const seconds = Number(/^ttl=(\d+)$/.exec(text)?.[1] ?? Number.NaN);
   if (Number.isSafeInteger(seconds)) return seconds;
-  throw new UsageError(`--layer-changes "${text}" is none of "watch", "ttl=SECONDS", "never"`);
+  throw new UsageError(
+    `invalid value "${text}" for option "--layer-changes": use "watch", "ttl=SECONDS" or "never"`,
+  );
 }

@@ -1,5 +1,5 @@
 /**
- * unionfs umount: ends a mount and waits for its server, so that every layer is free when the command returns.
+ * unionfs umount: unmounts and waits for the server to exit, so that all layers are unlocked when the command returns.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
@@ -15,26 +15,26 @@ const PATIENCE_MS = 10_000;
 export function umountCommand(): Command {
   return new Command('umount')
     .alias('unmount')
-    .description('end a mount and wait for its server')
+    .description('unmount, and wait until the server has exited')
     .argument('<mountpoint>')
-    .option('-l, --lazy', 'detach a busy mount; it ends when its last user leaves')
+    .option('-l, --lazy', 'detach a busy mount; it ends when the last process stops using it')
     .action(run);
 }
 
 async function run(path: string, options: { lazy?: true }): Promise<void> {
   const mountpoint = await unionMountAt(path);
-  const told = await inspectMount(mountpoint);
-  if (told.state === 'silent' && options.lazy !== true) {
+  const mountState = await inspectMount(mountpoint);
+  if (mountState.state === 'silent' && options.lazy !== true) {
     throw new UsageError(WITHOUT_INSPECTION.silent(mountpoint));
   }
-  // Nobody can lose anything by the end of a mount that nobody serves, whoever is still inside.
-  const lazy = options.lazy === true || told.state === 'gone';
+  // A lazy unmount of a mount without a server loses nothing.
+  const lazy = options.lazy === true || mountState.state === 'gone';
   if (!detach(toBytes(mountpoint), lazy)) {
-    throw new UsageError(`"${mountpoint}" is busy; end what uses it, or detach it with --lazy`);
+    throw new UsageError(`"${mountpoint}" is busy; stop the processes that use it, or detach it with --lazy`);
   }
-  if (told.state !== 'live' || lazy || (await ended(told.inspection.pid))) return;
+  if (mountState.state !== 'live' || lazy || (await ended(mountState.inspection.pid))) return;
   throw new UsageError(
-    `"${mountpoint}" is unmounted here, but another mount namespace holds it, and so its server, pid ${told.inspection.pid}`,
+    `"${mountpoint}" is unmounted here, but another mount namespace still has it mounted, so its server (pid ${mountState.inspection.pid}) is still running`,
   );
 }
 
@@ -58,8 +58,7 @@ function isAlive(pid: number): boolean {
 }
 
 /**
- * A server that has ended, but whose parent has not asked for its exit status, holds nothing any more. Its main thread
- * may be ended before the others, which still close what they hold.
+ * A zombie has no open files any more. Its main thread may exit before other threads, which still close descriptors.
  */
 function isZombie(pid: number): boolean {
   try {

@@ -1,8 +1,8 @@
 /**
- * The thread of a server in the background: reads its command line, mounts and serves.
+ * The thread of a server in the background: parses its command line, mounts and serves.
  *
- * It tells the main thread what there is to supervise (`Attached`), and by a second message that nobody has waited for
- * the mount, which is to be ended.
+ * It sends the main thread the data for supervision (`Attached`), and a second message if the launcher has ended, so that
+ * the mount must be unmounted.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { mountHere } from '../../../fs/background.js';

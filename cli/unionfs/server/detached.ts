@@ -1,6 +1,6 @@
 /**
- * How a server in the background lets go of who asked for it: of his terminal and descriptors when it starts, of its
- * standard error with a last word when the mount is usable. What is logged from there on goes to work.
+ * Detaches a server in the background from its launcher: from its terminal and descriptors at the start, and from its
+ * standard error, with a last line, when the mount is usable. Later messages go to the log file in the work directory.
  */
 import { readdirSync, readFileSync, readlinkSync, writeSync } from 'node:fs';
 import { AT, O } from '../../../fs/sys/constants.js';
@@ -10,19 +10,19 @@ import { READY } from '../background.js';
 
 const STDERR = 2;
 
-/** @param launcher the process that waits for this one's word */
+/** @param launcher pid of the process that waits for the server */
 export function detachFrom(launcher: number): void {
   setsid();
   closeInherited(launcher);
 }
 
-/** The last word. Throws if nobody listens any more. @param log what standard error is from here on */
+/** Reports that the mount is usable. Throws if the launcher has ended. @param log the file for standard error from now on */
 export function announce(log = openNull()): void {
   writeSync(STDERR, `${READY}\n`);
   redirectErrors(log);
 }
 
-/** Lets go of the log, and so of the filesystem of work. */
+/** Closes the log, so that the filesystem of the work directory is not in use. */
 export const endLog = (): void => redirectErrors(openNull());
 
 const openNull = (): number => openat(AT.FDCWD, '/dev/null', O.WRONLY);
@@ -32,7 +32,7 @@ function redirectErrors(fd: number): void {
   close(fd);
 }
 
-/** Closes what the caller had left open beside the standard streams: it is none of a server's business. */
+/** Closes descriptors that were inherited from the caller, except the standard streams. */
 function closeInherited(launcher: number): void {
   for (const fd of readdirSync(`/proc/${launcher}/fd`).map(Number)) {
     if (fd > STDERR && isInherited(fd, launcher)) close(fd);
@@ -40,8 +40,8 @@ function closeInherited(launcher: number): void {
 }
 
 /**
- * Whether a descriptor came from the launcher: it keeps it over exec, and the same is open here. Node has set the flag
- * of the first ones by now (uv_disable_stdio_inheritance), so that it tells nothing here.
+ * Whether a descriptor was inherited: it is not close-on-exec in the launcher, and the same file is open here. The flag in
+ * this process is not used, because Node sets it at startup (uv_disable_stdio_inheritance).
  */
 function isInherited(fd: number, launcher: number): boolean {
   try {
@@ -50,6 +50,6 @@ function isInherited(fd: number, launcher: number): boolean {
     if ((flags & O.CLOEXEC) !== 0) return false;
     return readlinkSync(`/proc/self/fd/${fd}`) === readlinkSync(`/proc/${launcher}/fd/${fd}`);
   } catch {
-    return false; // not open here, or not there any more
+    return false; // not open, or closed in between
   }
 }

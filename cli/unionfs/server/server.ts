@@ -1,9 +1,9 @@
 /**
- * The server of a mount in the background: server.js LAUNCHER NAME WORDS, the process that waits for its word, and how
- * that was called.
+ * The server of a mount in the background: server.js LAUNCHER NAME ARGUMENTS, with the pid of the launcher and the name
+ * that it was called by.
  *
- * Rule: everything is done by one thread, `background-mount.ts`. This one loads nothing until there is a mount, and
- * then what it takes to end it.
+ * Rule: one thread, `background-mount.ts`, does all work. The main thread loads nothing until the mount exists, and then
+ * only the code for unmounting.
  */
 import '../../machine.js';
 import { Worker } from 'node:worker_threads';

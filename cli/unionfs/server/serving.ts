@@ -1,4 +1,4 @@
-/** A mount's server: this process, until the mount ends. */
+/** Serves a mount in this process. */
 import { type Mount, type MountOptions, mount, startServingThread } from '../../../fs/index.js';
 import { FUSE_NATIVE_LIMITS } from '../../../fs/transport/fuse-native.js';
 import { warn } from '../../terminal/output.js';
@@ -12,8 +12,8 @@ export async function serve(options: MountOptions): Promise<void> {
 }
 
 /**
- * The same for who started this process to have a mount in the background. Who does not wait for it any more has none.
- * @param launcher the process that waits
+ * The same in the background. If the launcher has ended, the mount is unmounted.
+ * @param launcher pid of the process that waits
  */
 export async function serveInBackground(options: MountOptions, launcher: number): Promise<void> {
   detachFrom(launcher);
@@ -39,5 +39,5 @@ async function start(options: MountOptions): Promise<Mount> {
 }
 
 function warnOfLimits(): void {
-  for (const limit of FUSE_NATIVE_LIMITS) warn(`mount: fuse-native: ${limit}`);
+  for (const limit of FUSE_NATIVE_LIMITS) warn(`fuse-native: ${limit}`);
 }

@@ -10,7 +10,7 @@ import { copyFileRange, ficlone, ftruncate, lseek, pread, pwrite } from '../../s
 
 const CHUNK = 128 * 1024 * 1024;
 const buffer = Buffer.alloc(1024 * 1024);
-/** The kernel or the filesystem pair cannot copy by itself. */
+/** Errors if the kernel or the two filesystems do not support copy_file_range(2). */
 const CANNOT = [E.EXDEV, E.EINVAL, E.EOPNOTSUPP, E.ENOSYS, E.EPERM, E.EBADF];
 
 /** Copies the first `size` bytes of `from`, whose length is `length`, into the empty file `to`. */
@@ -23,7 +23,7 @@ export function copyData(from: number, to: number, size: number, length: number)
   ftruncate(to, size);
 }
 
-/** A part of a file that is a hole, or is none; `to` is behind its last byte. */
+/** A part of a file: a hole or data; `to` is the offset after its last byte. */
 export interface Extent {
   readonly from: number;
   readonly to: number;

@@ -67,7 +67,7 @@ function lend({ dirfd, name }: Place): Loan | undefined {
   return { giveBack: () => fchmodat(fd, '', mode), release };
 }
 
-/** chmod(2) by an owner who is not in the file's group takes set-group-id away for good. */
+/** chmod(2) by an owner who is not in the file's group clears set-group-id permanently. */
 function mayLend({ mode, uid, gid }: Stat): boolean {
   if (uid !== process.geteuid?.() || !(isDirectory(mode) || isRegular(mode))) return false;
   return (

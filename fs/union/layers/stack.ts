@@ -78,7 +78,7 @@ function statOrExplain(path: string): Stats | undefined {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOTCONN') throw new UsageError(deadMount(path));
     if (code === 'ENOTDIR') return undefined;
-    throw new UsageError(`"${path}" cannot be read: ${code}`);
+    throw new UsageError(`cannot read "${path}": ${code}`);
   }
 }
 
@@ -149,10 +149,11 @@ function recordIn(workFd: number, path: string): Stack | undefined {
     const bytes = readPrivate(workFd, RECORD, RECORD_MAX);
     return bytes && parseRecord(bytes, `"${path}"`);
   } catch (error) {
-    if (error instanceof NotOurs) throw new UsageError(`"${path}" ${error.message}; it is not believed`);
-    if (error instanceof Errno) throw new UsageError(`"${path}" cannot be read: ${errnoName(error.code)}`);
+    if (error instanceof NotOurs)
+      throw new UsageError(`"${path}" ${error.message}, so it cannot be trusted; remove it`);
+    if (error instanceof Errno) throw new UsageError(`cannot read "${path}": ${errnoName(error.code)}`);
     if (error instanceof DocumentError)
-      throw new UsageError(`"${path}" is damaged; it is written anew by the next mount (${error.message})`);
+      throw new UsageError(`"${path}" is damaged (${error.message}); the next mount writes it again`);
     throw error;
   }
 }
@@ -161,5 +162,5 @@ function parseRecord(bytes: Buffer, what: string): Stack {
   const record = parseJson(bytes, what, RECORD_MAX);
   const { version } = checkDocument(VERSIONED, record, what);
   if (version === RECORD_VERSION) return checkDocument(RECORDED, record, what);
-  throw new UsageError(`${what} has version ${version}; this program reads ${RECORD_VERSION}`);
+  throw new UsageError(`${what} has the unsupported version ${version}; supported is ${RECORD_VERSION}`);
 }

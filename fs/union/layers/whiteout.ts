@@ -40,7 +40,7 @@ export function namedBy(name: string): string | undefined {
   return hidden === '' || hidden === '.' || hidden === '..' || isDotName(hidden) ? undefined : hidden;
 }
 
-/** An empty file that stands for a deletion, as a nested overlay leaves it; its mode may forbid reading the value. */
+/** An empty file that is an xattr whiteout, as a nested overlay creates it; its mode may forbid reading the value. */
 function isXattrWhiteout(dirfd: number, name: string, stat: Stat): boolean {
   if (!isRegular(stat.mode) || stat.size !== 0) return false;
   const attributes = listxattrat(dirfd, name);
@@ -92,7 +92,7 @@ function readRedirect(dirfd: number, name: string): string {
   return redirect;
 }
 
-/** How far the answer matters: whether the merge goes on below, with this name or with a redirected one. */
+/** Whether the merge continues in the layers below, and with which name. */
 export interface Depth {
   /** A deeper layer has the same parent directory. */
   readonly sameName: boolean;
@@ -134,7 +134,7 @@ export function makeWhiteoutDevice(dirfd: number, name: string): void {
 
 const PRIVATE = 0o600;
 
-/** Creates a whiteout file in two steps, so only where nobody sees it. */
+/** Creates a whiteout file in two steps, so only in the work directory, where it is not visible. */
 export function makeWhiteoutFile(prefix: OverlayPrefix, dirfd: number, name: string): void {
   close(openat(dirfd, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, PRIVATE));
   setxattrat(dirfd, name, `${prefix}whiteout`, yes);

@@ -130,7 +130,7 @@ export function openPrivate(workFd: number, name: string): number {
   if (uid !== process.geteuid?.()) {
     close(fd);
     throw new UsageError(
-      `"${name}" in the work directory belongs to uid ${uid}; choose another with --workdir`,
+      `"${name}" in the work directory belongs to uid ${uid}; choose another work directory with --workdir`,
     );
   }
   for (const acl of Object.values(ACL)) unless([E.ENODATA, E.EOPNOTSUPP], () => removexattrat(fd, '', acl));
@@ -138,7 +138,7 @@ export function openPrivate(workFd: number, name: string): number {
   return fd;
 }
 
-/** What another user, or nobody as a directory, has left under one of our names goes: he could change what is built there. */
+/** Refuses a directory of another user under one of our names, who could change its content; other entries are removed. */
 function discardOthers(workFd: number, name: string): void {
   const stat = statat(workFd, name);
   if (stat !== undefined && (!isDirectory(stat.mode) || stat.uid !== process.geteuid?.())) {
@@ -173,7 +173,7 @@ interface Emptied {
   rounds: number;
 }
 
-/** Filesystems may leave names out of a listing while others are removed, and who writes there meanwhile adds some. */
+/** Filesystems may skip names in a listing while others are removed, and other processes may add names. */
 const MOST_ROUNDS = 16;
 
 /** @param path the directories below the descent's root that lead to where it is */
@@ -196,7 +196,7 @@ function removeBelow(descent: Descent, path: Emptied[] = []): void {
   }
 }
 
-/** Who is not root must be let into his own directories. */
+/** An ordinary user needs permission for its own directories. */
 function entered(descent: Descent, name: string): Emptied {
   const stat = statat(descent.fd, name);
   if (stat !== undefined && (stat.mode & OWNER_ALL) !== OWNER_ALL) fchmodat(descent.fd, name, OWNER_ALL);

@@ -74,7 +74,7 @@ function rewrite(work: Work, dirfd: number, name: string, isRoot: boolean): bool
   return true;
 }
 
-/** Hides what lies below a name; a file does that by itself. */
+/** Hides the entries below a name; a file hides them without a mark. */
 function cover(work: Work, dirfd: number, name: string): void {
   const stat = statat(dirfd, name);
   if (stat !== undefined) {

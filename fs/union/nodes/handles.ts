@@ -33,7 +33,7 @@ interface Handle {
   readonly writable: boolean;
 }
 
-/** Opens a file of a layer, in upper also one whose mode forbids it to its owner: who has it open may go on using it after its descriptor has made room for others. */
+/** Opens a file of a layer; in upper even if its mode forbids that to the owner, because a process that has it open may continue after the cache has closed the descriptor. */
 const openOwn = ({ layer }: LayerDirectory, dirfd: number, name: string, open: () => number): number =>
   layer.isUpper
     ? withOwnersRights(
@@ -287,7 +287,7 @@ export class Handles {
     finish('removing a name that is not used', () => this.#orphanage?.work.discard(name));
   }
 
-  /** Nobody uses a file any more: its descriptor is closed, its name in the work directory goes. */
+  /** Releases a removed file that is not in use any more: closes its descriptor, and removes its name in the work directory. */
   end(node: FileNode): void {
     if (node.pinned >= 0) this.unpin(node);
     this.drop(node);

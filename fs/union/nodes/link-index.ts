@@ -33,11 +33,11 @@ export const INDEX = 'index';
 export const linksOf = (node: Node, { nlink }: Stat): number =>
   node instanceof FileNode && node.index !== undefined ? nlink + node.index.offset : nlink;
 
-/** What `overlay.nlink` says of a file whose only link is the one in the index. */
+/** The value of `overlay.nlink` of a file whose only link is in the index. */
 const NO_NAMES = Buffer.from('U-1');
 const UPPER_XATTR = 'trusted.overlay.upper';
 
-/** Whether the index in a work directory is that of `upper`, or of nobody yet; undefined if upper has no handle. */
+/** Whether the index of a work directory belongs to `upper`, or to no upper yet; undefined if upper has no file handle. */
 export function indexBelongsTo(upper: Layer, workFd: number): boolean | undefined {
   const own = encodeOrigin(upper, upper.rootFd, '');
   const recorded = getxattrat(workFd, INDEX, UPPER_XATTR);
@@ -63,7 +63,7 @@ export class LinkIndex {
     return index;
   }
 
-  /** The index of a union that is only looked at; undefined if there is none, or it is another upper's. */
+  /** The index for read-only access; undefined if there is none, or it belongs to another upper. */
   static look(workFd: number, layers: readonly Layer[]): LinkIndex | undefined {
     const [upper] = layers;
     if (upper?.isUpper !== true || !areNameable(layers)) return undefined;
@@ -88,7 +88,7 @@ export class LinkIndex {
     }
   }
 
-  /** Records whose files these are; `indexBelongsTo` checks it before the next mount. */
+  /** Records the upper that the index belongs to; `indexBelongsTo` checks it before the next mount. */
   #recordUpper(upper: Layer): void {
     const handle = encodeOrigin(upper, upper.rootFd, '');
     if (handle !== undefined && getxattrat(this.fd, '', UPPER_XATTR) === undefined) {

@@ -28,7 +28,7 @@ export class Listing {
   #ordered: ListedName[] = [];
   readonly #byName = new Map<string, ListedName>();
   #nextCookie = FIRST_COOKIE;
-  /** The last cookie that was given when somebody last began to read. */
+  /** The last cookie at the most recent start of a listing. */
   #end = Number.POSITIVE_INFINITY;
   /** A layer changed behind the mount's back: merge again at the next look. */
   stale = false;

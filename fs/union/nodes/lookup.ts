@@ -345,7 +345,7 @@ function* namesIn(union: Union, node: DirectoryNode): Generator<string> {
   }
 }
 
-/** What a layer's directory answers that somebody has removed or closed. */
+/** Errors of a layer's directory that was removed or made inaccessible from outside. */
 const GONE = [E.ENOENT, E.ENOTDIR, E.ESTALE, E.EACCES, E.ELOOP];
 
 /** It is not known what a name leads to: it is looked up again, by us and by the kernel. */

@@ -31,7 +31,7 @@ export class Population {
   readonly #limit: number;
   /** How many nodes there are when the kernel is asked next. */
   #crowd: number;
-  /** Who is asked for next: Map's order is that of age, and its iterators outlive deletions. */
+  /** The next node to ask for: a Map is ordered by age, and its iterators stay valid after deletions. */
   #ages: Iterator<NodeId> = this.#nodes.keys();
   readonly #listings = new Map<DirectoryNode, number>();
   #names = 0;

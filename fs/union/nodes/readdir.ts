@@ -143,7 +143,7 @@ export function readdirplus(
 const shownType = (union: Union, { type }: ListedName): number =>
   union.keepsTypes && type === S.IFREG ? 0 : type;
 
-/** An entry that cannot be looked up is listed all the same; whoever asks for it gets its error. */
+/** An entry whose lookup fails is listed anyway; accessing it gives the error. */
 function orNothing<T>(attempt: () => T): T | undefined {
   try {
     return attempt();
@@ -153,7 +153,7 @@ function orNothing<T>(attempt: () => T): T | undefined {
   }
 }
 
-/** A listing is merged when reading starts, and goes on with the same one. */
+/** A listing is merged when reading starts, and then reused until its end. */
 function entriesAfter(union: Union, node: DirectoryNode, cookie: number): Generator<ListedName> {
   const listing = cookie === 0 || node.listing === undefined ? listingOf(union, node) : node.listing;
   return listing.after(cookie);

@@ -32,7 +32,7 @@ export type LeftOut = 'xattrs' | 'acl' | 'link-counts' | 'wide-inodes' | 'redire
 
 export interface UnionSettings {
   readonly without?: readonly LeftOut[];
-  /** Whose files are shown as whose; undefined shows inodes' owners. */
+  /** How owners are mapped; undefined shows the owners of inodes. */
   readonly ownership?: Ownership;
   /** Skip fsync in copy-up: a crash of the machine may lose or truncate copied-up files. */
   readonly volatile: boolean;
@@ -90,7 +90,7 @@ export class Union {
   readonly attributesChanged: Kernel['attributesChanged'];
   /** Whether origins tell which lower filesystem they are of. */
   readonly originsAreUnique: boolean;
-  /** Nobody else exists in this user namespace. */
+  /** The user namespace has only one id. */
   readonly isAlone = isAlone();
   /** Some layer keeps types, too, in an attribute. */
   readonly keepsTypes: boolean;

@@ -26,7 +26,7 @@ const seenIn = ({ ctime, size, mtime }: Stat): Seen => ({
 const isSame = (a: Time | undefined, b: Time): boolean =>
   a?.seconds === b.seconds && a.nanoseconds === b.nanoseconds;
 
-/** With time-outs for the whole mount the kernel compares by itself (FUSE_AUTO_INVAL_DATA). */
+/** With timeouts for the whole mount the kernel compares mtimes itself (FUSE_AUTO_INVAL_DATA). */
 const kernelNotices = ({ isTimed }: Trust, seen: Seen, { size, mtime }: Stat): boolean =>
   isTimed && (size !== seen.size || !isSame(seen.mtime, mtime));
 

@@ -25,7 +25,7 @@ import { UNWATCHED } from './trust.js';
 const EVENTS =
   IN.MODIFY | IN.ATTRIB | IN.MOVED_FROM | IN.MOVED_TO | IN.CREATE | IN.DELETE | IN.ONLYDIR | IN.EXCL_UNLINK;
 const EVENT_HEADER = 16;
-/** f_type of filesystems whose other clients change files unseen (linux/magic.h): nfs, cifs, smb2, fuse, 9p, ceph... */
+/** f_type of filesystems on which inotify misses changes of other clients (linux/magic.h): nfs, cifs, smb2, fuse, 9p, ceph... */
 const REMOTE_TYPES = new Set([
   0x6969,
   0xff534d42,
@@ -52,7 +52,7 @@ const WATCHES_FIX = 'sysctl fs.inotify.max_user_watches=1048576';
 const INSTANCES_FIX = 'sysctl fs.inotify.max_user_instances=8192';
 
 function warnUnwatched(why: string, fix: string): void {
-  const text = `${why}: changes to lower layers are noticed after ${UNWATCHED} s instead of at once; as root, run "${fix}"`;
+  const text = `${why}; changes to lower layers are detected after ${UNWATCHED} s instead of immediately; as root, run "${fix}"`;
   report(`unionfs: ${text}`);
 }
 
@@ -62,7 +62,7 @@ export function openInotify(): number | undefined {
     return inotifyInit();
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
-    warnUnwatched(`the kernel gives no inotify instance (${errnoName(error.code)})`, INSTANCES_FIX);
+    warnUnwatched(`no inotify instance is available (${errnoName(error.code)})`, INSTANCES_FIX);
     return undefined;
   }
 }
@@ -123,7 +123,7 @@ export class Watcher {
   #refused(code: number): void {
     if (this.#hasComplained) return;
     this.#hasComplained = true;
-    warnUnwatched(`the kernel gives no more inotify watches (${errnoName(code)})`, WATCHES_FIX);
+    warnUnwatched(`no more inotify watches are available (${errnoName(code)})`, WATCHES_FIX);
   }
 
   unwatch(node: DirectoryNode): void {

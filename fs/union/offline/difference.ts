@@ -22,7 +22,7 @@ import { hasSameData } from './same-data.js';
 import { attributesOf, PlainTree, SameDirectories, type TreeEntry, UnionTree } from './trees.js';
 import type { ViewedStack } from './view.js';
 
-/** A stack whose upper holds the changes, or a plain copy of the lowers. */
+/** A stack whose upper contains the changes, or a plain copy of the lower layers. */
 export interface ChangedStack extends ViewedStack {
   readonly upper: string;
   /** The inode change time that the filesystem gave when the copy was complete (`flatten.ts`); undefined for no copy. */

@@ -24,7 +24,7 @@ export type ViewedStack = Pick<Stack, 'upper' | 'lowers' | 'work'>;
 export function viewOf({ upper, lowers, work }: ViewedStack): Union {
   const top = upper === undefined ? [] : [openUpper(upper)];
   const layers = [...top, ...openLowers(lowers, top.length)];
-  findOverrides(layers, true); // what is only looked at gives nobody rights
+  findOverrides(layers, true); // a view gives no rights to anybody
   const index = upper === undefined || work === undefined ? undefined : indexAt(work, layers);
   const settings = { volatile: true, descriptors: DESCRIPTORS, layerChanges: 'never' } as const;
   return new Union({ layers, index, settings });
@@ -52,7 +52,7 @@ function openUpper(upper: string): Layer {
   }
 }
 
-/** The node that a path of names leads to; undefined if there is none. */
+/** The node at a path of names; undefined if it does not exist. */
 export function walk(union: Union, names: readonly string[]): Node | undefined {
   let node: Node | undefined = union.root;
   for (const name of names) {

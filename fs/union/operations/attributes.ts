@@ -97,7 +97,7 @@ function setTimes(union: Union, node: Node, { atime, mtime }: AttributeChanges):
   utimensat(dirfd, name, atime ?? 'keep', mtime ?? 'keep');
 }
 
-/** Clears set-id bits when somebody without CAP_FSETID changes a file. Tells whether anything was cleared. */
+/** Clears set-id bits when a process without CAP_FSETID changes a file. @returns whether bits were cleared */
 export function dropSetId(union: Union, caller: Caller, node: Node): boolean {
   const stat = toMountStat(union, node, statOf(union, node));
   const kept = withoutSetId(caller, stat);

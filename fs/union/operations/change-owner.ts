@@ -62,7 +62,7 @@ const changed = (owner: Owner, { uid, gid }: OwnerChange): Owner => ({
   gid: gid ?? owner.gid,
 });
 
-/** A file whose data changes loses its capability (file_remove_privs). Inodes lose it by themselves. */
+/** A file whose data changes loses its capability (file_remove_privs). The kernel removes it from inodes. */
 export function loseCapability(union: Union, node: FileNode): void {
   const { override } = layerOf(node);
   if (override === undefined || node.bare) return;

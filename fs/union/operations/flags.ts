@@ -38,7 +38,7 @@ export function flagsIoctl(union: Union, node: Node, command: number, argument: 
   if (refused !== false) throw new Errno(E.ENOTTY);
   if (!isSet) return;
   union.handles.drop(node); // what is opened from now on has the rights of now
-  union.attributesChanged(node.id); // the change time, which the kernel goes on remembering
+  union.attributesChanged(node.id); // the change time, which the kernel still has in its cache
 }
 
 function readerOf(union: Union, node: FileNode): number {

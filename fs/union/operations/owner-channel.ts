@@ -19,7 +19,7 @@ import { changeOwner } from './change-owner.js';
 import { unnamed } from './create.js';
 import { makeWritable } from './xattr.js';
 
-/** Records an owner. Throws Errno EINVAL for what is none. */
+/** Records an owner. Throws Errno EINVAL for a malformed value. */
 export function giveAway(union: Union, node: Node, value: Uint8Array): void {
   const owner = parseOwnerValue(value);
   if (owner === undefined) throw new Errno(E.EINVAL);

@@ -25,7 +25,7 @@ export function inspectChunk(attribute: string, describe: () => unknown): Buffer
 /** A thousand layers, each with the longest path. */
 const MAX_BYTES = 4 * MAX_DOCUMENT_BYTES;
 
-/** Asks the mount whose root is open at `fd`; undefined if it is not one of ours. Throws `DocumentError`. */
+/** Queries the mount whose root is open at `fd`; undefined if it is not served by unionfs. Throws `DocumentError`. */
 export function readInspection(fd: number): unknown {
   const chunks: Buffer[] = [];
   for (let index = 0; index <= MAX_BYTES / CHUNK; index++) {

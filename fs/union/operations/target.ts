@@ -151,7 +151,7 @@ export class Target implements Actions {
     markOpaque(this.#work.xattrPrefix, this.#work.fd, this.#stagedName);
   }
 
-  /** Shows what was staged; a whiteout or a deleted file gives way. */
+  /** Renames the staged entry into upper; a whiteout or a deleted file is replaced. */
   install(): void {
     this.#work.install(this.#stagedName, this.dirfd, this.name, false);
     this.#installed();

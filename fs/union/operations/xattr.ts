@@ -38,7 +38,7 @@ export function getxattr(union: Union, node: Node, attribute: string): Uint8Arra
   return value !== undefined && isHidden(union, attribute, value) ? undefined : value;
 }
 
-/** The kernel does not take an ACL about users that do not exist. Where nobody else does, it decides nothing. */
+/** The kernel refuses ACL entries of unmapped ids; with one id only, such entries have no effect. */
 const isHidden = ({ settings, isAlone }: Union, attribute: string, value: Uint8Array): boolean =>
   isAlone && isAcl(attribute) && squashes(settings.ownership) && namesSomebody(value);
 

@@ -88,7 +88,7 @@ function modeOf(inode: NewInode, defaultAcl: Uint8Array | undefined): ModeAndAcl
     : inherited(defaultAcl, mode);
 }
 
-/** Records what a new inode has that nobody can see yet. */
+/** Records owner and mode of a new inode that is not visible yet. */
 export function recordNew(
   attribute: OverrideXattr,
   place: Place,

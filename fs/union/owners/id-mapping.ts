@@ -57,7 +57,7 @@ export function parseIdRanges(text: string): IdRange[] {
   const numbers = text.split(':').filter((part) => part !== '');
   const valid = numbers.every((part) => /^\d{1,10}$/.test(part) && Number(part) <= NO_ID);
   if (!valid || numbers.length === 0 || numbers.length % TRIPLE !== 0) {
-    throw new UsageError(`the id mapping "${text}" is not of the form "DISK:SHOWN:LENGTH", repeated`);
+    throw new UsageError(`invalid id mapping "${text}": use "DISK:SHOWN:LENGTH", repeated with ":"`);
   }
   return Array.from({ length: numbers.length / TRIPLE }, (_, index) => {
     const [disk, shown, length] = numbers.slice(index * TRIPLE).map(Number);
@@ -81,7 +81,7 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** Who is shown as the owner of what `owner` has on disk. */
+/** The owner that is shown for an owner on disk. */
 export function shownOwner(ownership: Ownership, { uid, gid }: Owner): Owner {
   return {
     uid: ownership.squashUid ?? translate(uid, ownership.uids, 'disk', 'shown'),
@@ -89,7 +89,7 @@ export function shownOwner(ownership: Ownership, { uid, gid }: Owner): Owner {
   };
 }
 
-/** Who owns on disk what belongs to `owner` in the mount. */
+/** The owner on disk for an owner in the mount. */
 export function diskOwner(ownership: Ownership | undefined, { uid, gid }: Owner): Owner {
   return {
     uid: translate(uid, ownership?.uids, 'shown', 'disk'),

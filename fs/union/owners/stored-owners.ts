@@ -61,7 +61,7 @@ export function canGiveAway(): boolean {
   return ['uid_map', 'gid_map'].every((map) => idsIn(`/proc/self/${map}`) >= USUAL_IDS);
 }
 
-/** Whether nobody else exists in this process's user namespace. */
+/** Whether this process's user namespace has only one id. */
 export const isAlone = (): boolean => ['uid_map', 'gid_map'].every((map) => idsIn(`/proc/self/${map}`) === 1);
 
 function idsIn(map: string): number {
@@ -77,7 +77,7 @@ export function findOverrides(layers: readonly Layer[], usersToo: boolean): void
   for (const layer of layers) layer.override = overrideAt(layer.rootFd, usersToo);
 }
 
-/** The attribute that keeps owners in the layer whose root is open; undefined where inodes do. */
+/** The xattr that stores owners in a layer, by its open root; undefined if inodes store them. */
 export function overrideAt(rootFd: number, usersToo: boolean): OverrideXattr | undefined {
   const attributes = [PRIVILEGED_OVERRIDE, ...(usersToo ? [CONTAINERS_OVERRIDE, OLDER_OVERRIDE] : [])];
   return attributes.find((attribute) => getxattrat(rootFd, '', attribute) !== undefined);

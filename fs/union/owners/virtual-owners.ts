@@ -1,5 +1,5 @@
 /**
- * What the union and who answers for the kernel (`runtime/container/owners/owner-worker.ts`) say to each other.
+ * The protocol between the union and the thread that answers system calls (`runtime/container/owners/owner-worker.ts`).
  *
  * Rules: a secret is the name of the attribute by which owners are given and asked for, and what the name of a device
  * begins with that is to be made. Which inodes have another owner than is shown, both know (`inode-set.ts`).
@@ -14,7 +14,7 @@ const KEEP = 0xffffffff;
 
 /** What both sides of a mount need to know; it can be sent to threads. */
 export interface VirtualOwners {
-  /** A name that nobody guesses. */
+  /** A random name that other processes cannot guess. */
   readonly secret: string;
   /** Of an `InodeSet`: the inodes that may have another owner than is shown. */
   readonly inodes: SharedArrayBuffer;
@@ -29,7 +29,7 @@ export function newVirtualOwners(): VirtualOwners {
 /** What chown(2) is given, or the owner that a file was given. */
 export const ownerValue = (uid: number, gid: number): Buffer => Buffer.from(`${uid}:${gid}`);
 
-/** The ids of a value, without those to keep; undefined if it is none. */
+/** The ids in a value, without those to leave unchanged; undefined for a malformed value. */
 export function parseOwnerValue(value: Uint8Array): { uid?: number; gid?: number } | undefined {
   const ids = /^(\d{1,10}):(\d{1,10})$/.exec(Buffer.from(value).toString('latin1'));
   if (ids === null) return undefined;

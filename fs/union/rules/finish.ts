@@ -1,5 +1,5 @@
 /**
- * What is left to do once an operation is true, or has failed: it can neither fail the operation nor be ignored.
+ * Work after the commit point of an operation, or after its failure: its errors cannot change the result any more.
  *
  * Rules: a failed system call here is reported once per kind and errno, on standard error, and the operation goes on;
  * what it leaves undone is invisible (a time, a hint, something in work), or repaired when there is an opportunity. The
@@ -11,7 +11,7 @@ import { report } from '../../sys/report.js';
 
 const reported = new Set<string>();
 
-/** Does what must not fail any more; whether it was done. */
+/** Runs an action whose failure is only reported. @returns whether it succeeded */
 export function finish(what: string, action: () => void): boolean {
   try {
     action();
@@ -31,8 +31,9 @@ function reportOnce(what: string, { message }: Errno): void {
 }
 
 /**
- * Asks for what the answer to a change that is made already needs; a second time if that fails.
- * @param lost what to do when it fails again, so that the change, which is denied, leads nobody astray
+ * Reads what the reply to a completed change needs, and tries a second time on failure.
+ * @param lost is called if that fails too: it invalidates caches, because the reply reports an error for a change that
+ *   has been made
  */
 export function answered<T>(ask: () => T, lost: () => void): T {
   try {

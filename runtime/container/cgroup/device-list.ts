@@ -1,15 +1,16 @@
 /**
- * Device rules as version 1 of control groups takes them: a verdict for all devices, and exceptions from it.
+ * Device rules in the format of control groups version 1: a default for all devices, and exceptions from it.
  *
- * Rules: an exception is taken back only by its own numbers, so some lists cannot be said; those are undefined.
+ * Rules: an exception can be removed only by its exact numbers, so version 1 cannot express some lists; those are
+ * undefined.
  * Compare security/device_cgroup.c and runc's cgroups/devices/devices_emulator.go.
  */
 import { type DeviceRule, isEverything, lettersOf, type NodeType } from './device-rules.js';
 
 export interface DeviceList {
-  /** Of what no exception names. */
+  /** The default, for devices without an exception. */
   readonly allow: boolean;
-  /** Lines for devices.allow, or for devices.deny if all else is allowed. */
+  /** Lines for devices.allow, or for devices.deny if the default is to allow. */
   readonly exceptions: readonly string[];
 }
 
@@ -27,7 +28,7 @@ const overlap = (a: Exception, b: Exception): boolean =>
   (a.major === undefined || b.major === undefined || a.major === b.major) &&
   (a.minor === undefined || b.minor === undefined || a.minor === b.minor);
 
-/** Undefined if version 1 cannot say it. */
+/** Undefined if version 1 cannot express the rules. */
 export function deviceList(rules: readonly DeviceRule[]): DeviceList | undefined {
   let allow = false;
   const exceptions = new Map<string, Exception>();
@@ -53,7 +54,7 @@ function add(exceptions: Map<string, Exception>, named: Exception): void {
   exceptions.set(keyOf(named), { ...named, access: named.access | (known?.access ?? 0) });
 }
 
-/** False if part of another exception would have to be taken back. */
+/** False if only a part of another exception would have to be removed. */
 function takeBack(exceptions: Map<string, Exception>, named: Exception): boolean {
   const others = [...exceptions.values()].filter((one) => keyOf(one) !== keyOf(named));
   if (others.some((one) => overlap(one, named) && (one.access & named.access) !== 0)) return false;

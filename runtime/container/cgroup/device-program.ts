@@ -1,12 +1,11 @@
 /**
- * Device rules as a program for the kernel's virtual machine (version 2 of control groups has no file for them).
+ * Device rules as a BPF program (control groups version 2 has no file for them).
  *
- * Rule: it decides as `isAllowed` does: rules from the last to the first, until each access that is asked for is
- * decided. Compare bpf_cgroup_dev_ctx of linux/bpf.h, runc's devicefilter, crun's ebpf.c.
+ * Rule: it decides as `isAllowed` does: from the last rule to the first, until each requested access is decided. Compare bpf_cgroup_dev_ctx of linux/bpf.h, runc's devicefilter, crun's ebpf.c.
  */
 import { ALL_ACCESS, type DeviceRule } from './device-rules.js';
 
-/** Little endian, as the machines that are served: opcode, registers, offset, constant. */
+/** struct bpf_insn: opcode, registers, offset, constant; little endian, as all supported architectures are. */
 type Instruction = readonly [code: number, target: number, source: number, offset: number, value: number];
 
 const OP = {
@@ -21,7 +20,7 @@ const OP = {
   EXIT: 0x95,
 } as const;
 
-/** Registers: the verdict, the context, and what is asked. */
+/** Registers: the result, the context, and the request. */
 const R = { VERDICT: 0, CONTEXT: 1, ACCESS: 2, TYPE: 3, MAJOR: 4, MINOR: 5 } as const;
 const TYPES = { b: 1, c: 2 } as const;
 const LOW_HALF = 0xffff;
@@ -33,7 +32,7 @@ const verdict = (value: 0 | 1): Instruction[] => [
   [OP.EXIT, 0, 0, 0, 0],
 ];
 
-/** access_type holds both; major and minor follow it. */
+/** access_type contains access and type; major and minor follow it. */
 const PROLOGUE: readonly Instruction[] = [
   [OP.LOAD_WORD, R.ACCESS, R.CONTEXT, 0, 0],
   [OP.COPY, R.TYPE, R.ACCESS, 0, 0],
@@ -43,7 +42,7 @@ const PROLOGUE: readonly Instruction[] = [
   [OP.LOAD_WORD, R.MINOR, R.CONTEXT, 8, 0],
 ];
 
-/** Jumps count the instructions that are skipped. */
+/** A jump's offset is the number of instructions to skip. */
 function decision({ allow, access }: DeviceRule): Instruction[] {
   if (!allow) return [[OP.JUMP_IF_BITS, R.ACCESS, 0, 1, access], [OP.JUMP, 0, 0, 2, 0], ...verdict(0)];
   return [[OP.AND, R.ACCESS, 0, 0, ALL_ACCESS & ~access], [OP.JUMP_IF_NOT, R.ACCESS, 0, 2, 0], ...verdict(1)];

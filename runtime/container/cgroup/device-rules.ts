@@ -1,10 +1,9 @@
 /**
- * Which devices a container may make, read and write: "linux.resources.devices" of the specification, and what every
- * container may.
+ * Which devices a container can create, read and write: "linux.resources.devices" of the specification, and the defaults
+ * of every container.
  *
- * Rules: nothing is allowed at first; of the rules that match a device, the last that names an access decides about it.
- * The defaults stand behind those of a specification: any node may be made, few may be opened. They are runc's without
- * the host's console and without tunnels. Compare config-linux.md, "Allowed Device list", runc's specconv.AllowedDevices.
+ * Rules: initially nothing is allowed; for each access, the last matching rule decides. The defaults follow the rules of
+ * a specification: any node can be created, few can be opened. They are runc's without the host's console and tunnels. Compare config-linux.md, "Allowed Device list", runc's specconv.AllowedDevices.
  */
 import type { DeviceRuleSpec } from '../spec/runtime-spec.js';
 
@@ -16,9 +15,9 @@ export type NodeType = 'b' | 'c';
 
 export interface DeviceRule {
   readonly allow: boolean;
-  /** undefined: both. */
+  /** undefined means both types. */
   readonly type?: NodeType | undefined;
-  /** undefined: any. */
+  /** undefined means any number. */
   readonly major?: number | undefined;
   readonly minor?: number | undefined;
   /** ACCESS bits. */
@@ -82,7 +81,7 @@ function ruleOf({ allow, type, major, minor, access }: DeviceRuleSpec): DeviceRu
 const matches = (rule: DeviceRule, { type, major, minor }: DeviceNumber): boolean =>
   (rule.type ?? type) === type && (rule.major ?? major) === major && (rule.minor ?? minor) === minor;
 
-/** What the rules say of an access to a device, all of which must be allowed. */
+/** Whether the rules allow every access in the mask `access` to a device. */
 export function isAllowed(rules: readonly DeviceRule[], device: DeviceNumber, access: number): boolean {
   let undecided = access;
   for (const rule of [...rules].reverse()) {

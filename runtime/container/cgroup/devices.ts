@@ -1,8 +1,9 @@
 /**
- * A container's device rules come into force: by the "devices" controller of version 1, else by a program in version 2.
+ * Applies a container's device rules: by the "devices" controller of version 1, else by a BPF program in version 2.
  *
- * Rules: whatever this process may not do itself it cannot allow; a default that is refused so stays refused. Undefined
- * is returned with the reason where no group can be made: then mounts have to do (`init/device-guard.ts`).
+ * Rules: a process cannot allow what its own group denies; a default that the kernel refuses for this reason stays
+ * denied. If no group can be created, the result has the reason, and mount flags enforce the rules
+ * (`init/device-guard.ts`).
  */
 import { closeSync } from 'node:fs';
 import { attachDeviceProgram, loadDeviceProgram } from '../../../fs/sys/bpf.js';
@@ -14,14 +15,14 @@ import { clearLeftoversIn, Group } from './group.js';
 import { isUnified, type Membership, membershipsOf } from './membership.js';
 
 export interface GroupRequest {
-  /** A word that no other container has. */
+  /** A name that no other container has. */
   readonly name: string;
   /** "linux.cgroupsPath". */
   readonly path?: string | undefined;
   readonly rules: readonly DeviceRule[];
 }
 
-/** A group with the rules in force, or why there is none. */
+/** A group with the rules applied, or why none could be created. */
 export type DeviceGroup = { readonly group: Group } | { readonly refusal: string };
 
 const hasDevices = ({ controllers }: Membership): boolean => controllers.includes('devices');
@@ -70,18 +71,18 @@ function attach(group: Group, rules: readonly DeviceRule[]): void {
 
 function write(group: Group, rules: readonly DeviceRule[]): void {
   const list = deviceList(rules);
-  if (list === undefined) throw new Error('version 1 cannot say these rules');
+  if (list === undefined) throw new Error('control groups of version 1 cannot express these rules');
   group.write(list.allow ? 'devices.allow' : 'devices.deny', 'a');
   for (const exception of list.exceptions) {
     try {
       group.write(list.allow ? 'devices.deny' : 'devices.allow', exception);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EPERM' || list.allow) throw error; // refused above us too
+      if ((error as NodeJS.ErrnoException).code !== 'EPERM' || list.allow) throw error; // the parent group denies it too
     }
   }
 }
 
-/** Removes groups that killed commands have left beside ours. */
+/** Removes groups of commands that were killed. */
 export function clearGroups(): void {
   for (const membership of membershipsOf('self')) {
     if (hasDevices(membership) || isUnified(membership)) clearLeftoversIn(membership.directory);

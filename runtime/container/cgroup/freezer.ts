@@ -1,8 +1,8 @@
 /**
- * The cgroup freezer of a container, if it has one of its own: cgroup.freeze (cgroups(7), version 2) or freezer.state
+ * The freezer of a container that has a control group of its own: cgroup.freeze (cgroups(7), version 2) or freezer.state
  * (version 1).
  *
- * Rule: a group that holds anybody else, or not all of the container, is not the container's. Compare runc's
+ * Rule: a group that contains other processes, or not all processes of the container, is not the container's own. Compare runc's
  * libcontainer/cgroups/fs/freezer.go and fs2/freezer.go.
  */
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
@@ -16,7 +16,7 @@ export interface Freezer {
   readonly file: string;
   readonly freeze: string;
   readonly thaw: string;
-  /** Nobody goes on. */
+  /** All processes are frozen. */
   isFrozen(): boolean;
 }
 
@@ -26,7 +26,7 @@ export function freezerOf(first: number): Freezer | undefined {
     ?.freezer;
 }
 
-/** Processes are born and end meanwhile, so /proc is read before the group and after it. */
+/** Processes start and end while this reads, so /proc is read before and after the group. */
 function isItsOwn(group: string, first: number): boolean {
   const before = living(first);
   const inside = new Set(processesIn(group));
@@ -36,7 +36,7 @@ function isItsOwn(group: string, first: number): boolean {
   return inside.size > 0 && ![...inside].some(isAlien) && ![...before].some(isOutside);
 }
 
-/** Groups do not list the dead. */
+/** The processes of the container without zombies, which groups do not list. */
 const living = (first: number): Set<number> =>
   new Set(processesOf(first).flatMap(({ pid, state }) => (DEAD.has(state) ? [] : pid)));
 
@@ -47,7 +47,7 @@ interface Found {
   readonly freezer: Freezer;
 }
 
-/** Those of the groups that a process is in; the root of a hierarchy cannot be frozen. */
+/** The freezers of a process's groups; the root of a hierarchy cannot be frozen. */
 function freezersOf(pid: number): Found[] {
   return membershipsOf(pid).flatMap((membership) => {
     const { directory: group, top, controllers } = membership;
@@ -71,7 +71,7 @@ const legacy = (group: string): Freezer => ({
   isFrozen: () => textOf(join(group, 'freezer.state')).trim() === 'FROZEN',
 });
 
-/** The processes of a group and of those below it. */
+/** The processes of a group and of its descendants. */
 function processesIn(group: string): number[] {
   const own = textOf(join(group, 'cgroup.procs')).split('\n').filter(Boolean).map(Number);
   return [...own, ...directoriesIn(group).flatMap((name) => processesIn(join(group, name)))];

@@ -1,9 +1,9 @@
 /**
  * A control group of a container, in one hierarchy.
  *
- * Rules: it lies below this process's own, so that limits of that hold, unless a specification says where. Who made it
- * holds a lock on its directory; one of ours that nobody holds is a leftover of a command that was killed, and removed by
- * the next. A directory that has lost its name counts for nothing, so it is made again. Compare flock(2), `container-lock.ts`.
+ * Rules: it is a child of this process's own group, whose limits apply, unless the specification names a path. The
+ * creator locks its directory; an unlocked group of ours belongs to a command that was killed, and the next command
+ * removes it. If the locked directory has been removed meanwhile, it is created again. Compare flock(2), `container-lock.ts`.
  */
 import {
   closeSync,
@@ -25,7 +25,7 @@ import type { Membership } from './membership.js';
 
 const PREFIX = 'tscr-';
 const DIRECTORY_MODE = 0o755;
-/** How long the dead may keep a group, which they leave before their exit status is taken. */
+/** How often removal is tried: a process leaves its group only shortly before its exit status can be read. */
 const ATTEMPTS = 50;
 const POLL_MS = 10;
 
@@ -33,10 +33,10 @@ export class Group {
   readonly directory: string;
   /** Open on the directory. */
   readonly fd: number;
-  /** The outermost directory that had to be made. */
+  /** The outermost directory that was created. */
   readonly #outermost: string;
 
-  /** Makes a group. Throws what mkdir(2) says, EEXIST if somebody else has it. */
+  /** Creates a group. Throws mkdir(2)'s error; EEXIST if another process uses it. */
   static make({ directory, top }: Membership, name: string, path?: string): Group {
     clearLeftoversIn(directory);
     const place =
@@ -48,7 +48,7 @@ export class Group {
       const fd = openSync(place, 'r');
       if (!flock(fd, LOCK.EX | LOCK.NB) || textOf(join(place, 'cgroup.procs')) !== '') {
         closeSync(fd);
-        throw Object.assign(new Error('the group is in use'), { code: 'EEXIST' });
+        throw Object.assign(new Error('the control group is in use'), { code: 'EEXIST' });
       }
       if (statSync(place, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino)
         return new Group(place, fd, outermost);
@@ -66,7 +66,7 @@ export class Group {
     writeFileSync(join(this.directory, file), value, { flag: 'r+' });
   }
 
-  /** Takes a process in, unless it has ended. The kernel may wait for all processors meanwhile. */
+  /** Moves a process into the group, unless it has ended. Takes long if the kernel synchronizes all CPUs. */
   async join(pid: number): Promise<void> {
     try {
       await writeFile(join(this.directory, 'cgroup.procs'), String(pid), { flag: 'r+' });
@@ -77,7 +77,7 @@ export class Group {
     }
   }
 
-  /** After the container's processes have ended. What cannot be removed is left to the next command. */
+  /** Removes the group after the container's processes have ended; a failure is left to the next command. */
   async remove(): Promise<void> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       if (this.#removeOnce()) break;
@@ -100,7 +100,7 @@ export class Group {
   }
 }
 
-/** Removes groups of ours whose makers were killed; those that still hold somebody stay. */
+/** Removes groups of ours whose creators were killed; groups with processes stay. */
 export function clearLeftoversIn(parent: string): void {
   for (const name of groupsIn(parent)) {
     try {
@@ -110,7 +110,7 @@ export function clearLeftoversIn(parent: string): void {
       } finally {
         closeSync(fd);
       }
-    } catch {} // somebody else was faster, or it is in use
+    } catch {} // removed by another command, or in use
   }
 }
 

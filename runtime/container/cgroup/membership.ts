@@ -1,16 +1,16 @@
 /**
  * The control groups that a process is in, as directories (cgroups(7), /proc/PID/cgroup).
  *
- * Rule: what a mount does not show, since it lies above the mount's root, does not count.
+ * Rule: a group above the root of the mount is not visible, and is left out.
  */
 import { join, relative } from 'node:path';
 import { type MountLine, mountTable } from '../../../fs/sys/mountinfo.js';
 import { textOf } from '../../host/text-of.js';
 
 export interface Membership {
-  /** Version 1's, "name=systemd" too; none for version 2. */
+  /** The controllers of version 1, or "name=systemd"; empty for version 2. */
   readonly controllers: readonly string[];
-  /** Where the hierarchy is mounted. */
+  /** The mountpoint of the hierarchy. */
   readonly top: string;
   readonly directory: string;
 }

@@ -1,9 +1,9 @@
 /**
- * What a container sees of its control groups: its own, and nothing above.
+ * The control groups that a container sees: its own, and nothing above.
  *
- * Rules: with version 2 alone one mount; otherwise a tmpfs with a directory for each hierarchy of the host, version 2's
- * "unified" among them. In a cgroup namespace hierarchies are mounted anew, since their roots are the container's; without one the
- * container's own directory of the host's mount is bound. Compare with runc's mountCgroupV1 and mountCgroupV2.
+ * Rules: with version 2 only, one mount; otherwise a tmpfs with a directory for each hierarchy of the host, including
+ * "unified" for version 2. In a cgroup namespace the hierarchies are mounted again, because their roots are the
+ * container's; without one, the container's directory of the host's mount is bind mounted. Compare with runc's mountCgroupV1 and mountCgroupV2.
  */
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -62,7 +62,7 @@ function hierarchies(): Hierarchy[] {
     });
 }
 
-/** Each once, although the host's /sys, bound, shows them again. */
+/** Removes duplicates, which a bind mount of the host's /sys adds. */
 function distinct(all: readonly Hierarchy[]): Hierarchy[] {
   const nameOf = ({ mountpoint }: Hierarchy): string => basename(mountpoint);
   return all.filter((one, index) => all.findIndex((other) => nameOf(other) === nameOf(one)) === index);
@@ -82,7 +82,7 @@ function showHierarchy(hierarchy: Hierarchy, attributes: number, namespace: bool
   return tree;
 }
 
-/** Shows the control groups at the directory `target`, which it closes. */
+/** Mounts the control groups on the directory `target`, and closes it. */
 export function mountCgroups(target: number, attributes: number, namespace: boolean): void {
   const found = distinct(hierarchies());
   const [only] = found;

@@ -1,8 +1,8 @@
 /**
- * What the command may do: ids, capabilities, limits.
+ * Sets ids, capabilities and limits of the command.
  *
- * Order, as in runc's finalizeNamespace: the bounding set goes first, while CAP_SETPCAP is there; capabilities are kept
- * over the change of ids and then set; ambient ones come last, since they must be permitted and inheritable.
+ * Order, as in runc's finalizeNamespace: the bounding set comes first, while CAP_SETPCAP is present; capabilities are kept
+ * during the change of ids and then set; ambient ones come last, since they must be permitted and inheritable.
  */
 import { PR } from '../../../fs/sys/constants.js';
 import { E, Errno } from '../../../fs/sys/errno.js';
@@ -27,7 +27,7 @@ import { step } from './failure.js';
 const MAX_CAPABILITIES = 64;
 const RLIM_INFINITY = 2n ** 64n - 1n;
 
-/** Drops every capability that the bounding set does not name, those without a name too. */
+/** Drops every capability that is not in the bounding set, including unknown ones. */
 export function limitCapabilities({ bounding }: CapabilitiesSpec): void {
   const kept = capabilityMask(bounding);
   for (let number = 0; number < MAX_CAPABILITIES; number++) {
@@ -35,7 +35,7 @@ export function limitCapabilities({ bounding }: CapabilitiesSpec): void {
   }
 }
 
-/** Takes on the user's ids; capabilities stay for `setCapabilities`. */
+/** Changes to the user's ids; capabilities are kept for `setCapabilities`. */
 export function becomeUser({ uid, gid, additionalGids = [] }: UserSpec, setsGroups: boolean): void {
   step(`cannot become user ${uid}:${gid}`, () => {
     prctl(PR.SET_KEEPCAPS, 1);
@@ -57,7 +57,10 @@ export function setCapabilities(sets: CapabilitiesSpec, warn: (message: string) 
     const refused = (sets.ambient ?? []).filter(
       (name) => !raiseAmbientCapability(capabilityNumber(name) ?? MAX_CAPABILITIES),
     );
-    if (refused.length > 0) warn(`not both permitted and inheritable, so not ambient: ${refused.join(', ')}`);
+    if (refused.length > 0)
+      warn(
+        `ignoring ambient capabilities that are not both permitted and inheritable: ${refused.join(', ')}`,
+      );
   });
 }
 
@@ -81,7 +84,7 @@ export function setLimits(limits: readonly RlimitSpec[], warn: (message: string)
         if (!(error instanceof Errno) || error.code !== E.EPERM) throw error;
         const { hard: most } = getrlimit(resource);
         setrlimit(resource, { soft: smaller(wanted.soft, most), hard: smaller(wanted.hard, most) });
-        warn(`${type} is limited to ${most}, the limit of this process`);
+        warn(`${type} is set to ${most}, the limit of this process`);
       }
     });
   }

@@ -1,9 +1,8 @@
 /**
- * Mounts on which no device can be opened (nodev): of the root always, and of everything where no control group holds the
- * container's device rules.
+ * Mounts with nodev: the root always, and all mounts if no control group enforces the container's device rules.
  *
- * Rule: devices are opened in /dev alone. Without rules /dev is nodev, too: root could make the host's disk there. Its
- * nodes are then the host's, each a mount of its own (`devices.ts`). A devpts holds nothing but terminals.
+ * Rule: devices can be opened only in /dev. Without device rules /dev is nodev too, because root could create a node of
+ * the host's disk there; each node is then a bind mount of the host's (`devices.ts`). devpts contains only terminals.
  */
 import { posix } from 'node:path';
 import type { CapabilitiesSpec, MountSpec } from '../spec/runtime-spec.js';
@@ -15,8 +14,8 @@ const isDev = ({ destination }: MountSpec): boolean =>
   posix.normalize(destination).replace(/\/$/, '') === DEV;
 
 /**
- * Whether /dev is somebody else's, shown by a bind: nothing is made in it, or removed (runc's needsSetupDev). Its nodes
- * are what they are, and the rules decide which of them open.
+ * Whether /dev is a bind mount: nothing is created or removed in it (runc's needsSetupDev), and the device rules decide
+ * which of its nodes can be opened.
  */
 export const isForeignDev = (mounts: readonly MountSpec[]): boolean =>
   mounts.some((mount) => isDev(mount) && bindsOf(mount));
@@ -24,12 +23,12 @@ export const isForeignDev = (mounts: readonly MountSpec[]): boolean =>
 const bindsOf = ({ type, options = [] }: MountSpec): boolean =>
   type === 'bind' || options.includes('bind') || options.includes('rbind');
 
-/** Whether /dev is a mount of the container's own, so that the root needs no devices. */
+/** Whether /dev is a mount of its own, so that the root filesystem needs no devices. */
 export const hasOwnDev = (mounts: readonly MountSpec[]): boolean => mounts.some(isDev);
 
 /**
- * The same mounts, without devices. Throws `Failure` where they would not keep devices out: the root itself would have to
- * hold them, or the command may mount.
+ * The same mounts with nodev. Throws `Failure` if that would not suffice: devices would have to be on the root itself, or
+ * the command can mount.
  */
 export function withoutDevices(
   mounts: readonly MountSpec[],
@@ -37,11 +36,11 @@ export function withoutDevices(
 ): readonly MountSpec[] {
   if (Object.values(capabilities).some((names) => names?.includes(MAY_MOUNT)))
     throw new Failure(
-      `this host lets no control group be made for device rules, and "${MAY_MOUNT}" is in the specification`,
+      `cannot create a control group for device rules on this host, and config.json grants "${MAY_MOUNT}"`,
     );
   if (!hasOwnDev(mounts))
     throw new Failure(
-      'this host lets no control group be made for device rules, and the specification mounts nothing on "/dev"',
+      'cannot create a control group for device rules on this host, and config.json has no mount on "/dev"',
     );
   return mounts.map((mount) => {
     if (mount.type === 'devpts') return mount;

@@ -1,8 +1,8 @@
 /**
  * The nodes and links of /dev that every program expects.
  *
- * Rules: an image's entry of the same name gives way. Where the kernel refuses mknod(2), or /dev is nodev
- * (`device-guard.ts`), the host's node is bound.
+ * Rules: an entry of the image with the same name is replaced. If the kernel refuses mknod(2), or /dev is nodev
+ * (`device-guard.ts`), the host's node is bind mounted.
  * Compare with config-linux.md, "Default Devices", and runc's createDevices, setupDevSymlinks.
  */
 import { existsSync } from 'node:fs';
@@ -38,7 +38,7 @@ const LINKS: Readonly<Record<string, string>> = {
 
 const TYPES = { c: S.IFCHR, u: S.IFCHR, b: S.IFBLK, p: S.IFIFO } as const;
 
-/** Runs `make`; if there is such an entry already, removes it and tries again. */
+/** Runs `make`; if it fails with EEXIST, removes the entry and tries again. */
 function replacing(directory: number, name: string, make: () => void): void {
   if (succeeds([E.EEXIST], make)) return;
   unlinkat(directory, name);
@@ -66,12 +66,12 @@ function bindNode(directory: number, name: string, path: string): void {
 }
 
 /**
- * Makes the default devices, those of the specification, and the links.
- * @param mayBeMade nodes can be opened where they are made
+ * Creates the default devices, those of the specification, and the links.
+ * @param mayBeMade whether created nodes can be opened; otherwise the host's are bind mounted
  */
 export function makeDevices(root: number, more: readonly DeviceSpec[], mayBeMade: boolean): void {
   for (const device of [...DEVICES, ...more]) {
-    step(`cannot make device "${device.path}"`, () => {
+    step(`cannot create device "${device.path}"`, () => {
       const directory = makeDirectory(root, bytes(posix.dirname(device.path)));
       makeNode(directory, bytes(posix.basename(device.path)), device, mayBeMade);
       close(directory);
@@ -79,7 +79,7 @@ export function makeDevices(root: number, more: readonly DeviceSpec[], mayBeMade
   }
   const directory = makeDirectory(root, '/dev');
   for (const [name, target] of Object.entries(LINKS)) {
-    step(`cannot make "/dev/${name}"`, () =>
+    step(`cannot create "/dev/${name}"`, () =>
       replacing(directory, name, () => symlinkat(target, directory, name)),
     );
   }

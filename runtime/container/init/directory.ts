@@ -1,8 +1,9 @@
 /**
- * The working directory, which must lie inside the container.
+ * Enters the working directory, which must be inside the container.
  *
- * Rules: a missing one is made; it is entered as root first and, where root may not, as the user. A way to the host that
- * some descriptor left open (cwd "/proc/self/fd/7", CVE-2024-21626) ends outside the root, which getcwd(3) tells.
+ * Rules: a missing directory is created. It is entered as root first and, if that is not permitted, as the user. A path
+ * to the host through an open descriptor (cwd "/proc/self/fd/7", CVE-2024-21626) is outside the root, which getcwd(3)
+ * detects.
  */
 import { posix } from 'node:path';
 import { AT, O } from '../../../fs/sys/constants.js';
@@ -12,7 +13,7 @@ import { chdir, close, openat } from '../../../fs/sys/syscalls.js';
 import { bytes, Failure } from './failure.js';
 import { makeDirectory } from './in-root.js';
 
-/** Enters `path`; false if permission is missing and the user may have it. Throws `Failure`. */
+/** Enters `path`; false if root has no permission and the user may have it. Throws `Failure`. */
 export function enterDirectory(path: string, who: 'as root' | 'as the user'): boolean {
   try {
     if (who === 'as root') makeIfMissing(path);
@@ -23,12 +24,12 @@ export function enterDirectory(path: string, who: 'as root' | 'as the user'): bo
     if (!(error instanceof Errno)) throw error;
     if (error.code === E.EACCES && who === 'as root') return false;
     if (error.call === 'getcwd')
-      throw new Failure(`the working directory "${path}" is outside of the container`);
+      throw new Failure(`the working directory "${path}" is outside the container`);
     throw new Failure(`cannot enter the working directory "${path}": ${error.message}`);
   }
 }
 
-/** What cannot be made cannot be entered either: chdir(2) says why. */
+/** Errors are ignored, because chdir(2) reports the reason. */
 function makeIfMissing(path: string): void {
   const root = openat(AT.FDCWD, '/', O.PATH | O.DIRECTORY);
   try {

@@ -1,9 +1,9 @@
 /**
- * The last step: the command takes this process's place.
+ * The last step: execve(2) of the command.
  *
- * Rules: the environment is exactly the specification's, the last of equal names counts, and HOME comes from the
- * container's /etc/passwd if nothing sets it. A command without a slash is looked for in the PATH of that environment,
- * as execvp(3) does: an entry that may not be executed counts only if nothing better follows.
+ * Rules: the environment is exactly the specification's; of duplicate names the last is used, and HOME comes from the
+ * container's /etc/passwd if it is not set. A command without a slash is searched in the PATH of that environment as by
+ * execvp(3): a file without execute permission is reported only if no executable one follows.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { E, errnoName } from '../../../fs/sys/errno.js';
@@ -29,7 +29,7 @@ export function environmentOf({ env = [], user }: ProcessSpec): string[] {
   return [...byName.values()];
 }
 
-/** Home directory of a user by the container's passwd(5); "/" if it says nothing. */
+/** Home directory of a user in the container's passwd(5); "/" without an entry. */
 function homeOf(uid: number): string {
   const fields = readPasswd()
     .split('\n')
@@ -38,7 +38,7 @@ function homeOf(uid: number): string {
   return fields?.[HOME_FIELD] || '/';
 }
 
-/** The image's file may be anything: whatever is not a plain file counts as empty. */
+/** The content of /etc/passwd; empty if it is not a regular file (the image may contain anything). */
 function readPasswd(): string {
   try {
     const fd = openSync(PASSWD, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -58,7 +58,7 @@ function candidates(command: string, environment: readonly string[]): string[] {
   return path.split(':').map((directory) => `${directory || '.'}/${command}`);
 }
 
-/** Becomes the command. Returns never; throws `Failure` with docker's 126 or 127. */
+/** Executes the command; never returns. Throws `Failure` with docker's exit code 126 or 127. */
 export function execute(args: readonly string[], environment: readonly string[]): never {
   const [command = ''] = args;
   const execution = new Execution(args.map(bytes), environment.map(bytes));
@@ -77,7 +77,7 @@ function notFound(command: string): Failure {
 }
 
 function reason(code: number): string {
-  if (code === E.EACCES) return 'it is not executable';
-  if (code === E.ENOEXEC) return 'it is not a program for this machine';
+  if (code === E.EACCES) return 'permission denied';
+  if (code === E.ENOEXEC) return 'exec format error: not a program for this machine';
   return errnoName(code);
 }

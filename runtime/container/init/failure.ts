@@ -1,7 +1,7 @@
 /**
- * A reason why a container cannot start, as one line for the user.
+ * An error message of the init stage: why a container cannot start, in one line.
  *
- * Rule: the init stage loads as little as it can; `UsageError` and what comes with it stay in the supervisor.
+ * Rule: the init stage loads as little code as possible; `UsageError` and its imports are used only in the supervisor.
  */
 import { adviceFor } from '../../../fs/sys/advice.js';
 import { Errno } from '../../../fs/sys/errno.js';
@@ -16,7 +16,7 @@ export class Failure extends Error {
   }
 }
 
-/** Runs a step; says what it was for when a system call fails in it. */
+/** Runs a step; a failed system call becomes a `Failure` that begins with `what`. */
 export function step<T>(what: string, run: () => T): T {
   try {
     return run();

@@ -1,5 +1,5 @@
 /**
- * The kernel's files that a container must not read or write.
+ * Masks and protects files of the kernel (/proc, /sys) that a container must not read or write.
  *
  * Rules: a masked directory is an empty read-only tmpfs, a masked file the null device; a path that does not exist
  * needs no mask. Paths are resolved inside the container's root. Compare with runc's maskPaths, readonlyPath.
@@ -28,7 +28,7 @@ export function isNullDevice(fd: number): boolean {
   return (mode & S.IFMT) === S.IFCHR && rdevMajor === NULL_DEVICE.major && rdevMinor === NULL_DEVICE.minor;
 }
 
-/** Makes what is mounted at and below each path read-only. */
+/** Makes the mounts at and below each path read-only. */
 export function makeReadOnly(paths: readonly string[]): void {
   for (const path of paths) {
     step(`cannot make "${path}" read-only`, () => {
@@ -43,7 +43,7 @@ export function makeReadOnly(paths: readonly string[]): void {
   }
 }
 
-/** Hides what is at each path. */
+/** Masks each path. */
 export function mask(paths: readonly string[]): void {
   for (const path of new Set(paths)) {
     step(`cannot mask "${path}"`, () => {
@@ -64,7 +64,7 @@ function coverOfFiles(): number {
   return cover;
 }
 
-/** Makes the root itself read-only; what is mounted below keeps its own mode. */
+/** Makes the root mount read-only; mounts below keep their own flags. */
 export function makeRootReadOnly(): void {
   const root = openat(AT.FDCWD, '/', O.PATH | O.DIRECTORY);
   step('cannot make the root read-only', () => changeMount(root, { set: MOUNT_ATTR.RDONLY }));

@@ -1,8 +1,8 @@
 /**
- * Places below a container's root, as descriptors.
+ * Opens and creates paths inside a container's root.
  *
- * Rules: symbolic links are the image's and lead at most to the root itself (openat2(2), RESOLVE_IN_ROOT); what is
- * missing is made one name at a time below a descriptor that was resolved so. Paths are latin1, absolute and cleaned.
+ * Rules: symbolic links of the image are resolved inside the root (openat2(2), RESOLVE_IN_ROOT); missing components are
+ * created one at a time below a descriptor that was resolved this way. Paths are latin1, absolute and cleaned.
  * Compare with runc's use of filepath-securejoin, MkdirAllInRoot and OpenInRoot.
  */
 import { posix } from 'node:path';
@@ -15,7 +15,7 @@ import { Failure } from './failure.js';
 const DIRECTORY_MODE = 0o755;
 const FILE_MODE = 0o644;
 
-/** How links on the way are treated; `none` refuses every one. */
+/** How symbolic links in the path are treated: resolved inside the root, or refused. */
 export type Links = 'inside' | 'none';
 
 const RESOLUTION = {
@@ -23,7 +23,7 @@ const RESOLUTION = {
   none: RESOLVE.IN_ROOT | RESOLVE.NO_SYMLINKS,
 } as const;
 
-/** O_PATH descriptor of what is at `path`; undefined if nothing is. */
+/** An O_PATH descriptor of `path`; undefined if it does not exist. */
 export function openInRoot(
   root: number,
   path: string,
@@ -34,7 +34,7 @@ export function openInRoot(
   return unless([E.ENOENT], () => openat2(root, relative, O.PATH | flags, RESOLUTION[links]));
 }
 
-/** The directory at `path`, made with those above it if need be. The caller closes the descriptor. */
+/** The directory at `path`, created with its parents if missing. The caller closes the descriptor. */
 export function makeDirectory(root: number, path: string, links: Links = 'inside'): number {
   try {
     const existing = openInRoot(root, path, links, O.DIRECTORY);
@@ -48,7 +48,7 @@ export function makeDirectory(root: number, path: string, links: Links = 'inside
   });
 }
 
-/** What is at `path`, or a new empty file. The caller closes the descriptor. */
+/** The entry at `path`, or a new empty file. The caller closes the descriptor. */
 export function makeFile(root: number, path: string): number {
   const existing = openInRoot(root, path);
   if (existing !== undefined) return existing;
@@ -74,12 +74,12 @@ function inParent(
   }
 }
 
-/** A link that leads nowhere exists for mkdir(2) and does not for open(2). */
+/** A better error for symbolic links: a dangling one gives EEXIST in mkdir(2) and ENOENT in open(2). */
 function explain(error: unknown, path: string): unknown {
   if (!(error instanceof Errno)) return error;
   const named = Buffer.from(path, 'latin1').toString();
-  if (error.code === E.ELOOP) return new Failure(`the image makes "${named}" a symbolic link`);
-  if (error.code === E.EEXIST) return new Failure(`the image's link "${named}" leads nowhere`);
-  if (error.code === E.ENOTDIR) return new Failure(`the image's "${named}" is not a directory`);
+  if (error.code === E.ELOOP) return new Failure(`"${named}" is a symbolic link in the image`);
+  if (error.code === E.EEXIST) return new Failure(`"${named}" is a dangling symbolic link in the image`);
+  if (error.code === E.ENOTDIR) return new Failure(`"${named}" is not a directory in the image`);
   return error;
 }

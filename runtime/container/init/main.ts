@@ -1,8 +1,8 @@
 /**
  * The init stage: PID 1 of a new container, until it becomes the command.
  *
- * It runs in a pid namespace that the supervisor made, gets its job through the channel (`job.ts`), and does what has
- * to be done from inside, in runc's order (linuxStandardInit.Init):
+ * It runs in a pid namespace that the supervisor created, reads its job from the channel (`job.ts`), and sets up the
+ * container from inside, in runc's order (linuxStandardInit.Init):
  *
  *     keyring, namespaces, network       namespaces.ts
  *     root, mounts, devices, pivot_root  root.ts, mounts.ts, devices.ts
@@ -10,8 +10,8 @@
  *     limits, no_new_privs, ids, capabilities, seccomp
  *     descriptors, signals, execve(2)    execute.ts
  *
- * Rules: everything is synchronous and on the main thread. Nothing is undone on failure: the process ends, and its
- * namespaces with it.
+ * Rules: everything is synchronous and on the main thread. Nothing is undone on failure: the process exits, and its
+ * namespaces end with it.
  */
 import { readSync, writeFileSync, writeSync } from 'node:fs';
 import { MOUNT_ATTR, PR } from '../../../fs/sys/constants.js';
@@ -93,13 +93,13 @@ function setOomScore(score: number): void {
   }
 }
 
-/** An engine's filter around us may refuse it where it lets everything else through: a name is worth no container. */
+/** An outer container's seccomp filter may refuse this call; a missing name is only a warning. */
 function setName(what: string, name: string, set: (name: string) => void): void {
   const done = unless([E.EPERM], () => {
     set(bytes(name));
     return true;
   });
-  if (done === undefined) warn(`this host does not let the ${what} be set to "${name}"`);
+  if (done === undefined) warn(`cannot set the ${what} to "${name}": not permitted on this host`);
 }
 
 function finishRoot({ spec }: Job): void {
@@ -111,9 +111,9 @@ function finishRoot({ spec }: Job): void {
   mask(spec.linux.maskedPaths ?? []);
 }
 
-/** Loads the filter that asks, and waits until somebody answers. */
+/** Loads the filter for virtual owners, and waits until the supervisor listens. */
 function askAboutOwners(program: string): void {
-  const fd = step('cannot load the filter for owners', () =>
+  const fd = step('cannot load the seccomp filter for virtual owners', () =>
     self.loadSeccompListener(Buffer.from(program, 'base64')),
   );
   report({ kind: 'listener', fd });
@@ -121,13 +121,13 @@ function askAboutOwners(program: string): void {
   close(fd);
 }
 
-/** Loading a filter takes no_new_privs or CAP_SYS_ADMIN: without the first, it comes before the second is dropped. */
+/** Loading a filter needs no_new_privs or CAP_SYS_ADMIN; without no_new_privs it is loaded before capabilities are dropped. */
 function dropPrivileges({ spec: { process }, seccomp, ownerFilter, setsGroups }: Job): void {
   const { capabilities = {}, noNewPrivileges = false, user } = process;
   const load = (): void => {
     if (seccomp === undefined) return;
     const program = Buffer.from(seccomp.program, 'base64');
-    step('cannot load the system call filter', () => self.loadSeccompFilter(program, seccomp.flags));
+    step('cannot load the seccomp filter', () => self.loadSeccompFilter(program, seccomp.flags));
   };
   if (noNewPrivileges) self.prctl(PR.SET_NO_NEW_PRIVS, 1);
   else load();
@@ -167,7 +167,7 @@ try {
 } catch (error) {
   const { message } = error as Error;
   const exitCode = error instanceof Failure ? error.exitCode : EXIT.RUNTIME_ERROR;
-  // With nobody there to read it, the failure is that the supervisor is gone.
+  // If nobody reads it, the supervisor has ended.
   if (!isBrokenPipe(error)) report({ kind: 'failure', message, exitCode });
   process.exit(exitCode);
 }

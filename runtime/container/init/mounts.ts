@@ -1,9 +1,10 @@
 /**
  * The mounts of a specification, in its order.
  *
- * Rules: a mount has its attributes before it gets its place; its place is a descriptor below the root. /proc and /sys
- * go only onto real directories: a link there would put the kernel's files elsewhere. A read-only tmpfs becomes so at
- * the end, since later mounts may need places in it. Binds are private unless asked otherwise, as Docker's are.
+ * Rules: a mount gets its attributes before it is attached; the mountpoint is a descriptor below the root. /proc and
+ * /sys are mounted only on real directories: a symbolic link would put the kernel's files elsewhere. A read-only tmpfs is
+ * made read-only at the end, because later mounts may need mountpoints in it. Bind mounts are private by default, as
+ * Docker's are.
  * Compare with runc's mountToRootfs.
  */
 import { posix } from 'node:path';
@@ -27,10 +28,10 @@ import { makeDirectory, makeFile, openInRoot } from './in-root.js';
 const KERNEL_FILESYSTEMS = ['proc', 'sysfs'];
 const PERMISSIONS = 0o7777;
 
-/** Where a mount goes: ".." ends at the root, before any link is followed. */
+/** The mountpoint: ".." is resolved as text and stays inside the root, before any link is followed. */
 const placeOf = ({ destination }: MountSpec): string => bytes(posix.normalize(destination));
 
-/** Makes all mounts below the root that `root` is open on. */
+/** Makes all mounts below the directory `root`. */
 export function makeMounts(root: number, mounts: readonly MountSpec[], cgroupNamespace: boolean): void {
   for (const mount of mounts) {
     step(`cannot mount "${mount.destination}"`, () => makeMount(root, mount, cgroupNamespace));
@@ -48,7 +49,7 @@ function isLateReadOnly({ type, options = [] }: MountSpec): boolean {
 
 function makeReadOnly(root: number, path: string): void {
   const fd = openInRoot(root, path);
-  if (fd === undefined) throw new Failure(`cannot mount "${path}": it has vanished`);
+  if (fd === undefined) throw new Failure(`cannot mount "${path}": it no longer exists`);
   changeMount(fd, { set: MOUNT_ATTR.RDONLY });
   close(fd);
 }
@@ -64,7 +65,7 @@ function makeMount(root: number, mount: MountSpec, cgroupNamespace: boolean): vo
 function mountFilesystem(root: number, mount: MountSpec, options: MountOptions): void {
   const { type = 'none' } = mount;
   const links = KERNEL_FILESYSTEMS.includes(type) ? 'none' : 'inside';
-  const mode = type === 'tmpfs' ? modeAt(root, placeOf(mount)) : undefined; // before it is made
+  const mode = type === 'tmpfs' ? modeAt(root, placeOf(mount)) : undefined; // before it is mounted
   const target = makeDirectory(root, placeOf(mount), links);
   const made = explaining(type, () =>
     newMount(type, filesystemOptions(mount, options, mode), attributesOf(mount, options)),
@@ -72,12 +73,12 @@ function mountFilesystem(root: number, mount: MountSpec, options: MountOptions):
   place(made, target, options);
 }
 
-/** A sandbox that covers parts of /proc keeps others from seeing them in a new one (mount_too_revealing). */
+/** If parts of /proc are masked in an outer container, the kernel refuses a new proc mount (mount_too_revealing). */
 function explaining<T>(type: string, mount: () => T): T {
   const made = type === 'proc' ? unless([E.EPERM], mount) : mount();
   if (made !== undefined) return made;
   throw new Failure(
-    'the sandbox around us covers parts of /proc, so the kernel refuses a new one; show all of it (docker run --security-opt systempaths=unconfined, podman run --security-opt unmask=ALL)',
+    'the outer container masks parts of /proc, so the kernel refuses a new one; run it with unmasked paths (docker run --security-opt systempaths=unconfined, podman run --security-opt unmask=ALL)',
   );
 }
 
@@ -85,7 +86,7 @@ function attributesOf(mount: MountSpec, { set }: MountOptions): number {
   return isLateReadOnly(mount) ? set & ~MOUNT_ATTR.RDONLY : set;
 }
 
-/** The permissions of what is there; undefined if nothing is that could be covered. */
+/** The permissions of the mountpoint; undefined if it does not exist. */
 function modeAt(root: number, path: string): number | undefined {
   const fd = unless([E.ELOOP, E.ENOTDIR], () => openInRoot(root, path));
   if (fd === undefined) return undefined;
@@ -94,7 +95,7 @@ function modeAt(root: number, path: string): number | undefined {
   return mode & PERMISSIONS;
 }
 
-/** A tmpfs without a mode takes that of the directory it `covers`; over nothing it is for everybody, as tmpfs(5) is. */
+/** A tmpfs without a mode gets that of the directory it `covers`, otherwise tmpfs(5)'s default 1777. */
 function filesystemOptions(
   mount: MountSpec,
   options: MountOptions,
@@ -137,7 +138,7 @@ function cloneSource(source: string, recursive: boolean): number {
   }
 }
 
-/** Puts a mount in its place and closes both descriptors. */
+/** Attaches a mount to its mountpoint and closes both descriptors. */
 function place(mount: number, target: number, options: MountOptions): void {
   moveMount(mount, target);
   if (options.propagation !== 0)

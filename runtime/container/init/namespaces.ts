@@ -1,7 +1,7 @@
 /**
- * New namespaces, and existing ones that the specification names by path (namespaces(7)).
+ * Creates namespaces, and enters existing ones that the specification names by path (namespaces(7)).
  *
- * Rule: the pid namespace is the supervisor's business: this process was born into it.
+ * Rule: the supervisor handles the pid namespace: this process is started inside it.
  */
 import { closeSync, openSync } from 'node:fs';
 import { CLONE } from '../../../fs/sys/constants.js';
@@ -29,6 +29,6 @@ export function enterNamespaces(namespaces: readonly NamespaceSpec[]): void {
     });
   }
   const made = namespaces.filter(({ path }) => path === undefined);
-  step('cannot make namespaces', () => unshare(made.reduce((bits, { type }) => bits | BITS[type], 0)));
+  step('cannot create namespaces', () => unshare(made.reduce((bits, { type }) => bits | BITS[type], 0)));
   if (made.some(({ type }) => type === 'network')) step('cannot start "lo"', () => interfaceUp('lo'));
 }

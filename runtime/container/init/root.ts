@@ -1,5 +1,5 @@
 /**
- * From the host's root to the container's, and what of it is hidden.
+ * Replaces the host's root by the container's, and masks parts of it.
  *
  *     "/" becomes a slave: nothing mounted here reaches the host
  *     a private copy of the root's mounts is attached over the root itself: pivot_root(2) wants a mountpoint
@@ -17,7 +17,7 @@ import { fchdir, getcwd, pivotRoot } from '../../../fs/sys/process.js';
 import { chdir, chroot, close, mount, openat, umount2 } from '../../../fs/sys/syscalls.js';
 import { bytes, step, succeeds } from './failure.js';
 
-/** Propagation of what is there when the namespace is new; sharing with the host is not offered. */
+/** Propagation of the mounts in a new namespace; "shared" with the host is not supported. */
 const PROPAGATION: Readonly<Record<string, number>> = {
   private: MS.PRIVATE,
   rprivate: MS.PRIVATE | MS.REC,
@@ -40,7 +40,7 @@ export function openRoot(path: string, propagation: string | undefined): number 
   });
 }
 
-/** Makes `root` the root of this process and of its mount namespace; the host's is gone from it. */
+/** Makes `root` the root of this process and of its mount namespace, and detaches the host's. */
 export function enterRoot(root: number, noPivot: boolean): void {
   const pivoted = !noPivot && succeeds([E.EINVAL], () => pivot(root));
   if (!pivoted) step('cannot enter the root', () => moveOverRoot(root));
@@ -63,8 +63,9 @@ function pivot(root: number): void {
 const MOUNT_LINE = /^\S+ \S+ \S+ \/ (\S+) .*? - (?:proc|sysfs) /;
 
 /**
- * The initial root of a machine (an initramfs) cannot be pivoted away from. Under a root moved over it the host's
- * mounts live on, out of reach by name; full views of the kernel's state go, since they would allow new ones.
+ * pivot_root(2) does not work on the initial root of a machine (an initramfs). The new root is moved over it; the host's
+ * mounts stay below, unreachable by name. Complete mounts of proc and sysfs are unmounted, since they would permit new
+ * ones.
  */
 function moveOverRoot(root: number): void {
   fchdir(root);

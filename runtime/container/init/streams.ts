@@ -1,9 +1,9 @@
 /**
  * Standard input, output and error, as the container gets them.
  *
- * Rules: the host's null device is exchanged for the container's, so that no descriptor of the host's /dev stays. Pipes
- * and sockets become the user's own, who could not reopen them through /dev/stdout otherwise. Files and terminals of
- * the caller's keep their owner. Compare with runc's reOpenDevNull and fixStdioPermissions.
+ * Rules: the host's null device is replaced by the container's, so that no descriptor of the host's /dev is left. Pipes
+ * and sockets are given to the user, who could not reopen them through /dev/stdout otherwise. Files and terminals of the
+ * caller keep their owner. Compare with runc's reOpenDevNull and fixStdioPermissions.
  */
 import { AT, O, S } from '../../../fs/sys/constants.js';
 import { E, unless } from '../../../fs/sys/errno.js';

@@ -1,8 +1,8 @@
 /**
- * Where a container's changes are.
+ * The layers that a container's changes are computed from.
  *
- * Rule: the copy driver's directory holds everything; what has changed there is told by comparing. Its work directory,
- * which nothing else uses, was touched when the copy was complete.
+ * Rule: the directory of the copy driver contains all files, so its changes are found by comparison. Its work directory,
+ * which has no other use, has the time when the copy was complete.
  */
 
 import type { ChangedStack } from '../../../fs/index.js';
@@ -26,7 +26,7 @@ function changeTime(path: string): Time {
   }
 }
 
-/** Notes that the copy is complete. */
+/** Records that the copy is complete. */
 export function markCopied(work: string): void {
   utimensat(AT.FDCWD, toBytes(work), 'now', 'now');
 }

@@ -1,8 +1,8 @@
 /**
- * `commit`: what a container changed becomes a layer.
+ * `commit`: creates an image with a container's changes as its top layer.
  *
- * Rules: the layer is what differs between the container's root and what it was made of, the init layer included, so that
- * layer is no part of it. The same changes give the same layer, whatever the driver (`pack.ts`). Compare daemon/commit.go in moby.
+ * Rules: the layer is the difference between the container's root and its lower layers, including the init layer, which
+ * therefore is not committed. The same changes give the same layer with every driver (`pack.ts`). Compare daemon/commit.go in moby.
  */
 
 import { applyChanges } from '../../image/create/changes.js';
@@ -22,7 +22,7 @@ export interface CommitOptions {
   readonly changes: readonly string[];
 }
 
-/** Makes an image of a container; its ID. Throws `UsageError`, as when the container's image is gone. */
+/** Creates an image of a container. @returns its ID @throws UsageError, e.g. if the container's image was removed */
 export async function commit(store: Store, record: ContainerRecord, options: CommitOptions): Promise<Digest> {
   const execution = applyChanges(record.config, options.changes);
   return store.write(async (writer) => {

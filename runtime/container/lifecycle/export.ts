@@ -1,8 +1,8 @@
 /**
- * `export`: what a container's root shows, as one tar.
+ * `export`: the root filesystem of a container as one tar.
  *
- * Rule: the layers are read, not the mount, so it makes no difference whether the container runs; volumes are no part
- * of it. The tree is built in the store's workspace, sharing the layers' data where the filesystem can.
+ * Rule: the layers are read, not the mount, so the container may be running or not; volumes are not included. The tree is
+ * built in the store's workspace, with reflinks to the layers' data if the filesystem supports them.
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import type { Readable } from 'node:stream';
@@ -12,7 +12,7 @@ import type { Store } from '../../image/store/store.js';
 import type { ContainerRecord } from '../records/record.js';
 import { changesOf } from './changes.js';
 
-/** Hands the tar to `use`. */
+/** Calls `use` with the tar. */
 export async function exportContainer(
   store: Store,
   record: ContainerRecord,

@@ -1,8 +1,8 @@
 /**
  * `tscr bundle`: an image as a filesystem bundle of the OCI runtime specification (bundle.md).
  *
- * Rules: the root is a plain copy, so that any runtime can run it; config.json is what `tscr run` would have made, with a
- * network of its own as runc's users expect. An interruption leaves no config.json: the bundle is none.
+ * Rules: the root is a plain copy, so that any runtime can run it; config.json is the one that `tscr run` would use, but
+ * with a network namespace as runc's users expect. config.json is written last, so an interrupted bundle has none.
  */
 import { closeSync, mkdirSync, openSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -20,7 +20,7 @@ const HOSTNAME = 'tscr';
 const MODE = 0o755;
 const FILE_MODE = 0o644;
 
-/** Throws `UsageError` if the directory is in use or the image is none. */
+/** Throws `UsageError` if the directory is not empty or the image does not exist. */
 export function makeBundle(store: Store, reference: string, directory: string): void {
   const image = store.find(reference);
   const config = image.config.config ?? {};
@@ -41,7 +41,7 @@ export function makeBundle(store: Store, reference: string, directory: string): 
   writeJson(join(resolve(directory), CONFIG), spec, FILE_MODE);
 }
 
-/** The root's directory in a bundle's directory, which is made if need be. */
+/** The root directory of a bundle, whose directory is created if it is missing. */
 function emptyDirectory(directory: string): string {
   mkdirSync(directory, { recursive: true, mode: MODE });
   const [entry] = readdirSync(directory);

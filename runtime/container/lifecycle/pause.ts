@@ -1,15 +1,15 @@
 /**
- * A running container is held still, from outside, while its files are copied.
+ * Pauses a running container from outside, while its files are copied.
  *
  *     this process             guardian (a shell in a session of its own)
- *       "stop PID"  -------->  notes it
+ *       "stop PID"  -------->  records it
  *       SIGSTOP to PID ...
  *       copies
- *       end of file -------->  lets everything go on, and ends
+ *       end of file -------->  resumes all processes, and exits
  *
- * Rules: by the container's own cgroup freezer, else by SIGSTOP to its processes. The guardian knows of each step
- * before it is done, and undoes all when the pipe ends: at `release`, or when this process ends, whatever ended it.
- * Processes that had been stopped before stay so. Compare pause in podman and docker, which takes the freezer alone.
+ * Rules: uses the container's own cgroup freezer, else SIGSTOP to its processes. The guardian is told each step before it
+ * is done, and undoes all steps at the end of the pipe: at `release`, or when this process ends for any reason. Processes
+ * that were stopped before stay stopped. Compare pause in podman and docker, which use only the freezer.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, readSync, writeFileSync, writeSync } from 'node:fs';
@@ -20,7 +20,7 @@ import { type Freezer, freezerOf } from '../cgroup/freezer.js';
 import { type Process, processesOf } from '../process/pid-namespace.js';
 
 const SHELL = '/bin/sh';
-/** Children go on before their parents, who would take them for suspended jobs. */
+/** Children are resumed before their parents, which would take them for suspended jobs. */
 const GUARDIAN = `trap '' HUP INT QUIT TERM; pids= file=
 while read -r what value path; do
   case $what in stop) pids="$value $pids" ;; freeze) thaw=$value file=$path ;; esac
@@ -30,7 +30,7 @@ for pid in $pids; do kill -CONT "$pid"; done`;
 
 const PATIENCE_MS = 10_000;
 const POLL_MS = 2;
-/** Of /proc/PID/stat: stopped, traced, dead. */
+/** States in /proc/PID/stat: stopped, traced, zombie, dead. */
 const STILL = new Set(['T', 't', 'Z', 'X']);
 
 /** A container to pause. */
@@ -41,15 +41,15 @@ export interface Pausable {
 }
 
 export class Pause {
-  /** The guardian's orders, and an end that it holds open. They may be handed on over execve(2). */
+  /** The pipe to the guardian, and a pipe that it keeps open until it exits. They can be kept over execve(2). */
   readonly descriptors: readonly [orders: number, ended: number];
 
-  /** @param descriptors those of the pause that another program of this process has begun */
+  /** @param descriptors those of a pause that this process began before execve(2) */
   constructor(descriptors: readonly [number, number] = startGuardian()) {
     this.descriptors = descriptors;
   }
 
-  /** Throws `HostError` if the container cannot be paused; it goes on then. */
+  /** Throws `HostError` if the container cannot be paused; it then continues to run. */
   static begin({ name, pid }: Pausable): Pause {
     const pause = new Pause();
     try {
@@ -63,7 +63,7 @@ export class Pause {
     }
   }
 
-  /** The container goes on; it does when this returns. */
+  /** Resumes the container before it returns. */
   release(): void {
     const [orders, ended] = this.descriptors;
     closeSync(orders);
@@ -76,17 +76,17 @@ export class Pause {
   }
 
   #freeze(name: string, { file, freeze, thaw, isFrozen }: Freezer): void {
-    if (isFrozen()) return; // by somebody else, who will thaw it
+    if (isFrozen()) return; // by another program, which will thaw it
     this.#order(`freeze ${thaw} ${file}`);
     until(name, () => {
-      writeFileSync(file, freeze, 'latin1'); // version 1 may need to be told again
+      writeFileSync(file, freeze, 'latin1'); // version 1 may need several writes
       return isFrozen();
     });
   }
 
   #stop(name: string, first: number): void {
     if (processesOf(first).length === 0 && existsSync(`/proc/${first}`))
-      throw cannotPause(name, 'its processes cannot be seen from here');
+      throw cannotPause(name, 'its processes are not visible in this pid namespace');
     const stopped = new Set<number>();
     let quiet = 0;
     until(name, () => {
@@ -97,7 +97,7 @@ export class Pause {
         signalStop(name, pid);
       }
       quiet = going.length === 0 ? quiet + 1 : 0;
-      return quiet > 1; // who forked while /proc was read has a child that was not seen
+      return quiet > 1; // a process that forked while /proc was read has an unseen child
     });
   }
 }
@@ -125,7 +125,7 @@ function until(name: string, isSo: () => boolean): void {
   const deadline = performance.now() + PATIENCE_MS;
   while (!isSo()) {
     if (performance.now() > deadline)
-      throw cannotPause(name, `it does not stop within ${PATIENCE_MS / 1000} s`);
+      throw cannotPause(name, `its processes did not stop within ${PATIENCE_MS / 1000} s`);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
   }
 }
@@ -141,6 +141,6 @@ function startGuardian(): [orders: number, ended: number] {
   child.unref();
   closeSync(orders.readEnd);
   closeSync(ended.writeEnd);
-  if (child.pid === undefined) throw new Error(`"${SHELL}" cannot be started`);
+  if (child.pid === undefined) throw new Error(`cannot start "${SHELL}"`);
   return [orders.writeEnd, ended.readEnd];
 }

@@ -1,14 +1,14 @@
 /**
- * `tscr run`: an image becomes a container, the container a process, the process an exit code.
+ * `tscr run`: creates a container of an image, runs its command, and returns the exit code.
  *
  *     image layers + init layer + upper        containers.ts, init-layer.ts
  *       -> one root, mounted in a namespace    root-filesystem.ts, namespaces.ts
  *       -> config.json                         container-spec.ts
  *       -> process, exit code                  bundle.ts
- *       -> the container has ended             lifecycle.ts
+ *       -> the exit is recorded                containers.ts
  *
- * Rules: the calling process is the container's supervisor. What it mounts lies in a mount namespace of its own, so
- * nothing is left in the host's however it ends. Everything is checked before the container is made.
+ * Rules: the calling process is the container's supervisor. It mounts in a mount namespace of its own, so that no mount
+ * is left on the host, however it ends. Everything is checked before the container is created.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync } from 'node:fs';
@@ -27,7 +27,7 @@ import type { UserNamespace } from '../../rootless/mode.js';
 import { virtualOwners } from '../owners/service.js';
 import { type InitProcess, runBundle, startInit } from '../process/bundle.js';
 import { enterMountNamespace } from '../process/namespaces.js';
-import { Hold } from '../records/container-lock.js';
+import { ContainerLock } from '../records/container-lock.js';
 import {
   clearLeftovers,
   createContainer,
@@ -48,7 +48,7 @@ import { withOwnUser } from '../spec/own-user.js';
 import { defaultUser, forOwnNamespace, mappedUser, ownUser, withOwnHome } from '../spec/rootless-spec.js';
 import { readUserFiles, resolveUser, type UserFiles } from '../spec/users.js';
 
-/** What the user asked for; undefined where the image decides. */
+/** The options of the command line; undefined where the image's configuration applies. */
 export interface RunOptions extends MountRequest {
   readonly name?: string;
   readonly command: readonly string[];
@@ -64,23 +64,23 @@ export interface RunOptions extends MountRequest {
   readonly autoRemove: boolean;
   readonly interactive: boolean;
   readonly noPivot: boolean;
-  /** What makes the root; chosen by what this machine has if it is left out. */
+  /** The storage driver; by default the best one for this host. */
   readonly driver?: Driver;
   readonly userns: UserNamespace;
-  /** Who keeps his own id gets a line in /etc/passwd, unless there is one. */
+  /** With `--userns keep-id`, add the caller to /etc/passwd if it has no entry. */
   readonly passwd: boolean;
-  /** Told what is done differently from what was asked, and why a command could not be executed. */
+  /** Called with warnings: what differs from the request, and why a command could not be executed. */
   readonly onWarning: (message: string) => void;
 }
 
 const PRIVATE = 0o700;
 const ID_BYTES = 32;
-/** runtime error: what is not the process's own exit code */
+/** docker's exit code for errors of the runtime */
 const RUNTIME_ERROR = 125;
 
 /**
- * Runs a container of an image to its end; its exit code, as docker's.
- * Throws `UsageError` for what the user can mend; the container is gone then, or has ended with 125.
+ * Runs a container of an image until it exits. @returns docker's exit code
+ * @throws UsageError for errors that the user can fix; the container has then been removed, or has exit code 125
  */
 export async function runImage(store: Store, reference: string, options: RunOptions): Promise<number> {
   enterForContainers(options.userns, options.onWarning);
@@ -90,9 +90,9 @@ export async function runImage(store: Store, reference: string, options: RunOpti
   enterMountNamespace('slave');
   const driver = chooseDriver(options.driver, store.root, options.onWarning);
   const id = randomBytes(ID_BYTES).toString('hex');
-  const hold = Hold.take(store.root, id);
-  if (hold === undefined) throw new Error('a fresh id is taken');
-  const openRoot = startDriver(driver); // its thread and the init stage load meanwhile
+  const lock = ContainerLock.take(store.root, id);
+  if (lock === undefined) throw new Error('a new container ID is already locked');
+  const openRoot = startDriver(driver); // its thread and the init stage load in parallel
   const init = startInit(stdinOf(options));
   let isRecorded = true;
   try {
@@ -106,19 +106,19 @@ export async function runImage(store: Store, reference: string, options: RunOpti
     if (difference !== undefined) options.onWarning(`image ${quoted(reference)} ${difference}`);
     let exitCode = RUNTIME_ERROR;
     try {
-      exitCode = await supervise(store.root, { image, record, options, mounts, hold, init, openRoot });
+      exitCode = await supervise(store.root, { image, record, options, mounts, lock, init, openRoot });
     } finally {
       isRecorded = recordEnd(store.root, record, exitCode, options.onWarning);
-      if (!isRecorded) hold.leave(exitCode);
+      if (!isRecorded) lock.leave(exitCode);
     }
     return exitCode;
   } finally {
     init.kill('SIGKILL');
-    if (isRecorded) hold.release();
+    if (isRecorded) lock.release();
   }
 }
 
-/** Whether the end could be recorded; the container has ended as it has, whatever becomes of its record. */
+/** Records the exit. @returns false if that failed; the exit code is not changed by that */
 function recordEnd(
   root: string,
   record: ContainerRecord,
@@ -129,7 +129,7 @@ function recordEnd(
     endContainer(root, record, exitCode);
     return true;
   } catch (error) {
-    warn(`the end of container "${record.name}" could not be recorded: ${(error as Error).message}`);
+    warn(`cannot record the exit of container "${record.name}": ${(error as Error).message}`);
     return false;
   }
 }
@@ -162,24 +162,24 @@ function recordOf(
   };
 }
 
-/** The last part of a reference, for a container that nobody named. */
+/** The last part of a reference, for a container without a given name. */
 const nameOf = (reference: string): string =>
   /([a-z0-9._-]+)(?:[:@][^/]*)?$/.exec(reference)?.[1] ?? 'container';
 
-/** A container that is about to run. */
+/** A container that is about to start. */
 interface Supervised {
   readonly image: StoredImage;
   readonly record: ContainerRecord;
   readonly options: RunOptions;
   readonly mounts: readonly Mount[];
-  readonly hold: Hold;
+  readonly lock: ContainerLock;
   readonly init: InitProcess;
   readonly openRoot: OpenRoot;
 }
 
-/** Makes the container's files and its root, and runs it to its end. */
+/** Creates the container's files and its root, and runs it until it exits. */
 async function supervise(root: string, supervised: Supervised): Promise<number> {
-  const { image, record, options, mounts, hold, init, openRoot } = supervised;
+  const { image, record, options, mounts, lock, init, openRoot } = supervised;
   const { readOnly, network, noPivot, onWarning } = options;
   const { upper, work, merged, init: initLayer } = record;
   for (const path of [upper, work, merged, initLayer]) mkdirSync(path, { mode: PRIVATE });
@@ -206,7 +206,7 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
         rootPath: rootfs.path,
       }),
     );
-    const onStarted = (pid: number): void => hold.started(pid);
+    const onStarted = (pid: number): void => lock.started(pid);
     const request = {
       spec,
       root: rootfs.path,
@@ -220,18 +220,18 @@ async function supervise(root: string, supervised: Supervised): Promise<number> 
   } finally {
     await rootfs
       .release()
-      .catch((error: Error) => onWarning(`the root could not be unmounted in order: ${error.message}`));
+      .catch((error: Error) => onWarning(`cannot unmount the root filesystem: ${error.message}`));
   }
 }
 
-/** Whether who keeps his own id gets a name inside. */
+/** Whether the caller is added to /etc/passwd. */
 const namesCaller = ({ userns, passwd }: RunOptions): boolean => userns === 'keep-id' && passwd;
 
 function workdirOf(config: ExecutionConfig, options: RunOptions): string {
   return options.workdir ?? imageWorkdir(config);
 }
 
-/** Who runs what, where, with which variables. */
+/** The process: arguments, user, directory and environment. */
 function processOf(
   root: string,
   config: ExecutionConfig,
@@ -257,14 +257,14 @@ function processOf(
   return { args, env, user: withOwnHome(user, mounts), cwd: workdirOf(config, options) };
 }
 
-/** Runs a command in a directory as it is: no image, no layers, and what it writes stays. */
+/** Runs a command with a directory as its root: no image, no layers; changes are written to the directory. */
 export async function runDirectory(path: string, options: RunOptions): Promise<number> {
   enterForContainers(options.userns, options.onWarning);
   const root = directoryAt(path);
   const mounts = mountsOf(options);
   const { entrypoint, command, hostname = osHostname(), readOnly, network } = options;
   const args = [...(entrypoint === undefined || entrypoint === '' ? [] : [entrypoint]), ...command];
-  if (args.length === 0) throw new UsageError('name a command');
+  if (args.length === 0) throw new UsageError('missing command; name one, it is run in the directory');
   enterMountNamespace('slave');
   const own = processOf(root, {}, args, hostname, options, mounts);
   const spec = forOwnNamespace(

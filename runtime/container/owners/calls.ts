@@ -1,15 +1,14 @@
 /**
- * Which system calls are answered in place of the kernel where one id is all there is.
+ * The system calls that the supervisor answers instead of the kernel in a user namespace with one id.
  *
- * Rules: in a user namespace with one id, others are refused before a filesystem sees them. A chown(2) that names
- * nothing but the mapped ids, or -1 ("keep"), is the kernel's; so is every call of another architecture than the native
- * one. Calls that change or tell who a process is are always asked about: becoming somebody else is believed, as under
- * fakeroot(1). So that owners that were given are seen, calls that tell them are asked about, and for the same reason
- * mknod(2) of devices. Names and arguments are those of section 2 of the manual.
+ * Rules: the kernel refuses ids that are not mapped before a filesystem sees them. The kernel handles a chown(2) with only
+ * the mapped ids or -1 (no change), and calls of other architectures than the native one. Calls that change or return the
+ * identity of a process are always answered: a process appears to have the new ids, as under fakeroot(1). Calls that
+ * return owners are answered so that recorded owners are seen, and mknod(2) of devices for the same reason. Names and arguments are those of section 2 of the manual.
  */
 import type { ArchitectureName } from '../../../fs/sys/architecture.js';
 
-/** Where a call has the arguments that name a file. */
+/** The positions of the arguments that name a file. */
 export interface FileForm {
   readonly descriptor?: number;
   readonly path?: number;
@@ -19,14 +18,14 @@ export interface FileForm {
 
 /** chown(2) and its relatives. */
 export interface ChownForm extends FileForm {
-  /** Of the uid; the gid follows. */
+  /** Position of the uid; the gid follows. */
   readonly owner: number;
 }
 
 /** stat(2) and its relatives. */
 export interface StatForm extends FileForm {
   readonly buffer: number;
-  /** What is wanted: of statx(2), which has a structure of its own. */
+  /** Position of statx(2)'s mask; only statx(2) has one. */
   readonly mask?: number;
 }
 
@@ -38,7 +37,7 @@ export interface MknodForm extends FileForm {
 export interface OwnerCall {
   readonly name: string;
   readonly numbers: Readonly<Partial<Record<ArchitectureName, number>>>;
-  /** The call gives a file away, tells its owner, makes one; without any of these it concerns the process. */
+  /** The call changes an owner, returns one, or creates a node; without any of these it concerns the process's identity. */
   readonly chown?: ChownForm;
   readonly stat?: StatForm;
   readonly mknod?: MknodForm;
@@ -92,6 +91,6 @@ export const OWNER_CALLS: readonly OwnerCall[] = [
   identity('getgroups', 115, 158),
 ];
 
-/** The call that a number means; undefined for others. */
+/** The call with a number; undefined for a call that is not in this table. */
 export const callOf = (number: number, architecture: ArchitectureName): OwnerCall | undefined =>
   OWNER_CALLS.find(({ numbers }) => numbers[architecture] === number);

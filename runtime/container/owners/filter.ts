@@ -1,8 +1,8 @@
 /**
- * The filter that asks about `calls.ts` and lets everything else pass.
+ * The seccomp filter that notifies the supervisor about the calls of `calls.ts` and allows all others.
  *
- * Rule: it stands beside the container's own filter; of the two answers the kernel takes the stricter one, and "asks"
- * is weaker than an error: what the profile refuses is not asked about (seccomp(2), "Filter return values").
+ * Rule: it is loaded in addition to the container's own filter. The kernel uses the stricter result, and USER_NOTIF is
+ * weaker than an error, so a call that the profile refuses causes no notification (seccomp(2), "Filter return values").
  */
 import { ARCHITECTURES, type ArchitectureName } from '../../../fs/sys/architecture.js';
 import { S } from '../../../fs/sys/constants.js';
@@ -15,21 +15,21 @@ export interface MappedIds {
   readonly gid: number;
 }
 
-/** The id that means "keep". */
+/** The id that means "no change". */
 export const KEEP = 0xffffffff;
-/** Who is nobody's root gives nothing away, and need not be told what was. */
+/** Owners are virtual only if the caller is root inside. */
 const ROOT = 0;
 
 const ALLOW: Instruction = [BPF.RET, 0, 0, VERDICT.ALLOW];
 const ASK: Instruction = [BPF.RET, 0, 0, VERDICT.ASK];
 
-/** Whether a chown(2) names nothing but ids that exist, or "keep": the kernel can do it. */
+/** Whether a chown(2) has only mapped ids, or "no change": the kernel can do it. */
 export const isMapped = (mapped: MappedIds, uid: number, gid: number): boolean =>
   [mapped.uid, KEEP].includes(uid) && [mapped.gid, KEEP].includes(gid);
 
 /**
  * The program: an array of struct sock_filter.
- * @param everyChown asks about those, too, that the kernel can do, because nobody else hears of them
+ * @param everyChown also notify about calls that the kernel can do, because recorded owners must be updated
  */
 export function ownerFilter(mapped: MappedIds, architecture: ArchitectureName, everyChown: boolean): Buffer {
   const asked = OWNER_CALLS.filter(({ stat }) => stat === undefined || mapped.uid === ROOT);
@@ -47,7 +47,7 @@ export function ownerFilter(mapped: MappedIds, architecture: ArchitectureName, e
   ]);
 }
 
-/** Asks about a call if its arguments make that necessary. Other calls fall through. */
+/** Notifies about a call if its arguments require it. Other calls fall through. */
 function oneCall(
   number: number,
   { chown, stat, mknod }: OwnerCall,
@@ -60,7 +60,7 @@ function oneCall(
   return [[BPF.JEQ, 0, body.length, number], ...body];
 }
 
-/** An id is neither the mapped one nor "keep". */
+/** Notifies if an id is neither the mapped one nor "no change". */
 function aboutChown({ owner }: ChownForm, { uid, gid }: MappedIds): Instruction[] {
   const check = (index: number, mapped: number): Instruction[] => [
     [BPF.LOAD, 0, 0, DATA.argument(index)],
@@ -71,7 +71,7 @@ function aboutChown({ owner }: ChownForm, { uid, gid }: MappedIds): Instruction[
   return [...check(owner, uid), ...check(owner + 1, gid), ALLOW];
 }
 
-/** Owners are wanted. */
+/** Notifies if the mask requests owners. */
 const aboutStatx = (mask: number): Instruction[] => [
   [BPF.LOAD, 0, 0, DATA.argument(mask)],
   [BPF.JSET, 0, 1, STATX_OWNER],
@@ -82,7 +82,7 @@ const aboutStatx = (mask: number): Instruction[] => [
 /** STATX_UID, STATX_GID. */
 const STATX_OWNER = 0x18;
 
-/** It is a device that is to be made. */
+/** Notifies if a device is to be created. */
 const aboutMknod = ({ mode }: MknodForm): Instruction[] => [
   [BPF.LOAD, 0, 0, DATA.argument(mode)],
   [BPF.AND, 0, 0, S.IFMT],

@@ -1,14 +1,14 @@
 /**
- * Who the processes of a container are taken for (`identity.ts`).
+ * The virtual identities of the processes of a container (`identity.ts`).
  *
- * Rules: a process that never became somebody else is who the kernel says, and costs no look into /proc as long as there
- * is no other kind. A new process is who its parent is. A process is its thread group; one that is gone is forgotten, and
- * its number is told from that of a later process by when it started.
+ * Rules: a process that never changed its ids has the identity that the kernel reports; while there is no other kind, /proc
+ * is not read. A new process has its parent's identity. Identities belong to thread groups; those of ended processes are
+ * dropped, and a reused pid is detected by the start time.
  */
 import { readFileSync } from 'node:fs';
 import type { Identity } from './identity.js';
 
-/** What /proc tells of a thread. */
+/** Fields of a thread in /proc. */
 interface Process {
   readonly pid: number;
   readonly parent: number;
@@ -16,9 +16,9 @@ interface Process {
   readonly umask: number;
 }
 
-/** What the answer to a thread's call depends on. */
+/** The facts that the answer to a thread's call depends on. */
 export interface Rights extends Pick<Process, 'capabilities' | 'umask'> {
-  /** Who its process is taken for. */
+  /** The virtual identity of its process. */
   readonly identity: Identity;
 }
 
@@ -35,25 +35,25 @@ export class Identities {
   readonly #native: Identity;
   #purged = 0;
 
-  /** @param native who every process really is */
+  /** @param native the real identity of every process */
   constructor(native: Identity) {
     this.#native = native;
   }
 
-  /** Who a thread's process is taken for; undefined if for who it is. */
+  /** The virtual identity of a thread's process; undefined if it has its real one. */
   of(tid: number): Identity | undefined {
     this.#purge();
     return this.#known.size === 0 ? undefined : this.#find(processOf(tid));
   }
 
-  /** The same for who is about to change something, and what he may. */
+  /** The identity and the rights of a thread that is about to change its identity. */
   before(tid: number): Rights {
     const process = processOf(tid);
     const { capabilities, umask } = process;
     return { identity: this.#find(process) ?? this.#native, capabilities, umask };
   }
 
-  /** Takes a thread's process for somebody. */
+  /** Sets the virtual identity of a thread's process. */
   set(tid: number, identity: Identity): void {
     const { pid } = processOf(tid);
     this.#known.set(pid, { identity, started: startOf(pid) });

@@ -1,7 +1,7 @@
 /**
- * The calls that tell or change who a process is, answered by who it is taken for.
+ * Answers the calls that return or change ids of a process, by its virtual identity.
  *
- * Rule: who never became somebody else is answered by the kernel.
+ * Rule: the kernel answers for a process that never changed its ids.
  */
 import { E, Errno } from '../../../fs/sys/errno.js';
 import {

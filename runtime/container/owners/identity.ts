@@ -1,10 +1,10 @@
 /**
- * Who a process is taken for, in a user namespace where it can be nobody else: credentials(7) as setuid(2) and its
- * relatives change them.
+ * The virtual identity of a process in a user namespace with one id: credentials(7) as setuid(2) and its relatives change
+ * them.
  *
- * Rules: a process with the capability may become anybody; without, it may only take on ids that it has already. Really
- * no process loses its capabilities by becoming somebody, so who is not root any more may become anybody but root: daemons
- * make sure that they cannot go back. Nothing here does I/O. Compare __sys_setresuid and its relatives in kernel/sys.c.
+ * Rules: a process with the capability can take any id; without it, only ids that it has already. The real process keeps
+ * its capabilities when it changes its ids, so a process that is no longer root can take any id but root's: daemons check
+ * that they cannot become root again. Nothing here does I/O. Compare __sys_setresuid and its relatives in kernel/sys.c.
  */
 import { E, Errno } from '../../../fs/sys/errno.js';
 
@@ -14,17 +14,17 @@ export type Ids = readonly [real: number, effective: number, saved: number];
 export interface Identity {
   readonly uid: Ids;
   readonly gid: Ids;
-  /** undefined while they are the process's own. */
+  /** undefined until setgroups(2) is called. */
   readonly groups?: readonly number[];
 }
 
 export type IdKind = 'uid' | 'gid';
 
-/** "Keep", as an argument. */
+/** The argument that means "no change". */
 const KEEP = 0xffffffff;
 const MAX_GROUPS = 65536;
 
-/** Where setresuid(2), setreuid(2) and setuid(2) lead. */
+/** The ids after setresuid(2), setreuid(2) or setuid(2). */
 type Change = (ids: Ids, args: readonly number[], mayBeAnybody: boolean) => Ids;
 
 const or = (id: number | undefined, old: number): number => (id === undefined || id === KEEP ? old : id);
@@ -71,8 +71,8 @@ const mayBecome = ({ uid: [, effective] }: Identity, ids: readonly number[]): bo
   effective === ROOT || !ids.includes(ROOT);
 
 /**
- * The identity after a call that changes ids; undefined if the call is none of those.
- * @param capable has the capability that the call asks for
+ * The identity after a call that changes ids; undefined for other calls.
+ * @param capable whether the process has the capability that the call needs
  * @throws Errno EPERM, EINVAL
  */
 export function changed(
@@ -101,13 +101,13 @@ const GETS: Readonly<Record<string, readonly [kind: IdKind, index: 0 | 1]>> = {
   getegid: ['gid', 1],
 };
 
-/** What a call that asks for one id returns; undefined if the call is none of those. */
+/** The result of a call that returns one id; undefined for other calls. */
 export function idFor(identity: Identity, call: string): number | undefined {
   const [kind, index] = GETS[call] ?? [];
   return kind === undefined || index === undefined ? undefined : identity[kind][index];
 }
 
-/** What getresuid(2) or getresgid(2) tells; undefined if the call is neither. */
+/** The result of getresuid(2) or getresgid(2); undefined for other calls. */
 export function idsFor(identity: Identity, call: string): Ids | undefined {
   if (call === 'getresuid') return identity.uid;
   return call === 'getresgid' ? identity.gid : undefined;

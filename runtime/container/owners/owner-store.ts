@@ -1,7 +1,7 @@
 /**
- * Where the owners are that files were given: in the union that is the root, or in a plain copy's attributes.
+ * Stores virtual owners: in the union that serves the root, or in xattrs of a plain copy.
  *
- * Rules: descriptors are O_PATH. On other filesystems than the root, owners are forgotten.
+ * Rules: descriptors are O_PATH. Owners of files on other filesystems than the root are not stored.
  */
 
 import type { VirtualOwners } from '../../../fs/index.js';
@@ -24,18 +24,18 @@ import { close, fchmodat, fstat, getxattrat, linkat, openat, setxattrat } from '
 import { KEEP } from './filter.js';
 
 export interface OwnerStore {
-  /** Records an owner; KEEP keeps what there is. */
+  /** Records an owner; KEEP leaves an id unchanged. */
   give(fd: number, uid: number, gid: number): void;
-  /** The owner that was recorded; undefined where the kernel knows it. */
+  /** The recorded owner; undefined if the kernel's is correct. */
   ownerOf(fd: number): Owner | undefined;
-  /** Makes a device. Throws Errno EPERM where none can be recorded. */
+  /** Creates a virtual device. Throws Errno EPERM if it cannot be recorded. */
   makeDevice(directory: number, name: string, device: Device): void;
 }
 
-/** The union is spoken to through the mount (`fs/union/operations/owner-channel.ts`). */
+/** Owners in the union, through its mount (`fs/union/operations/owner-channel.ts`). */
 export class UnionOwners implements OwnerStore {
   readonly #secret: string;
-  /** Whose owner is not the one that the kernel tells, perhaps. */
+  /** Inodes that may have a recorded owner. */
   readonly #given: InodeSet;
 
   constructor({ secret, inodes }: VirtualOwners) {
@@ -54,7 +54,7 @@ export class UnionOwners implements OwnerStore {
     return uid === undefined || gid === undefined ? undefined : { uid, gid };
   }
 
-  /** The union makes the inode, which gets its name here. */
+  /** The union creates the inode; its name is linked here. */
   makeDevice(directory: number, name: string, device: Device): void {
     const inode = this.#unnamed(directory, device);
     try {
@@ -73,7 +73,7 @@ export class UnionOwners implements OwnerStore {
   }
 }
 
-/** Files and directories of a plain copy carry their owners themselves (`COPY_OVERRIDE`). */
+/** Owners in xattrs of the files of a plain copy (`COPY_OVERRIDE`). */
 export class CopyOwners implements OwnerStore {
   readonly #mount: number;
 

@@ -1,10 +1,9 @@
 /**
- * The thread that answers calls which give files away, tell whose they are, make devices, or become somebody, where one id
- * is all there is.
+ * The thread that answers calls about owners, devices and ids in a user namespace with one id.
  *
- * Rules: the owner is recorded by the union that holds the file; on other filesystems it is forgotten. Nobody is waited
- * for but the kernel and the union, which another thread serves. A call that this thread cannot answer fails with EIO;
- * stat(2) is the kernel's unless another owner is known than it would tell.
+ * Rules: the union that contains the file records the owner; on other filesystems the owner is not recorded. The thread
+ * waits only for the kernel and for the union, which another thread serves. A call that it cannot answer fails with EIO;
+ * the kernel answers stat(2) unless a different owner is recorded.
  */
 import { workerData } from 'node:worker_threads';
 import type { VirtualOwners } from '../../../fs/index.js';
@@ -34,11 +33,11 @@ export interface OwnerWorkerData {
   readonly listener: number;
   /** An eventfd that asks the thread to end. */
   readonly stop: number;
-  /** What the union was mounted with that is the root; undefined if that is a plain copy. */
+  /** The union's `MountOptions.virtualOwners`; undefined if the root is a plain copy. */
   readonly union: VirtualOwners | undefined;
   /** The filesystem of the container's root (Stat.dev), and its mount (stx_mnt_id). */
   readonly root: { readonly dev: number; readonly mount: number };
-  /** Who every process really is. */
+  /** The real ids of every process. */
   readonly mapped: MappedIds;
 }
 
@@ -65,7 +64,7 @@ class OwnerServer {
     this.#identities = new Identities({ uid: [uid, uid, uid], gid: [gid, gid, gid] });
   }
 
-  /** Until nobody is left to ask, or the end is wanted. */
+  /** Runs until no process uses the filter, or `stop` is signalled. */
   run(): void {
     const poll = new PollSet([this.#listener.fd, this.#stop]);
     for (;;) {
@@ -128,14 +127,14 @@ class OwnerServer {
       writeBytesAt(tid, args[form.buffer] ?? 0n, bytes);
       return { result: 0 };
     } catch (error) {
-      if (error instanceof Errno) return 'continue'; // the kernel knows what is wrong
+      if (error instanceof Errno) return 'continue'; // the kernel returns the right error
       throw error;
     } finally {
       close(fd);
     }
   }
 
-  /** As by fakeroot(1), it is recorded. */
+  /** Records a device, as fakeroot(1) does. */
   #mknod(notification: Notification, form: MknodForm): Answer {
     const { umask, capabilities } = this.#identities.before(notification.tid);
     if ((capabilities & CAP_MKNOD) === 0n) throw new Errno(E.EPERM);

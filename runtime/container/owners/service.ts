@@ -1,5 +1,5 @@
 /**
- * Owners in a container that has one id: who calls chown(2) with another is answered by this process.
+ * Virtual owners in a container with one id: the supervisor answers chown(2) and related calls.
  *
  *     supervisor                                    init stage
  *        job with the filter  ------------------>     loads it, before it gives up privileges
@@ -7,7 +7,7 @@
  *        a thread listens, "go on"  ------------>     ... the command
  *        the union records owners  <------------      every call with an id that is not mapped waits for its answer
  *
- * Rule: the filter stays with the container's processes as long as they live; so does the thread.
+ * Rule: the filter stays loaded as long as a process of the container exists; so does the thread.
  */
 import { Worker } from 'node:worker_threads';
 import { newVirtualOwners, type VirtualOwners as UnionOwners } from '../../../fs/index.js';
@@ -22,15 +22,15 @@ import type { Driver } from '../records/record.js';
 import { type MappedIds, ownerFilter } from './filter.js';
 import type { OwnerWorkerData } from './owner-worker.js';
 
-/** What a container with virtual owners is started with. */
+/** Parameters of a container with virtual owners. */
 export interface VirtualOwners {
-  /** The ids that exist. */
+  /** The mapped ids. */
   readonly mapped: MappedIds;
-  /** What the union that is the root is mounted with (`MountOptions.virtualOwners`); undefined for a plain copy. */
+  /** The union's `MountOptions.virtualOwners`; undefined if the root is a plain copy. */
   readonly union: UnionOwners | undefined;
 }
 
-/** Owners for a container of a user namespace with one id; undefined where there are others, or none is needed. */
+/** Virtual owners for a user namespace with one id; undefined in other rootless modes. */
 export function virtualOwners(driver: Driver): VirtualOwners | undefined {
   if (caller().namespace !== 'single') return undefined;
   const { uids, gids } = currentMaps();
@@ -38,7 +38,7 @@ export function virtualOwners(driver: Driver): VirtualOwners | undefined {
   return { mapped, union: driver === 'copy' ? undefined : newVirtualOwners() };
 }
 
-/** Answers for one container. */
+/** Answers the calls of one container. */
 export class OwnerService {
   readonly #owners: VirtualOwners;
   /** The program that the init stage loads with `loadSeccompListener`. */
@@ -52,8 +52,8 @@ export class OwnerService {
   }
 
   /**
-   * Answers for a listener that process `pid` has as `fd`, in a thread of its own.
-   * @throws Errno if it cannot be taken
+   * Answers the notifications of the listener that process `pid` has as `fd`, in a thread of its own.
+   * @throws Errno if the descriptor cannot be copied
    */
   serve(pid: number, fd: number): void {
     const listener = descriptorOf(pid, fd);
@@ -64,7 +64,7 @@ export class OwnerService {
       worker.on('error', reject);
       worker.on('exit', () => resolve());
     });
-    ended.catch(() => {}); // `end` tells
+    ended.catch(() => {}); // `end` rejects too
     this.#thread = { listener, stop, ended };
   }
 
@@ -82,7 +82,7 @@ export class OwnerService {
   }
 }
 
-/** Where a process's root is. */
+/** The filesystem and the mount of a process's root. */
 function rootOf(pid: number): OwnerWorkerData['root'] {
   const fd = openat(AT.FDCWD, `/proc/${pid}/root`, O.PATH | O.DIRECTORY);
   try {

@@ -1,10 +1,10 @@
 /**
- * The file that another process's system call means.
+ * Opens the file that the arguments of another process's system call name.
  *
- * Rules: it is found as the caller would find it: from the caller's root and working directory or descriptor, by the
- * kernel, with this thread's root changed to the caller's for the moment where that matters. What was read of the caller
- * counts only if it still waits afterwards: its tid may mean another thread by then. The thread must have its root and
- * working directory to itself (CLONE_FS).
+ * Rules: the kernel resolves the path as for the caller: from the caller's root, working directory or descriptor; if
+ * necessary this thread temporarily changes its root to the caller's. Data read from the caller is valid only if the call
+ * is still waiting afterwards: its tid may belong to another thread by then. This thread must have its own root and
+ * working directory (CLONE_FS).
  */
 import { readFileSync } from 'node:fs';
 import { AT, O, PATH_MAX, RESOLVE } from '../../../fs/sys/constants.js';
@@ -20,7 +20,7 @@ const CHOWN_FLAGS = AT.SYMLINK_NOFOLLOW | AT.EMPTY_PATH;
 /** AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE. */
 const STAT_FLAGS = CHOWN_FLAGS | 0x800 | 0x6000;
 
-/** Of a name that does not exist yet. */
+/** A name that does not exist yet. */
 export interface NewName {
   /** A descriptor with O_PATH. */
   readonly directory: number;
@@ -43,12 +43,12 @@ export class CallerFiles {
     close(this.#root);
   }
 
-  /** Throws Errno ESRCH if the caller has gone. */
+  /** Throws Errno ESRCH if the call is no longer waiting. */
   stillWaits(notification: Notification): void {
     if (!this.#listener.isWaiting(notification)) throw new Errno(E.ESRCH);
   }
 
-  /** The file that a call means, as a descriptor with O_PATH. Throws Errno as the call would. */
+  /** The file that a call names, as an O_PATH descriptor. Throws Errno as the call would. */
   open(notification: Notification, form: FileForm): number {
     const flags = flagsOf(notification, form);
     if ((flags & ~CHOWN_FLAGS) !== 0) throw new Errno(E.EINVAL);
@@ -69,9 +69,8 @@ export class CallerFiles {
   }
 
   /**
-   * The same for a call that is asked about very often, and only where the way to the file begins on the filesystem of
-   * the root and stays on one mount: nobody waits for another filesystem. undefined elsewhere, and for what the call would
-   * be refused for.
+   * The same for frequent calls, and only if the path starts on the root's filesystem and stays on one mount, so that the
+   * thread never waits for another filesystem. undefined otherwise, and if the call would fail.
    */
   look(notification: Notification, form: FileForm): number | undefined {
     const flags = flagsOf(notification, form);
@@ -107,14 +106,14 @@ export class CallerFiles {
     }
   }
 
-  /** Throws Errno EXDEV for what is on another filesystem than the root. */
+  /** Throws Errno EXDEV for a file on another filesystem than the root. */
   #own(fd: number): number {
     if (cachedIdentity(fd).dev === this.#device) return fd;
     close(fd);
     throw new Errno(E.EXDEV);
   }
 
-  /** The directory and the name that a call would make; undefined for a path that names nothing new. */
+  /** The directory and the name that a call would create; undefined if the path cannot be created. */
   newName(notification: Notification, form: FileForm): NewName | undefined {
     const path = this.#path(notification, form);
     const [, parent = '', name = ''] = /^(.*\/)?([^/]+)$/s.exec(path) ?? [];
@@ -137,7 +136,7 @@ export class CallerFiles {
     return text;
   }
 
-  /** Does something with the caller's root and from `start`. @param act is given the caller's pid in its namespace */
+  /** Runs `act` with the caller's root and the directory `start`. @param act gets the caller's pid in its namespace */
   #asCaller<T>(notification: Notification, start: number, path: string, act: (own: string) => T): T {
     const root = openat(AT.FDCWD, `/proc/${notification.tid}/root`, O.PATH | O.DIRECTORY);
     try {
@@ -191,7 +190,7 @@ function openAs(pid: string, path: string, flags: number): number {
   return openat(AT.FDCWD, named(target), flags);
 }
 
-/** What a caller's descriptor, or AT_FDCWD, is. */
+/** Opens the caller's descriptor, or its working directory for AT_FDCWD. */
 function startOf(notification: Notification, form: FileForm, path: string): number {
   const given =
     form.descriptor === undefined || path.startsWith('/')

@@ -1,7 +1,7 @@
 /**
  * Classic BPF programs for seccomp(2): struct sock_filter, struct seccomp_data.
  *
- * Rule: little endian, as both architectures that are served are.
+ * Rule: little endian, as both supported architectures are.
  */
 
 /** Load a word of struct seccomp_data, mask it, compare it, return. */
@@ -26,7 +26,7 @@ export const DATA = {
   argument: (index: number): number => 16 + index * SIZEOF_ARGUMENT,
 } as const;
 
-/** Jumps count the instructions that are skipped. */
+/** A jump's offset is the number of instructions to skip. */
 export type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, value: number];
 
 const SIZEOF_INSTRUCTION = 8;

@@ -1,14 +1,14 @@
 /**
- * From a bundle to a process and its exit code: what runc does.
+ * Runs the process of a bundle and returns its exit code, as runc does.
  *
  *     supervisor (this process)                        init stage (init/main.ts)
  *        start  ------------------------------------->    Node starts, PID 1 of its namespace
  *        compile the system call filter meanwhile
  *        job  --------------------------------------->    mounts, pivot_root, privileges ...
  *        guardian, signals  <-------------------------    execve: the command is PID 1
- *        wait  <--------------------------------------    its end ends whatever else runs inside
+ *        wait  <--------------------------------------    its exit ends all other processes inside
  *
- * Rule: when the promise settles, no process of the container is left; mounts went with its namespace.
+ * Rule: when the promise settles, no process and no mount of the container is left.
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -37,24 +37,23 @@ export interface RunRequest {
   readonly spec: RuntimeSpec;
   /** Absolute path of the root as this process sees it. */
   readonly root: string;
-  /** Whether the command reads this process's standard input, or nothing. */
+  /** Whether the command gets this process's standard input or /dev/null. */
   readonly stdin: Input;
   /** Move the root over "/" and chroot(2) instead of pivot_root(2). */
   readonly noPivot?: boolean;
-  /** How to answer calls with ids that do not exist in this user namespace; without it the kernel refuses them. */
+  /** Virtual owners, for calls with ids that are not mapped; without it the kernel refuses them. */
   readonly owners?: VirtualOwners;
   /** Called with the host's pid once the command runs. */
   readonly onStarted?: (pid: number) => void;
-  /** Called for what is done differently from what was asked; one line, standard error by default. */
+  /** Called with each warning, one line; by default it is printed on standard error. */
   readonly onWarning?: (message: string) => void;
 }
 
 /**
- * Runs the command to its end; resolves to docker's exit code: the command's own, 128 and the number of the signal that
- * killed it, 126 if it cannot be executed, 127 if it is not there (both with a line through `onWarning`). Rejects with
- * `UsageError` if the container cannot start.
+ * Runs the command until it exits. Resolves to docker's exit code: the command's own, 128+n for signal n, 126 if it cannot
+ * be executed, 127 if it is not found (both with a warning). Rejects with `UsageError` if the container cannot start.
  *
- * @param init an init stage started before, to save time; it is used up.
+ * @param init an init stage that was started before, to save time; it can be used once
  */
 export async function runBundle(request: RunRequest, init?: InitProcess): Promise<number> {
   const stage = init ?? startInit(request.stdin);
@@ -88,8 +87,8 @@ export async function runBundle(request: RunRequest, init?: InitProcess): Promis
 const GROUP_NAME_BYTES = 8;
 
 /**
- * Puts the stage into a control group that holds the device rules; undefined where the host lets none be made. Throws
- * `HostError` if the rules of a specification cannot be kept so. A user namespace opens no devices but those it is shown.
+ * Moves the stage into a control group with the device rules; undefined if the host permits none. Throws `HostError` if
+ * rules of the specification cannot be applied. In a user namespace only bind mounted devices can be opened.
  */
 async function enterDeviceGroup(stage: InitProcess, { spec }: RunRequest): Promise<Group | undefined> {
   if (!isInitialUserNamespace()) return undefined;
@@ -104,11 +103,11 @@ async function enterDeviceGroup(stage: InitProcess, { spec }: RunRequest): Promi
     return made.group;
   }
   if (given.some(({ allow }) => allow))
-    throw new HostError(`the rules of "linux.resources.devices" cannot be kept: ${made.refusal}`);
+    throw new HostError(`cannot apply "linux.resources.devices": ${made.refusal}`);
   return undefined;
 }
 
-/** Brings the stage to its command; the exit code if the command could not be executed. */
+/** Lets the stage execute the command. @returns the exit code if the command could not be executed */
 async function start(
   stage: InitProcess,
   request: RunRequest,
@@ -129,12 +128,15 @@ async function start(
       return stage.ended;
     }
   }
-  if (!ready) throw new UsageError(`the init stage ended early, with exit code ${await stage.ended}`);
+  if (!ready)
+    throw new UsageError(
+      `the init stage exited without reporting an error, with exit code ${await stage.ended}`,
+    );
   return undefined;
 }
 
 function printWarning(message: string): void {
-  process.stderr.write(`tscr: ${shown(message)}\n`);
+  process.stderr.write(`tscr run: ${shown(message)}\n`);
 }
 
 function jobOf(
@@ -156,7 +158,7 @@ function jobOf(
   };
 }
 
-/** A user namespace that was made without privilege has given it up. */
+/** Whether setgroups(2) is permitted; a user namespace created without privilege has disabled it. */
 function setsGroups(): boolean {
   return readFileSync('/proc/self/setgroups', 'utf8').trim() !== 'deny';
 }
@@ -164,7 +166,7 @@ function setsGroups(): boolean {
 /** Options of `runBundleDirectory`, as in `RunRequest`. */
 export type BundleOptions = Omit<RunRequest, 'spec' | 'root'>;
 
-/** Runs the bundle in a directory: its config.json, whose paths are relative to it. As `runBundle`. */
+/** Runs the bundle in a directory; relative paths in config.json start there. As `runBundle`. */
 export async function runBundleDirectory(directory: string, options: BundleOptions): Promise<number> {
   const { spec } = checkSpec(readConfig(directory));
   const root = resolve(directory, spec.root.path);
@@ -182,7 +184,7 @@ function readConfig(directory: string): unknown {
   return parseJson(bytes, `"${path}"`);
 }
 
-/** The specification takes the sources of binds as relative to the bundle. */
+/** Sources of bind mounts are relative to the bundle. */
 function withAbsoluteSources(spec: RuntimeSpec, directory: string): RuntimeSpec {
   const mounts = (spec.mounts ?? []).map((mount) => {
     const { type, source, options = [] } = mount;

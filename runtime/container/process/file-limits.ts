@@ -1,8 +1,8 @@
 /**
- * The limit of open files that a container gets unless its specification says.
+ * The default limit of open files of a container, if its specification has none.
  *
- * Rule: Node raises its own soft limit to the hard one when it starts, and the old one is lost; the process that
- * started this one still has it. Programs that use select(2), or close every descriptor, suffer from a high one.
+ * Rule: Node raises its own soft limit to the hard one at startup; the parent process still has the original. A high soft
+ * limit harms programs that use select(2) or close every possible descriptor.
  */
 import { readFileSync } from 'node:fs';
 
@@ -18,7 +18,7 @@ function limitsOf(process: number | 'self'): { soft: number; hard: number } {
   return KERNEL_DEFAULT;
 }
 
-/** RLIMIT_NOFILE as this process was started with. */
+/** RLIMIT_NOFILE that this process was started with. */
 export function fileLimits(): { readonly soft: number; readonly hard: number } {
   const { hard } = limitsOf('self');
   return { soft: Math.min(limitsOf(process.ppid).soft, hard), hard };

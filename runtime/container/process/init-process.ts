@@ -1,10 +1,10 @@
 /**
- * The init stage's process: a second Node, born as PID 1 of a new pid namespace.
+ * The process of the init stage: a second Node, started as PID 1 of a new pid namespace.
  *
- * Rules: unshare(CLONE_NEWPID) is only for the next child and is taken back at once, since a thread that stays so can
- * make no threads. The stage's program is opened through a private, read-only copy of its mount: a container that
- * reaches it as /proc/self/exe cannot write to it (CVE-2019-5736). Its environment is empty: nothing of the caller's
- * steers it, or reaches the container. It leads a session of its own, as a container's first process does.
+ * Rules: unshare(CLONE_NEWPID) affects only the next child and is reverted at once, because a thread in this state cannot
+ * create threads. The stage's program is opened through a private, read-only copy of its mount: a container that
+ * reaches it as /proc/self/exe cannot write to it (CVE-2019-5736). Its environment is empty, so that no variable of
+ * the caller affects it or reaches the container. It is a session leader, as a container's first process is.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ import { CHANNEL, type Job, type Report } from '../init/job.js';
 /** init/main.ts and what it imports, as one file. */
 const PROGRAM = packageFile('dist/bin/init.cjs');
 
-/** Where standard input comes from. */
+/** Standard input: this process's, or /dev/null. */
 export type Input = 'inherit' | 'ignore';
 
 /** A started init stage that waits for its job. */
@@ -40,17 +40,17 @@ export class InitProcess {
     this.#child = child;
     this.#isBehind = isBehind;
     this.#channel = child.stdio[CHANNEL] as Socket;
-    this.#channel.on('error', () => {}); // the stage is gone: `ended` says so
+    this.#channel.on('error', () => {}); // the stage has ended; `ended` reports it
     this.ended = ended;
   }
 
-  /** As the host sees it; final once the stage has reported something. */
+  /** The pid on the host; valid after the first report. */
   get pid(): number {
     const { pid = 0 } = this.#child;
     return this.#isBehind ? (childOf(pid) ?? pid) : pid;
   }
 
-  /** Gives the stage its job and tells its reports; ends when the command runs or the stage has ended. */
+  /** Sends the job and yields the stage's reports, until the command runs or the stage has exited. */
   async *run(job: Job): AsyncGenerator<Report> {
     this.#channel.write(`${JSON.stringify(job)}\n`);
     let rest = '';
@@ -61,7 +61,7 @@ export class InitProcess {
     }
   }
 
-  /** Lets the stage go on that waits after its report. */
+  /** Lets the stage continue, which waits after the report "listener". */
   goOn(): void {
     this.#channel.write('\n');
   }
@@ -79,8 +79,8 @@ export class InitProcess {
 }
 
 /**
- * Starts an init stage. It may be started long before `run`: what the caller mounts until then is seen. Throws
- * `HostError` where the caller may not, or the kernel cannot.
+ * Starts an init stage. It may be started long before `run`; it sees mounts that the caller makes in between. Throws
+ * `HostError` if that is not permitted, or not supported by the kernel.
  */
 export function startInit(input: Input): InitProcess {
   const node = sealedNode();
@@ -90,7 +90,7 @@ export function startInit(input: Input): InitProcess {
       : spawnBehindShell(node, input);
   } catch (error) {
     if (!(error instanceof Errno) || error.code !== E.EPERM) throw error;
-    throw new HostError(`uid ${process.getuid?.()} may not make a pid namespace`);
+    throw new HostError(`uid ${process.getuid?.()} may not create a pid namespace`);
   } finally {
     close(node);
   }
@@ -110,7 +110,7 @@ function sealedNode(): number {
   }
 }
 
-/** Whether this process could come back to its pid namespace, which may be another user namespace's. */
+/** Whether setns(2) back to this process's pid namespace is permitted; another user namespace may own it. */
 function canReturn(): boolean {
   const own = openSync('/proc/self/ns/pid', 'r');
   try {
@@ -145,14 +145,14 @@ const SEALED_NODE = CHANNEL + 1;
 const STDERR = 2;
 const SHELL = '/bin/sh';
 /**
- * The shell keeps no end of the channel (3), or nobody would see that the stage has closed its own. 5 and 6 are the
- * stage's streams: a shell's background process has none, and what the shell itself has to say is nobody's business.
+ * The shell closes its copy of the channel (3), so that an end of file is seen when the stage closes its own. 5 and 6 are
+ * the stage's standard streams, since a background process of a shell has none; messages of the shell are discarded.
  */
 const WAIT = 'exec 6<&0 </dev/null; "$@" <&6 2>&5 5>&- 6<&- & exec 3<&- 4<&- 5<&- 6<&-; wait $!; exit $?';
 
 /**
- * setns(2) back to a pid namespace that another user namespace owns is refused, so a shell stands between: unshared, the
- * stage is its child; it waits and ends with the stage's exit code. The supervisor's death reaches the stage through it.
+ * setns(2) back to a pid namespace of another user namespace is not permitted, so a shell is started in the unshared
+ * state: the stage is its child, and the shell exits with the stage's exit code. It also passes on the supervisor's death.
  */
 function spawnBehindShell(node: number, input: Input): InitProcess {
   const stage = [SHELL, '-c', WAIT, SHELL, `/proc/self/fd/${SEALED_NODE}`, PROGRAM];
@@ -188,6 +188,6 @@ function endOf(child: ChildProcess): Promise<number> {
       resolve(code ?? SIGNAL_BASE + (signal === null ? 0 : constants.signals[signal]));
     });
   });
-  ended.catch(() => {}); // whoever runs the stage handles it
+  ended.catch(() => {}); // `run` handles it
   return ended;
 }

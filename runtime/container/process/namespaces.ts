@@ -1,9 +1,9 @@
 /**
- * Entering a mount namespace from Node, without C: unshare(2) through FFI on the main thread, whose children inherit.
+ * Enters a new mount namespace: unshare(2) through FFI on the main thread, whose children inherit it.
  *
- * Rules: mounts made inside do not leak out unless sharing is asked for, which is why propagation is set before
- * anything is mounted. chroot(2) needs the new namespace's private working directory, which unshare brings. A
- * process that has unshared stays inside: programs that must go on outside do this in a child process.
+ * Rules: propagation is set before anything is mounted, so that mounts inside do not appear outside unless requested.
+ * chroot(2) needs a private working directory, which unshare(2) of a mount namespace gives. A process cannot leave the new
+ * namespace again: a program that must continue outside does this in a child process.
  * Compare unshare(1), mount_namespaces(7).
  */
 import { CLONE, MS } from '../../../fs/sys/constants.js';
@@ -29,7 +29,7 @@ export function mountTmpfs(path: string): void {
   mount('tmpfs', toBytes(path), 'tmpfs', 0, null);
 }
 
-/** Shows a directory, without what is mounted below it, in a second place. */
+/** Bind mounts a directory, without mounts below it. */
 export function bindMount(source: string, target: string): void {
   mount(toBytes(source), toBytes(target), null, MS.BIND, null);
 }

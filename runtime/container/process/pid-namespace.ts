@@ -1,8 +1,8 @@
 /**
  * The processes of a container as /proc shows them from outside (proc(5), pid_namespaces(7)).
  *
- * Rule: those are what shares the first process's pid namespace, and all descendants of these, which may have
- * namespaces of their own.
+ * Rule: these are the processes in the first process's pid namespace, and all their descendants, which may have their
+ * own namespaces.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
@@ -45,7 +45,7 @@ function parentsFirst(processes: readonly Process[]): Process[] {
     .map(({ process }) => process);
 }
 
-/** What names the pid namespace of a process; undefined if it has ended, or may not be looked at. */
+/** The identifier of a process's pid namespace; undefined if the process has ended, or access is not permitted. */
 export function namespaceOf(pid: number | 'self'): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/ns/pid`);

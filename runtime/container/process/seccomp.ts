@@ -1,8 +1,8 @@
 /**
- * From linux.seccomp of the specification to a BPF program, in the supervisor: the init stage only loads it.
+ * Compiles linux.seccomp of the specification to a BPF program, in the supervisor; the init stage only loads it.
  *
- * Rules: calls newer than everything the filter names fail with ENOSYS, so that programs fall back as they do on an
- * older kernel; EPERM would break them. That decision stands before libseccomp's program and falls through into it.
+ * Rules: calls with higher numbers than all calls in the filter fail with ENOSYS, so that programs fall back as on an
+ * older kernel; EPERM would break them. Instructions for this are put before libseccomp's program.
  * Compare with runc's libcontainer/seccomp and its patchbpf.
  */
 
@@ -19,7 +19,7 @@ const FLAGS: Readonly<Record<string, number>> = {
   SECCOMP_FILTER_FLAG_LOG: 2,
   SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
 };
-/** What runc loads a filter with unless told otherwise: no slow-down against speculation. */
+/** runc's default flags: no mitigation of speculative execution, which is slow. */
 const DEFAULT_FLAGS = ['SECCOMP_FILTER_FLAG_SPEC_ALLOW'];
 
 export interface CompiledSeccomp {
@@ -28,7 +28,7 @@ export interface CompiledSeccomp {
   readonly flags: number;
 }
 
-/** Default actions under which a call that is not named takes place. */
+/** Default actions that execute the call. */
 const PERMISSIVE = ['SCMP_ACT_ALLOW', 'SCMP_ACT_LOG', 'SCMP_ACT_TRACE'];
 const ERRNO_MASK = 0xffff;
 
@@ -55,7 +55,7 @@ function comparisonOf({ index, op, value, valueTwo = 0 }: SeccompArgument): Comp
   };
 }
 
-/** Comparisons hold together, unless two look at the same argument: then any of them is enough, as in runc. */
+/** All comparisons must match, unless two have the same argument: then one of them must match, as in runc. */
 function alternativesOf(args: readonly SeccompArgument[]): Comparison[][] {
   const comparisons = args.map(comparisonOf);
   const distinct = new Set(args.map(({ index }) => index)).size === args.length;
@@ -72,7 +72,7 @@ function addRule(filter: SeccompFilter, rule: SeccompRule, defaultAction: number
   }
 }
 
-/** Where the calls of one architecture lie in the numbers that the kernel shows a filter. */
+/** The range of call numbers of one architecture, as a filter sees them. */
 interface CallRange {
   /** AUDIT_ARCH_*. */
   readonly audit: number;
@@ -82,7 +82,7 @@ interface CallRange {
   readonly last: number;
 }
 
-/** x32 calls come under x86-64's token with a bit of their own. */
+/** x32 calls have x86-64's token and an additional bit. */
 const X86_64 = ARCHITECTURES.x64.audit;
 const X32 = 0x4000003e;
 const X32_CALL = 0x40000000;
@@ -122,7 +122,10 @@ function newFilter(defaultAction: number): SeccompFilter {
     return new SeccompFilter(defaultAction);
   } catch (error) {
     if (!(error instanceof Errno) || error.code !== E.ENOSYS) throw error;
-    throw new HostError('system call filters need libseccomp.so.2', 'install the package "libseccomp2"');
+    throw new HostError(
+      'cannot load libseccomp.so.2, which seccomp filters need',
+      'install the package "libseccomp2"',
+    );
   }
 }
 

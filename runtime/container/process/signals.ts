@@ -1,10 +1,10 @@
 /**
- * Signals on their way from the supervisor to the container's first process.
+ * Forwards signals from the supervisor to the container's first process.
  *
- * Rule: what a user sends to the supervisor is meant for the command. Compare with runc's signalHandler.
+ * Rule: a signal to the supervisor is meant for the command. Compare with runc's signalHandler.
  */
 
-/** What is passed on; SIGCHLD and the signals of faults are the supervisor's own. */
+/** The forwarded signals; not SIGCHLD and fault signals, which concern the supervisor. */
 const FORWARDED: readonly NodeJS.Signals[] = [
   'SIGTERM',
   'SIGINT',

@@ -1,9 +1,9 @@
 /**
- * The right to work on a container: a lock on this node.
+ * The lock of a container on this node: only its owner changes the container.
  *
- * Rules: `RUN/ID.lock` is locked by the holder as long as it lives, and removed by it; `RUN/ID.json` says who that is.
- * A lock on a file that has lost its name counts for nothing, so it is taken again. Where there is no space left to say
- * who the holder is, nothing is said: the lock is what counts. Compare flock(2).
+ * Rules: the owner keeps `RUN/ID.lock` locked as long as it lives, and then removes it; `RUN/ID.json` names the owner. If
+ * the locked file has been removed meanwhile, the lock is taken again on a new file. If the disk is full, `RUN/ID.json`
+ * is not written; the lock alone decides. Compare flock(2).
  */
 import { fstatSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,26 +17,27 @@ import { containerId } from './record.js';
 const PRIVATE = 0o600;
 const LOCK_SUFFIX = '.lock';
 
-/** Who holds a container. */
-export const HOLDER = struct({
+/** The process that has locked a container. */
+export const LOCK_OWNER = struct({
   /** The store it is in. */
   root: absolutePath,
   id: containerId,
   supervisor: count,
-  /** The container's first process, as this node numbers it. */
+  /** Pid of the container's first process on this node. */
   pid: optional(count),
-  /** How the container ended, where the store had no space to record it. */
+  /** The exit code, if the store had no space to record it. */
   exitCode: optional(count),
 });
-export type Holder = Output<typeof HOLDER>;
+export type LockOwner = Output<typeof LOCK_OWNER>;
 
 const fileOf = (id: string, suffix: string): string => join(runtimeDirectory(), id + suffix);
 
-/** Who holds a container, or held it when it was killed; undefined for one that has ended in order. */
-export const holderOf = (id: string): Holder | undefined => tryReadJson(HOLDER, fileOf(id, '.json'));
+/** The owner of a container's lock, or the last one if it was killed; undefined after a regular exit. */
+export const lockOwnerOf = (id: string): LockOwner | undefined =>
+  tryReadJson(LOCK_OWNER, fileOf(id, '.json'));
 
-/** Whether somebody works on a container at this moment. */
-export function isHeld(id: string): boolean {
+/** Whether a live process has locked a container. */
+export function isLocked(id: string): boolean {
   const path = fileOf(id, LOCK_SUFFIX);
   if (statSync(path, { throwIfNoEntry: false }) === undefined) return false;
   const fd = openSync(path, 'a', PRIVATE);
@@ -47,19 +48,19 @@ export function isHeld(id: string): boolean {
   }
 }
 
-/** All holders, dead ones too. */
-export function holders(): Holder[] {
+/** All owners of locks, including dead ones. */
+export function lockOwners(): LockOwner[] {
   return readdirSync(runtimeDirectory())
     .filter((name) => name.endsWith(LOCK_SUFFIX))
-    .flatMap((name) => holderOf(name.slice(0, -LOCK_SUFFIX.length)) ?? []);
+    .flatMap((name) => lockOwnerOf(name.slice(0, -LOCK_SUFFIX.length)) ?? []);
 }
 
-export class Hold {
+export class ContainerLock {
   readonly #fd: number;
-  readonly #holder: Holder;
+  readonly #owner: LockOwner;
 
-  /** Takes the lock; undefined if somebody has it. */
-  static take(root: string, id: string): Hold | undefined {
+  /** Takes the lock; undefined if another process has it. */
+  static take(root: string, id: string): ContainerLock | undefined {
     const path = fileOf(id, LOCK_SUFFIX);
     for (;;) {
       const fd = openSync(path, 'a', PRIVATE);
@@ -68,39 +69,39 @@ export class Hold {
         return undefined;
       }
       if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) {
-        return new Hold(fd, { root, id, supervisor: process.pid });
+        return new ContainerLock(fd, { root, id, supervisor: process.pid });
       }
       close(fd);
     }
   }
 
-  private constructor(fd: number, holder: Holder) {
+  private constructor(fd: number, owner: LockOwner) {
     this.#fd = fd;
-    this.#holder = holder;
-    this.#tell(holder);
+    this.#owner = owner;
+    this.#tell(owner);
   }
 
-  /** Tells everybody the container's first process. */
+  /** Records the pid of the container's first process. */
   started(pid: number): void {
-    this.#tell({ ...this.#holder, pid });
+    this.#tell({ ...this.#owner, pid });
   }
 
-  #tell(holder: Holder): void {
+  #tell(owner: LockOwner): void {
     try {
-      writeJson(fileOf(holder.id, '.json'), holder);
+      writeJson(fileOf(owner.id, '.json'), owner);
     } catch (error) {
       if (!isFull(error)) throw error;
     }
   }
 
-  /** Leaves it to the next command to record that the container has ended. */
+  /** Releases the lock with the exit code, which the next command records in the store. */
   leave(exitCode: number): void {
-    this.#tell({ ...this.#holder, exitCode });
+    this.#tell({ ...this.#owner, exitCode });
     close(this.#fd);
   }
 
   release(): void {
-    const { id } = this.#holder;
+    const { id } = this.#owner;
     rmSync(fileOf(id, '.json'), { force: true });
     rmSync(fileOf(id, LOCK_SUFFIX), { force: true });
     close(this.#fd);

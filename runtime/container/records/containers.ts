@@ -1,13 +1,13 @@
 /**
- * The containers of a store, and which of them run.
+ * The containers of a store, and their status.
  *
  * Rules:
  * - `ROOT/containers/ID` appears by one rename with its record in it, and disappears by one.
- * - Who works on a container holds it (`container-lock.ts`), from before it appears until its end is recorded. What is neither
- *   held nor ended is a leftover of a command that was killed.
- * - Leftovers are cleared by the next command on the same node, never those of another node.
- * - How a container ends is written into space that was taken when it was made: it may have filled the disk.
- * - A record that cannot be read hides nothing but its own container, whose files stay until it is removed by its ID.
+ * - A container is locked (`container-lock.ts`) from before its directory appears until its exit is recorded. A container
+ *   without lock and exit record belongs to a command that was killed.
+ * - The next command on the same node cleans up such containers, never those of another node.
+ * - The exit record is written into space that was reserved at creation, because the container may have filled the disk.
+ * - An unreadable record affects only its own container, whose files stay until it is removed by its ID.
  */
 import { existsSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ import { removeTree } from '../../../fs/layers.js';
 import { LOCK } from '../../../fs/sys/constants.js';
 import { close, flock } from '../../../fs/sys/syscalls.js';
 import { isWritable, requireWritable } from '../../image/store/place.js';
-import { Hold, holderOf, holders, isHeld } from './container-lock.js';
+import { ContainerLock, isLocked, lockOwnerOf, lockOwners } from './container-lock.js';
 import { readJson, reserveJson, writeJson, writeReservedJson } from './json.js';
 import { thisNode } from './node.js';
 import { CONTAINER_RECORD, type ContainerRecord } from './record.js';
@@ -25,12 +25,12 @@ import { CONTAINER_RECORD, type ContainerRecord } from './record.js';
 const RECORD = 'container.json';
 const EXIT = 'exit.json';
 const PRIVATE = 0o700;
-/** Of a container whose supervisor was killed: 128 + SIGKILL. */
+/** Exit code of a container whose supervisor was killed: 128 + SIGKILL. */
 const KILLED = 137;
-/** Of a container whose end was recorded and cannot be read: docker's code for what the runtime got wrong. */
+/** Exit code if the exit record cannot be read: docker's code for errors of the runtime. */
 const UNKNOWN = 125;
 const SHORT_ID = 12;
-/** More than an `Exit` takes. */
+/** More than the size of an `Exit`. */
 const EXIT_BYTES = 128;
 
 /** How a container ended. */
@@ -51,7 +51,7 @@ export type Status =
 export const shortId = (id: string): string => id.slice(0, SHORT_ID);
 
 const containersOf = (root: string): string => join(root, 'containers');
-/** Where a container's files lie. */
+/** The directory of a container's files. */
 export const directoryOf = (root: string, id: string): string => join(containersOf(root), id);
 
 // --- reading
@@ -85,24 +85,24 @@ function readRecord(root: string, id: string): ContainerRecord | DamagedRecord |
     const record = readJson(CONTAINER_RECORD, join(directoryOf(root, id), RECORD));
     if (record === undefined)
       return existsSync(directoryOf(root, id)) ? { id, problem: `"${RECORD}" is missing` } : undefined;
-    return record.id === id ? record : { id, problem: `"${RECORD}" is no record of it` };
+    return record.id === id ? record : { id, problem: `"${RECORD}" belongs to another container` };
   } catch (error) {
     if (error instanceof UsageError) return { id, problem: error.message };
     throw error;
   }
 }
 
-/** The container whose record cannot be read and whose ID, or the beginning of it, this is. */
+/** The container with an unreadable record whose ID has the prefix `text`. */
 export function findDamaged(root: string, text: string): DamagedRecord | undefined {
   const [found, second] = text === '' ? [] : damagedRecords(root).filter(({ id }) => id.startsWith(text));
   return second === undefined ? found : undefined;
 }
 
-/** The container of a name, an id, or the unambiguous beginning of one. Throws `UsageError`. */
+/** The container with a name, an ID, or an unambiguous ID prefix. Throws `UsageError`. */
 export function findRecord(root: string, nameOrId: string): ContainerRecord {
   const found = searchRecord(root, nameOrId);
   if (found === undefined)
-    throw new UsageError(`no container "${nameOrId}"; "tscr ps -a" lists what there is`);
+    throw new UsageError(`no container "${nameOrId}"; list containers with "tscr ps -a"`);
   return found;
 }
 
@@ -112,7 +112,7 @@ export function searchRecord(root: string, nameOrId: string): ContainerRecord | 
   const exact = records.find(({ id, name }) => name === nameOrId || id === nameOrId);
   if (exact !== undefined) return exact;
   const [found, second] = nameOrId === '' ? [] : records.filter(({ id }) => id.startsWith(nameOrId));
-  if (second !== undefined) throw new UsageError(`container id "${nameOrId}" is ambiguous; give more of it`);
+  if (second !== undefined) throw new UsageError(`ambiguous container ID "${nameOrId}"; use more digits`);
   return found;
 }
 
@@ -120,18 +120,18 @@ export function statusOf(root: string, { id, node }: ContainerRecord): Status {
   const exit = exitOf(root, id);
   if (exit !== undefined) return { is: 'exited', ...exit };
   if (node.machine !== thisNode().machine) return { is: 'elsewhere' };
-  const pid = holderOf(id)?.pid;
+  const pid = lockOwnerOf(id)?.pid;
   return pid === undefined ? { is: 'created' } : { is: 'running', pid };
 }
 
-/** The first process of a container that runs on this node; undefined if it does not. */
+/** The first process of a container that is running on this node; undefined otherwise. */
 export function runningProcess(root: string, record: ContainerRecord): number | undefined {
   const status = statusOf(root, record);
   if (status.is !== 'running') return undefined;
-  return isHeld(record.id) ? status.pid : undefined; // a supervisor that was killed holds nothing
+  return isLocked(record.id) ? status.pid : undefined; // a killed supervisor has no lock
 }
 
-/** Containers of which only that they have ended is known. */
+/** Stopped containers whose exit record cannot be read. */
 export const damagedEnds = (root: string): { name: string; id: string; problem: string }[] =>
   listRecords(root).flatMap(({ id, name }) => {
     try {
@@ -143,7 +143,7 @@ export const damagedEnds = (root: string): { name: string; id: string; problem: 
     }
   });
 
-/** Of a container that has ended; what cannot be read says no more than that. */
+/** The exit of a stopped container; with code 125 if the record cannot be read. */
 function exitOf(root: string, id: string): Exit | undefined {
   try {
     return readJson(EXIT_RECORD, join(directoryOf(root, id), EXIT));
@@ -155,7 +155,7 @@ function exitOf(root: string, id: string): Exit | undefined {
 
 // --- changing
 
-/** Makes a container's directory with its record in it. Throws `UsageError` if the name is taken. */
+/** Creates a container's directory with its record. Throws `UsageError` if the name is already used. */
 export function createContainer(root: string, record: ContainerRecord): void {
   const fresh = directoryOf(root, `.${record.id}`);
   mkdirSync(fresh, { recursive: true, mode: PRIVATE });
@@ -176,7 +176,7 @@ function showContainer(root: string, record: ContainerRecord, fresh: string): vo
     const taken = listRecords(root).find(({ name }) => name === record.name);
     if (taken !== undefined) {
       throw new UsageError(
-        `the name "${record.name}" is taken by container ${shortId(taken.id)}; remove it with "tscr rm ${record.name}"`,
+        `the name "${record.name}" is already used by container ${shortId(taken.id)}; remove it with "tscr rm ${record.name}"`,
       );
     }
     renameSync(fresh, directoryOf(root, record.id));
@@ -185,7 +185,7 @@ function showContainer(root: string, record: ContainerRecord, fresh: string): vo
   }
 }
 
-/** Records how a held container ended, or removes it if that is its wish. */
+/** Records the exit of a locked container, or removes the container if it was started with --rm. */
 export function endContainer(root: string, { id, autoRemove }: ContainerRecord, exitCode: number): void {
   if (autoRemove) {
     removeContainer(root, id);
@@ -195,7 +195,7 @@ export function endContainer(root: string, { id, autoRemove }: ContainerRecord, 
   writeReservedJson(join(directoryOf(root, id), EXIT), exit);
 }
 
-/** Removes a held container with all its files. */
+/** Removes a locked container with all its files. */
 export function removeContainer(root: string, id: string): void {
   requireWritable(root);
   const gone = `.${id}`;
@@ -212,29 +212,29 @@ function removeDirectory(root: string, name: string): void {
   }
 }
 
-/** Clears what killed commands of this node have left, in whatever store. */
+/** Cleans up after killed commands of this node, in all stores. */
 export function clearLeftovers(root: string): void {
-  for (const { id, root: itsRoot } of holders()) settle(itsRoot, id);
-  if (!isWritable(root)) return; // another user's, or one that may only be read
+  for (const { id, root: itsRoot } of lockOwners()) endAbandoned(itsRoot, id);
+  if (!isWritable(root)) return; // another user's, or read-only
   const here = thisNode();
   for (const record of listRecords(root)) {
     const { machine, boot } = record.node;
-    const isOld = machine === here.machine && boot !== here.boot; // no hold outlives a boot
-    if (isOld && exitOf(root, record.id) === undefined) settle(root, record.id);
+    const isOld = machine === here.machine && boot !== here.boot; // no lock survives a reboot
+    if (isOld && exitOf(root, record.id) === undefined) endAbandoned(root, record.id);
   }
 }
 
-/** Brings a container to its end that nobody holds any more. */
-function settle(root: string, id: string): void {
-  const hold = Hold.take(root, id);
-  if (hold === undefined) return;
+/** Records the exit of a container whose supervisor was killed. */
+function endAbandoned(root: string, id: string): void {
+  const lock = ContainerLock.take(root, id);
+  if (lock === undefined) return;
   try {
     if (existsSync(directoryOf(root, `.${id}`))) removeDirectory(root, `.${id}`);
     const record = readRecord(root, id);
     if (record !== undefined && !('problem' in record) && exitOf(root, id) === undefined)
-      endContainer(root, record, holderOf(id)?.exitCode ?? KILLED);
+      endContainer(root, record, lockOwnerOf(id)?.exitCode ?? KILLED);
   } finally {
-    hold.release();
+    lock.release();
   }
 }
 

@@ -7,7 +7,7 @@ import type { ContainerRecord } from './record.js';
 export interface State {
   readonly Status: Status['is'];
   readonly Running: boolean;
-  /** 0 if it does not run. */
+  /** 0 if it is not running. */
   readonly Pid: number;
   readonly ExitCode: number;
   /** RFC 3339; empty before the end. */

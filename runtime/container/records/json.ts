@@ -1,20 +1,21 @@
-/** Small files of JSON that appear whole: written beside their place and renamed; read by the schema of what they hold. */
+/** Small JSON files, written atomically (to a temporary file and renamed), and checked by a schema when they are read. */
 import { closeSync, fstatSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { UsageError } from '../../../fs/index.js';
 import { parseDocument } from '../../../fs/input/document.js';
 import type { Schema } from '../../../fs/input/schema.js';
 import { quoted } from '../../../fs/input/shown.js';
+import { withPath } from '../../../fs/sys/errno.js';
 import { readRegular } from '../../image/store/regular-file.js';
 
 const MAX_BYTES = 4 * 1024 * 1024;
 
-/** No space, or a quota that is used up. */
+/** Whether an error means that the disk is full or the quota is exceeded. */
 export const isFull = (error: unknown): boolean => {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ENOSPC' || code === 'EDQUOT';
 };
 
-/** What a file holds; undefined if there is none. Throws `UsageError` naming the file, and the field where it is one. */
+/** The value of a file; undefined if it does not exist. Throws `UsageError` with the file and the field. */
 export function readJson<T>(schema: Schema<T>, path: string): T | undefined {
   let bytes: Buffer;
   try {
@@ -26,7 +27,7 @@ export function readJson<T>(schema: Schema<T>, path: string): T | undefined {
   return parseDocument(schema, bytes, quoted(path));
 }
 
-/** The same; undefined also for what cannot be read. */
+/** The same; undefined also if the file cannot be read. */
 export function tryReadJson<T>(schema: Schema<T>, path: string): T | undefined {
   try {
     return readJson(schema, path);
@@ -36,7 +37,7 @@ export function tryReadJson<T>(schema: Schema<T>, path: string): T | undefined {
   }
 }
 
-/** A reader sees the old file or the new one. A power cut may lose either: what must not be lost is fsynced. */
+/** Replaces a file atomically, without fsync: after a power failure the content may be lost. */
 export function writeJson(path: string, value: unknown, mode = 0o600): void {
   const fresh = `${path}.new`;
   rmSync(fresh, { force: true });
@@ -44,17 +45,21 @@ export function writeJson(path: string, value: unknown, mode = 0o600): void {
     writeFileSync(fresh, JSON.stringify(value, null, 2), { mode, flag: 'wx' });
   } catch (error) {
     rmSync(fresh, { force: true });
-    throw error;
+    throw withPath(path, error);
   }
   renameSync(fresh, path);
 }
 
-/** Takes the space now that a small document of this name will need, when there may be none any more. */
+/** Reserves the space for a small document that must be written even if the disk is full by then. */
 export function reserveJson(path: string, bytes: number): void {
-  writeFileSync(`${path}.new`, ' '.repeat(bytes), { mode: 0o600, flag: 'wx' });
+  try {
+    writeFileSync(`${path}.new`, ' '.repeat(bytes), { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    throw withPath(path, error);
+  }
 }
 
-/** Writes a document into the space that was reserved for it, if it was. */
+/** Writes a document into its reserved space, if there is one. */
 export function writeReservedJson(path: string, value: unknown): void {
   const reserved = `${path}.new`;
   let fd: number;
@@ -66,7 +71,7 @@ export function writeReservedJson(path: string, value: unknown): void {
   }
   try {
     const { size } = fstatSync(fd);
-    writeSync(fd, JSON.stringify(value, null, 2).padEnd(size), 0); // over its blocks: none is given back or taken
+    writeSync(fd, JSON.stringify(value, null, 2).padEnd(size), 0); // overwrites its blocks, so that none is freed or allocated
   } finally {
     closeSync(fd);
   }

@@ -1,8 +1,8 @@
 /**
- * This node, and where what is true on it alone is kept.
+ * The identity of this node, and the directory of its own state.
  *
- * Rule: a store may be shared between nodes (a home directory on NFS); processes, mounts and locks may not. What runs
- * here is known below /run, or $XDG_RUNTIME_DIR for a user, which no other node sees and no reboot keeps.
+ * Rule: nodes may share a store (a home directory on NFS), but not processes, mounts and locks. The state of this node is
+ * in /run, or $XDG_RUNTIME_DIR for a user, which other nodes do not see and a reboot clears.
  */
 import { lstatSync, mkdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -17,7 +17,7 @@ const PRIVATE = 0o700;
 /** Of group and others. */
 const OTHERS_WRITE = 0o022;
 
-/** machine-id(5) and the kernel's boot id; a machine without an id is known by its name. */
+/** machine-id(5) and the kernel's boot id; the host name for a machine without an id. */
 export function thisNode(): NodeId {
   return {
     machine: firstLine('/etc/machine-id') ?? hostname(),
@@ -36,8 +36,8 @@ function firstLine(path: string): string | undefined {
 const OWN_DIRECTORY = 'set TSCR_RUN to a directory of your own';
 
 /**
- * The directory of this node's own state; made if need be, private to the user. One that is there stays as it is: it may
- * be read by others, whose files in it would be taken for ours if they could write. Throws `HostError` if it is not so.
+ * The directory of this node's own state; created with mode 0700 if it is missing. An existing one may be readable by
+ * other users, but not writable, since their files would be taken for ours. Throws `HostError` otherwise.
  */
 export function runtimeDirectory(): string {
   const directory = process.env['TSCR_RUN'] || defaultDirectory(caller().uid);
@@ -49,12 +49,12 @@ export function runtimeDirectory(): string {
 
 function problemOf(stat: Stats): string | undefined {
   if (stat.isSymbolicLink()) return 'is a symlink';
-  if (!stat.isDirectory()) return 'is no directory';
+  if (!stat.isDirectory()) return 'is not a directory';
   if (stat.uid !== process.geteuid?.()) return `belongs to uid ${stat.uid}`;
-  return (stat.mode & OTHERS_WRITE) === 0 ? undefined : 'may be written by others';
+  return (stat.mode & OTHERS_WRITE) === 0 ? undefined : 'is writable by other users';
 }
 
-/** A session's directory is not always there, and after su(1) it is somebody else's. */
+/** $XDG_RUNTIME_DIR if it exists and belongs to this user (after su(1) it is another user's), else /tmp/tscr-UID. */
 function defaultDirectory(uid: number): string {
   if (uid === 0) return '/run/tscr';
   const { XDG_RUNTIME_DIR: session } = process.env;
@@ -68,6 +68,6 @@ function make(directory: string): void {
     mkdirSync(directory, { recursive: true, mode: PRIVATE });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new HostError(`"${directory}" cannot be made: ${code}`, OWN_DIRECTORY);
+    throw new HostError(`cannot create "${directory}": ${code}`, OWN_DIRECTORY);
   }
 }

@@ -1,7 +1,7 @@
 /**
- * What is known of a container: kept in `ROOT/containers/ID/container.json` from its creation to its removal.
+ * The record of a container: `ROOT/containers/ID/container.json`, from its creation to its removal.
  *
- * Rule: the record says what the container is; whether it runs is known on its node only (`state.ts`).
+ * Rule: the record describes the container; only its node knows whether it is running (`container-lock.ts`).
  */
 import {
   absolutePath,
@@ -18,7 +18,7 @@ import { type Digest, isDigest } from '../../image/digest.js';
 import { EXECUTION } from '../../image/oci.js';
 
 export const DRIVERS = ['unionfs', 'overlay', 'copy'] as const;
-/** What shows the layers as one root. */
+/** The storage driver of the root filesystem. */
 export type Driver = (typeof DRIVERS)[number];
 
 const ID = /^[0-9a-f]{64}$/;

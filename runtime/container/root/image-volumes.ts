@@ -1,9 +1,9 @@
 /**
  * The directories that an image declares as volumes (`Volumes` of config.md).
  *
- * Rules: they exist when the command starts, as docker's do; what is written there is in the container's own layer, like
- * everything else. Their paths are the image's and so hostile: "." and ".." mean nothing beyond the root, symbolic links
- * lead at most to the root itself. What cannot be a directory is left as it is, with a warning.
+ * Rules: they exist when the command starts, as docker's do; files written there are in the container's own layer, like
+ * all others. Their paths come from the image and are not trusted: ".", ".." and symbolic links are resolved inside the
+ * root. An existing entry that is not a directory is left unchanged, with a warning.
  */
 import { posix } from 'node:path';
 import { quoted } from '../../../fs/input/shown.js';
@@ -15,7 +15,7 @@ import type { ExecutionConfig } from '../../image/oci.js';
 import { Failure } from '../init/failure.js';
 import { makeDirectory } from '../init/in-root.js';
 
-/** Makes those that are missing below a root. */
+/** Creates the missing ones below a root. */
 export function makeVolumes(
   root: string,
   { Volumes = {} }: ExecutionConfig,
@@ -36,6 +36,6 @@ function makeVolume(root: number, path: string, onWarning: (message: string) => 
     close(makeDirectory(root, toBytes(posix.resolve('/', path))));
   } catch (error) {
     if (!(error instanceof Errno || error instanceof Failure)) throw error;
-    onWarning(`the image's volume ${quoted(path)} is no directory: ${error.message}`);
+    onWarning(`ignoring the image's volume ${quoted(path)}, which is not a directory: ${error.message}`);
   }
 }

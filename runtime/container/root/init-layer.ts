@@ -1,9 +1,8 @@
 /**
- * The init layer: what lies between the image and the container's own layer, and the three files that are the
- * container's and not the image's.
+ * The init layer, between the image and the container's own layer, and the three files of each container.
  *
- * Rules, as docker's: the layer holds empty mountpoints, so that the files can be mounted whatever the image lacks;
- * the files lie beside it and are mounted over them, so that what the container writes to them is in no layer. Compare
+ * Rules, as docker's: the layer contains empty mountpoints, so that the files can be mounted even if the image lacks them;
+ * the files are stored beside the layer and bind mounted, so that changes to them are in no layer. Compare
  * initlayer.Setup in moby/daemon/initlayer.
  */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -39,7 +38,7 @@ import type { Mount } from './volumes.js';
 /** The container's own files, by their names in the container. */
 export const OWN_FILES = ['/etc/hosts', '/etc/hostname', '/etc/resolv.conf'] as const;
 
-/** Where every container has something mounted. */
+/** Mountpoints that every container needs. */
 const MOUNTPOINTS = ['dev', 'proc', 'sys'];
 const PERMISSIONS = 0o7777;
 const DIRECTORY_MODE = 0o755;
@@ -49,10 +48,9 @@ const LOOPBACK_HOSTS = `127.0.0.1\tlocalhost
 `;
 
 /**
- * Makes the layer in an empty directory. What it and the container's own layer cover of the image keeps owner, mode and
- * times.
+ * Creates the layer in an empty directory. Directories of the image that it covers keep their owner, mode and times.
  * @param lowers the image's layers, the top one first
- * @param changeUsers what /etc/passwd and /etc/group are to hold, given what the image's do
+ * @param changeUsers returns the content of /etc/passwd and /etc/group, given the image's
  */
 export function makeInitLayer(
   directory: string,
@@ -72,7 +70,7 @@ export function makeInitLayer(
   }
 }
 
-/** An image whose /etc is no directory has its files elsewhere. */
+/** Creates mountpoints of the files; none if /etc of the image is not a directory. */
 function makeFiles(directory: string, image: Image, changeUsers: (files: UserFiles) => UserFiles): void {
   makeDirectory(join(directory, 'etc'));
   for (const path of OWN_FILES) write(join(directory, path), '');
@@ -89,7 +87,7 @@ function makeFiles(directory: string, image: Image, changeUsers: (files: UserFil
   image.resemble(join(directory, 'etc'), 'etc', true);
 }
 
-/** What the image holds, and as whose. */
+/** Files of the image with their owners. */
 class Image {
   readonly #view: Union;
 
@@ -111,7 +109,7 @@ class Image {
     return { node, stat, isDirectory: isDirectory(stat.mode) };
   }
 
-  /** Of a regular file, one character per byte; empty where there is none, undefined for what is none or too large. */
+  /** Content of a regular file, one character per byte; empty if it is missing, undefined if it is not regular or too large. */
   content(path: string): string | undefined {
     const found = this.find(path);
     if (found === undefined) return '';
@@ -124,8 +122,8 @@ class Image {
   }
 
   /**
-   * Gives a file the owner, mode and times that the image's has.
-   * @param recordsToo also what the image's layer records instead of them (`fs/union/owners/id-mapping.ts`)
+   * Copies owner, mode and times of the image's file.
+   * @param recordsToo also copy the recorded ones in xattrs (`fs/union/owners/id-mapping.ts`)
    */
   resemble(file: string, path: string, recordsToo: boolean): void {
     const found = this.find(path);
@@ -146,7 +144,7 @@ class Image {
   }
 }
 
-/** Writes the container's files into its directory; the mounts that show them in the container. */
+/** Writes the container's files into its directory. @returns their bind mounts */
 export function makeOwnFiles(directory: string, hostname: string, network: 'host' | 'none'): Mount[] {
   const contents: Record<(typeof OWN_FILES)[number], string> = {
     '/etc/hosts': hosts(hostname, network),
@@ -160,7 +158,7 @@ export function makeOwnFiles(directory: string, hostname: string, network: 'host
   });
 }
 
-/** The host's names are the container's on the host's network; its own name always is. */
+/** The content of /etc/hosts: the host's on the host's network, and always the container's own name. */
 function hosts(hostname: string, network: 'host' | 'none'): string {
   const known = network === 'host' ? textOf('/etc/hosts') || LOOPBACK_HOSTS : LOOPBACK_HOSTS;
   return `${known.replace(/\n*$/, '\n')}127.0.1.1\t${hostname}\n`;
@@ -171,7 +169,7 @@ function makeDirectory(path: string): void {
   chmodSync(path, DIRECTORY_MODE);
 }
 
-/** Whatever the caller's umask. @param content one character per byte */
+/** Writes a file with a fixed mode, independent of the umask. @param content one character per byte */
 function write(path: string, content: string): void {
   writeFileSync(path, content, 'latin1');
   chmodSync(path, FILE_MODE);

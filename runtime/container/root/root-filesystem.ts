@@ -1,12 +1,12 @@
 /**
- * The container's root: layers shown as one directory by one of three drivers, all with the same result.
+ * The container's root filesystem: the layers as one directory. All three drivers give the same result:
  *
- * - `unionfs`: our union, served by this process.
- * - `overlay`: the kernel's, where it has one.
- * - `copy`: a plain copy, where nothing can be mounted: slow to make, and space for every container.
+ * - `unionfs`: the union, served by this process.
+ * - `overlay`: the kernel's overlayfs.
+ * - `copy`: a plain copy, if nothing can be mounted: slow to create, and takes space for every container.
  *
- * Rules: mounts are made in the caller's own mount namespace (`namespaces.ts`), so that they end with it, however it
- * ends. The image's layers never change: they are not watched.
+ * Rules: mounts are made in the caller's own mount namespace (`namespaces.ts`), so that they end with it for any reason.
+ * The image's layers never change, so they are not watched.
  */
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,26 +36,26 @@ import type { VirtualOwners } from '../owners/service.js';
 import type { ContainerRecord, Driver } from '../records/record.js';
 import { idTranslation } from '../spec/id-translation.js';
 
-/** What a driver needs to know of a container. */
+/** Parameters of a driver. */
 export type RootRequest = Pick<
   ContainerRecord,
   'id' | 'lowers' | 'init' | 'upper' | 'work' | 'merged' | 'autoRemove'
 > & {
-  /** Owners are kept beside the files, and all files shown as the only user's. */
+  /** Virtual owners; the files themselves belong to the only mapped user. */
   readonly owners?: VirtualOwners | undefined;
 };
 
 export interface RootFilesystem {
-  /** Where the root is. */
+  /** The path of the root. */
   readonly path: string;
-  /** Ends the mount; whoever is still inside is cut off. */
+  /** Unmounts; processes that still use the mount get errors. */
   release(): Promise<void>;
 }
 
-/** Makes a container's root usable. Throws `UsageError` where the driver cannot work. */
+/** Mounts or copies a container's root. Throws `UsageError` if the driver cannot do that. */
 export type OpenRoot = (request: RootRequest) => Promise<RootFilesystem>;
 
-/** Each begins with what takes long and needs no container yet. */
+/** Each starts slow work that does not depend on the container. */
 const DRIVE: Record<Driver, () => OpenRoot> = {
   unionfs: () => {
     const thread = startServingThread();
@@ -65,16 +65,18 @@ const DRIVE: Record<Driver, () => OpenRoot> = {
   copy: () => async (request) => openCopy(withoutTranslation('copy', request)),
 };
 
-/** Only the union translates ids. */
+/** Only the union can translate ids. */
 function withoutTranslation(driver: Driver, request: RootRequest): RootRequest {
   if (idTranslation() === undefined) return request;
-  throw new UsageError(`--userns "keep-id" and the storage driver "${driver}" do not go together`);
+  throw new UsageError(
+    `conflicting options: --userns "keep-id" is not possible with the storage driver "${driver}"`,
+  );
 }
 
 /**
- * The driver that was asked for, or the best that can work here; a copy is worth a warning. To be asked in the mount
- * namespace that the root will lie in, since overlayfs is tried there.
- * @param store where containers' files lie
+ * The requested driver, or the best one for this host, with a warning if that is a copy. Call it in the mount namespace of
+ * the root, because it tries to mount overlayfs.
+ * @param store the store's root directory
  */
 export function chooseDriver(
   wanted: Driver | undefined,
@@ -96,7 +98,7 @@ export function chooseDriver(
 }
 
 function storeKeepsMarks(store: string): boolean {
-  if (!existsSync(store)) return true; // there is no image either
+  if (!existsSync(store)) return true; // an empty store has no image
   const fd = openSync(store, 'r');
   try {
     return keepsMarks(fd);
@@ -105,7 +107,7 @@ function storeKeepsMarks(store: string): boolean {
   }
 }
 
-/** Chooses what makes the root, in the mount namespace that the root will lie in. */
+/** Starts a driver, in the mount namespace of the root. */
 export const startDriver = (driver: Driver): OpenRoot => DRIVE[driver]();
 
 async function openUnion(request: RootRequest, thread: Worker): Promise<RootFilesystem> {
@@ -119,7 +121,7 @@ async function openUnion(request: RootRequest, thread: Worker): Promise<RootFile
     source: `tscr:${id}`,
     thread,
     layerChanges: 'never',
-    volatile: autoRemove, // nobody sees it after a power cut
+    volatile: autoRemove, // the container is removed anyway
     ...(translation && { ownership: translation }),
     ...(owners?.union && { ownership: ownershipOf(owners), virtualOwners: owners.union }),
   });
@@ -133,9 +135,9 @@ const ownershipOf = ({ mapped: { uid, gid } }: VirtualOwners): Ownership => ({
 });
 
 /**
- * The kernel reads at most a page of options, so layers are named by descriptors and not by their long paths. It takes
- * no layer twice (ELOOP): whatever an image's layer holds, whiteouts too, its upper occurrence shows or hides before the
- * lower one is looked at, so that one can go.
+ * mount(2) accepts at most a page of options, so layers are named by descriptors instead of their long paths. The kernel
+ * refuses a layer that is used twice (ELOOP): the lower occurrence has no effect, because the upper one covers all its
+ * entries, so it is left out.
  */
 function openOverlay({ init, lowers, upper, work, merged, autoRemove }: RootRequest): RootFilesystem {
   const directories = [...new Set([init, ...lowers])].map((path) =>
@@ -160,10 +162,10 @@ function openOverlay({ init, lowers, upper, work, merged, autoRemove }: RootRequ
   return { path: merged, release: async () => umount2(toBytes(merged)) };
 }
 
-/** Neither virtual owners nor ids that are shown as others take anything but the union or a copy. */
+/** Whether overlayfs would store all owners: virtual owners and translated ids need the union or a copy. */
 const keepsAllOwners = (): boolean => caller().namespace !== 'single' && idTranslation() === undefined;
 
-/** Whether the kernel takes a directory beside the containers as upper; a mount there and back tells. */
+/** Whether the kernel accepts a directory beside the containers as upper; found by mounting and unmounting. */
 function overlayWorks(store: string): boolean {
   if (!existsSync(store)) return false;
   const trial = mkdtempSync(join(store, '.overlay-trial-'));
@@ -184,18 +186,18 @@ function overlayWorks(store: string): boolean {
 
 function overlayRefused(code: number): HostError {
   const what =
-    code === E.ENODEV ? 'this kernel has no overlay' : `overlay cannot be mounted: ${errnoName(code)}`;
+    code === E.ENODEV ? 'this kernel has no overlayfs' : `cannot mount overlayfs: ${errnoName(code)}`;
   return new HostError(what, 'use --storage-driver unionfs');
 }
 
-/** The copy is the container's own directory: its changes are what differs from the layers. */
+/** Copies the layers to the container's own directory; its changes are the differences from the layers. */
 function openCopy({ init, lowers, upper, work, owners }: RootRequest): RootFilesystem {
   const view = viewOf({ lowers: [init, ...lowers] });
   const to = openSync(upper, 'r');
   try {
     if (isNoexec(to))
       throw new HostError(
-        `"${upper}" is mounted noexec, and so would be a copy`,
+        `"${upper}" is on a filesystem that is mounted noexec, so programs of a copy cannot be executed`,
         'name another store with --root',
       );
     flatten(view, to, owners && keepInCopy(to));

@@ -1,9 +1,9 @@
 /**
- * Mounts that a user asks for: `-v`, `--mount` and `--tmpfs`, as mounts of the runtime specification.
+ * The options `-v`, `--mount` and `--tmpfs`, as mounts of the runtime specification.
  *
- * Rules, as docker's: sources and destinations are absolute (a relative source that begins with "." is the caller's),
- * "." and ".." are resolved as text before anything is looked up, and "/" is no destination. Whether a destination
- * leads out of the root through the image's symlinks is settled when it is mounted.
+ * Rules, as docker's: sources and destinations are absolute (a source that begins with "." is relative to the caller's
+ * directory), "." and ".." are resolved as text first, and "/" is not allowed as destination. Symlinks of the image in a
+ * destination are resolved inside the root when it is mounted.
  */
 import { mkdirSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
@@ -28,7 +28,7 @@ export interface MountRequest {
 
 const PROPAGATIONS = ['private', 'rprivate', 'slave', 'rslave', 'shared', 'rshared'];
 const BIND_OPTIONS = new Set(['ro', 'rw', 'bind', 'rbind', 'nosuid', 'nodev', 'noexec', ...PROPAGATIONS]);
-/** Labels and consistency hints of docker's that mean nothing here. */
+/** Options of docker for SELinux labels and caching that have no effect here. */
 const IGNORED_OPTIONS = new Set(['z', 'Z', 'consistent', 'cached', 'delegated', 'nocopy']);
 const TMPFS_DEFAULTS = ['noexec', 'nosuid', 'nodev'];
 
@@ -36,7 +36,7 @@ const TMPFS_DEFAULTS = ['noexec', 'nosuid', 'nodev'];
 export function mountsOf(request: MountRequest): Mount[] {
   const all = [...request.volumes.map(volume), ...request.mounts.map(longForm), ...request.tmpfs.map(tmpfs)];
   const twice = all.find(({ destination }, at) => all.findIndex((m) => m.destination === destination) !== at);
-  if (twice !== undefined) throw new UsageError(`"${twice.destination}" is mounted on twice`);
+  if (twice !== undefined) throw new UsageError(`duplicate mount point "${twice.destination}"`);
   const depth = ({ destination }: Mount): number => destination.split('/').length;
   return all.sort((a, b) => depth(a) - depth(b));
 }
@@ -44,7 +44,7 @@ export function mountsOf(request: MountRequest): Mount[] {
 function volume(text: string): Mount {
   const [source = '', destination, options = '', ...more] = text.split(':');
   if (destination === undefined || more.length > 0) {
-    throw new UsageError(`volume "${text}" is none: give SOURCE:DESTINATION or SOURCE:DESTINATION:OPTIONS`);
+    throw new UsageError(`invalid volume "${text}": use SOURCE:DESTINATION or SOURCE:DESTINATION:OPTIONS`);
   }
   const from = absoluteSource(text, source);
   if (!exists('volume', text, from)) make(text, from);
@@ -60,20 +60,20 @@ function exists(option: 'volume' | 'mount', text: string, path: string): boolean
   }
 }
 
-/** As docker does; so a mistyped name is an empty directory. */
+/** Creates a missing source directory, as docker does. */
 function make(text: string, path: string): void {
   try {
     mkdirSync(path, { recursive: true });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new UsageError(`volume "${text}": "${path}" does not exist, and cannot be made: ${code}`);
+    throw new UsageError(`volume "${text}": "${path}" does not exist and cannot be created: ${code}`);
   }
 }
 
 function absoluteSource(text: string, source: string): string {
   if (!source.startsWith('/') && !/^\.{1,2}(\/|$)/.test(source)) {
     throw new UsageError(
-      `volume "${text}" names no directory: give an absolute path, or one that begins with "./"`,
+      `invalid volume "${text}": named volumes are not implemented; use an absolute path, or one that begins with "./"`,
     );
   }
   return posix.resolve(source);
@@ -123,7 +123,7 @@ function longForm(text: string): Mount {
   const mode = take('tmpfs-mode');
   const [unknown] = pairs.keys();
   if (unknown !== undefined) throw new UsageError(`mount "${text}": unknown key "${unknown}"`);
-  if (destination === undefined) throw new UsageError(`mount "${text}" names no target`);
+  if (destination === undefined) throw new UsageError(`invalid mount "${text}": "target" is missing`);
   const isReadOnly = readonly !== undefined && readonly !== 'false' && readonly !== '0';
   const ro = isReadOnly ? ['ro'] : [];
   if (type === 'tmpfs') {
@@ -134,8 +134,8 @@ function longForm(text: string): Mount {
     return tmpfs(`${destination}:${['exec', ...ro, ...sized].join(',')}`);
   }
   if (type !== 'bind')
-    throw new UsageError(`mount "${text}": type "${type}" is not known; give bind or tmpfs`);
-  if (source === undefined) throw new UsageError(`mount "${text}" names no source`);
+    throw new UsageError(`invalid mount "${text}": unknown type "${type}"; use "bind" or "tmpfs"`);
+  if (source === undefined) throw new UsageError(`invalid mount "${text}": "source" is missing`);
   const from = absoluteSource(text, source);
   if (!exists('mount', text, from)) throw new UsageError(`mount "${text}": "${source}" does not exist`);
   return bind(destination, from, [...ro, ...(propagation === undefined ? [] : [propagation])]);
@@ -148,7 +148,9 @@ function splitPair(pair: string): [string, string] {
 
 function absolute(destination: string): string {
   const path = posix.resolve('/', destination);
-  if (!destination.startsWith('/')) throw new UsageError(`destination "${destination}" is not absolute`);
-  if (path === '/') throw new UsageError(`destination "${destination}" is the root itself`);
+  if (!destination.startsWith('/'))
+    throw new UsageError(`invalid mount destination "${destination}": use an absolute path`);
+  if (path === '/')
+    throw new UsageError(`invalid mount destination "${destination}": it is the root directory`);
   return path;
 }

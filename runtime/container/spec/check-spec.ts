@@ -1,10 +1,9 @@
 /**
- * Whether a config.json can be honoured.
+ * Checks a config.json.
  *
- * Rules: a document from outside becomes a `RuntimeSpec` here and nowhere else. Every property of config.md and
- * config-linux.md is applied, which a check below shows, or is in the table `NOT_SUPPORTED` and refused by its name if it
- * asks for anything. Ignored are, as the specification demands: annotations, "consoleSize" without a terminal, and
- * properties that it does not have.
+ * Rules: a document from outside becomes a `RuntimeSpec` only here. Every property of config.md and config-linux.md is
+ * either checked below and applied, or is in the table `NOT_SUPPORTED` and refused by its name if it requests anything.
+ * As the specification demands, these are ignored: annotations, "consoleSize" without a terminal, and unknown properties.
  */
 import { posix } from 'node:path';
 import { UsageError } from '../../../fs/sys/refusal.js';
@@ -33,7 +32,7 @@ function isEmpty(value: unknown): boolean {
   return isObject(value) && Object.values(value).every(isEmpty);
 }
 
-/** Kinds of values, by the words that a complaint uses. */
+/** Kinds of values, by their name in messages. */
 const KINDS: Readonly<Record<string, (value: unknown) => boolean>> = {
   'an object': isObject,
   'a string': (value) => typeof value === 'string' && !value.includes('\0'),
@@ -79,10 +78,10 @@ const NOT_SUPPORTED: readonly string[] = [
   ...['linux.seccomp.listenerPath', 'linux.seccomp.listenerMetadata'],
 ];
 
-/** Those whose keys are names of the user's: each asks for something, whatever its value. */
+/** Maps with arbitrary keys: every key requests something, whatever its value. */
 const MAPS: readonly string[] = ['linux.netDevices', 'linux.resources.rdma', 'linux.resources.unified'];
 
-/** What a dotted path of the table leads to, each with its own path ("mounts[0].uidMappings"). */
+/** The values at a dotted path of the table, each with its own path ("mounts[0].uidMappings"). */
 function* valuesAt(
   value: unknown,
   steps: readonly string[],
@@ -99,7 +98,7 @@ function* valuesAt(
   }
 }
 
-/** Where a value that is not empty lies: the value itself, or what an object holds. */
+/** The path of the first value that is not empty: of the value itself, or inside an object. */
 function whatIsAsked(name: string, value: unknown): string | undefined {
   if (isEmpty(value)) return undefined;
   const [key] = isObject(value) ? (Object.entries(value).find(([, held]) => !isEmpty(held)) ?? []) : [];
@@ -133,7 +132,7 @@ function checkProcess(process: Json): void {
     check(`process.rlimits[${index}].type`, type, 'a string');
     if (limits.findIndex((other) => other['type'] === type) !== index)
       refuse(`"process.rlimits" has "${type}" twice`);
-    if (!Object.hasOwn(RLIMITS, String(type))) refuse(`there is no limit "${type}"`);
+    if (!Object.hasOwn(RLIMITS, String(type))) refuse(`unknown limit "${type}"`);
     check(`${type}.soft`, soft, 'a number');
     check(`${type}.hard`, hard, 'a number');
     if (Number(soft) < 0 || Number(soft) > Number(hard)) refuse(`"${type}": soft is not between 0 and hard`);
@@ -152,12 +151,12 @@ function checkCapabilities(capabilities: unknown): void {
   check('process.capabilities', capabilities, 'an object');
   for (const set of CAPABILITY_SETS) {
     for (const name of strings(`process.capabilities.${set}`, (capabilities as Json)[set])) {
-      if (capabilityNumber(name) === undefined) refuse(`there is no capability "${name}"`);
+      if (capabilityNumber(name) === undefined) refuse(`unknown capability "${name}"`);
     }
   }
 }
 
-/** Words that no filesystem knows; the runtime would have to do them. */
+/** Options that a runtime would have to implement. */
 const RUNTIME_OPTIONS: readonly string[] = ['idmap', 'ridmap', 'tmpcopyup'];
 
 function checkMount(mount: Json): void {
@@ -209,7 +208,8 @@ function checkSysctls(sysctls: unknown, namespaces: ReadonlySet<NamespaceType>):
   for (const [name, value] of Object.entries(sysctls as Json)) {
     check(`linux.sysctl.${name}`, value, 'a string');
     const [owner] = SYSCTLS.find(([, pattern]) => pattern.test(name)) ?? [];
-    if (owner === undefined || name.includes('..')) refuse(`sysctl "${name}" belongs to the host`);
+    if (owner === undefined || name.includes('..'))
+      refuse(`sysctl "${name}" is not namespaced; it would change the host`);
     if (!namespaces.has(owner)) refuse(`sysctl "${name}" needs a ${owner} namespace`);
   }
 }
@@ -230,7 +230,7 @@ function checkLinux(linux: Json): ReadonlySet<NamespaceType> {
 function checkDevice(device: Json): void {
   const { path, type } = device;
   check('linux.devices.path', path, 'an absolute path');
-  if (!['c', 'u', 'b', 'p'].includes(String(type))) refuse(`device "${path}" has the type "${type}"`);
+  if (!['c', 'u', 'b', 'p'].includes(String(type))) refuse(`invalid type "${type}" of device "${path}"`);
   for (const name of ['major', 'minor', 'fileMode', 'uid', 'gid'])
     checkIfAny(`linux.devices.${name}`, device[name], 'a number');
 }
@@ -262,7 +262,7 @@ const ACTIONS_WITH_ERRNO: readonly string[] = ['SCMP_ACT_ERRNO', 'SCMP_ACT_TRACE
 function checkErrno(name: string, value: unknown, action: string): void {
   if (value === undefined) return;
   check(name, value, 'a 16-bit number');
-  if (!ACTIONS_WITH_ERRNO.includes(action)) refuse(`"${name}" means nothing for "${action}"`);
+  if (!ACTIONS_WITH_ERRNO.includes(action)) refuse(`"${name}" is not allowed with the action "${action}"`);
 }
 
 /** Device rules; limits are in `NOT_SUPPORTED`. */
@@ -273,11 +273,11 @@ function checkResources(resources: unknown): void {
   for (const { allow, type, major, minor, access } of objects('linux.resources.devices', devices)) {
     check('linux.resources.devices.allow', allow, 'a boolean');
     if (!isEmpty(type) && !['a', 'b', 'c', 'u'].includes(String(type)))
-      refuse(`"linux.resources.devices" has the type "${type}"`);
+      refuse(`invalid type "${type}" in "linux.resources.devices"`);
     checkIfAny('linux.resources.devices.major', major, 'a number');
     checkIfAny('linux.resources.devices.minor', minor, 'a number');
     if (!isEmpty(access) && !/^[rwm]+$/.test(String(access)))
-      refuse(`"linux.resources.devices" has the access "${access}"`);
+      refuse(`invalid access "${access}" in "linux.resources.devices"`);
   }
 }
 
@@ -286,15 +286,15 @@ function checkCgroupsPath(path: unknown): void {
   if (isEmpty(path)) return;
   check('linux.cgroupsPath', path, 'a string');
   if (String(path).split('/').includes('..') || /^[^/]*:[^/]*:[^/]*$/.test(String(path)))
-    refuse(`"linux.cgroupsPath" is "${path}"; give a path of names`);
+    refuse(`invalid "linux.cgroupsPath" "${path}"; use a path without ".."`);
 }
 
-/** Checks a parsed config.json. Throws `UsageError` that names the first thing that cannot be honoured. */
+/** Checks a parsed config.json. Throws `UsageError` with the first property that is invalid or not supported. */
 export function checkSpec(document: unknown): CheckedSpec {
-  if (!isObject(document)) refuse('it is not an object');
+  if (!isObject(document)) refuse('not a JSON object');
   const { ociVersion, process, root, linux, mounts, hostname, domainname, annotations } = document;
   check('ociVersion', ociVersion, 'a string');
-  if (!String(ociVersion).startsWith('1.')) refuse(`version "${ociVersion}" is unknown`);
+  if (!String(ociVersion).startsWith('1.')) refuse(`unsupported ociVersion "${ociVersion}"; use 1.x`);
   refuseUnsupported(document);
   for (const [name, part] of Object.entries({ process, root, linux })) check(name, part, 'an object');
   checkRoot(root as Json);
@@ -312,7 +312,7 @@ export function checkSpec(document: unknown): CheckedSpec {
   return { spec: document as unknown as RuntimeSpec };
 }
 
-/** Keys are anybody's; values are strings. */
+/** Keys are arbitrary; values are strings. */
 function checkAnnotations(annotations: unknown): void {
   if (annotations === undefined || annotations === null) return;
   check('annotations', annotations, 'an object');

@@ -1,12 +1,12 @@
-/** The process of a container: the image's entrypoint and command, and what replaces them. */
+/** The command of a container: the image's ENTRYPOINT and CMD, or their replacements. */
 import { posix } from 'node:path';
 import { UsageError } from '../../../fs/index.js';
 import type { ExecutionConfig } from '../../image/oci.js';
 
 export interface CommandRequest {
-  /** Replaces the image's entrypoint, and drops its command; empty for none. */
+  /** Replaces the image's ENTRYPOINT, and removes its CMD; an empty string means none. */
   readonly entrypoint?: string;
-  /** Replaces the image's command. */
+  /** Replaces the image's CMD. */
   readonly command: readonly string[];
 }
 
@@ -19,9 +19,10 @@ export function commandOf(
   const first = entrypoint === undefined ? (Entrypoint ?? []) : entrypoint === '' ? [] : [entrypoint];
   const rest = command.length > 0 || entrypoint !== undefined ? command : (Cmd ?? []);
   const all = [...first, ...rest];
-  if (all.length === 0) throw new UsageError(`image "${reference}" names no command; give one`);
+  if (all.length === 0)
+    throw new UsageError(`image "${reference}" has no default command; add a command to the arguments`);
   return all;
 }
 
-/** The image's working directory; its path is relative to the root, whatever it says. */
+/** The image's working directory, as an absolute path. */
 export const imageWorkdir = ({ WorkingDir = '' }: ExecutionConfig): string => posix.resolve('/', WorkingDir);

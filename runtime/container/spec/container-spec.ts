@@ -1,8 +1,8 @@
 /**
- * config.json for a container of an image: what Docker's daemon gives runc.
+ * config.json for a container of an image, as Docker's daemon passes it to runc.
  *
- * Rules: the default specification, changed as the user asked. Namespaces are those that nobody asks for, and a network
- * of its own only with `--network none`. Compare with moby's oci.DefaultSpec and daemon/oci_linux.go, and the OCI image
+ * Rules: the default specification, changed by the command line. A network namespace is created only with
+ * `--network none`, all others always. Compare with moby's oci.DefaultSpec and daemon/oci_linux.go, and the OCI image
  * specification's conversion.md.
  */
 
@@ -12,7 +12,7 @@ import type { CapabilitiesSpec, RuntimeSpec } from './runtime-spec.js';
 import { defaultSeccomp } from './seccomp-default.js';
 import type { ContainerUser } from './users.js';
 
-/** Who runs what, where, with which variables. */
+/** The process: arguments, user, directory and environment. */
 export interface ProcessRequest {
   readonly args: readonly string[];
   readonly env: readonly string[];
@@ -23,15 +23,15 @@ export interface ProcessRequest {
 export interface SpecRequest {
   readonly process: ProcessRequest;
   readonly hostname: string;
-  /** In the order in which they are made, after those that every container has. */
+  /** In the order of mounting, after the default mounts. */
   readonly mounts: readonly Mount[];
   readonly readOnly: boolean;
   readonly network: 'host' | 'none';
-  /** The root as config.json names it. */
+  /** root.path of config.json. */
   readonly rootPath: string;
 }
 
-/** A user without a home directory gets the root as one, as with docker. */
+/** HOME of the user; "/" for a user without a home directory, as with docker. */
 const homeOf = (env: readonly string[], { home }: ContainerUser): string[] =>
   env.some((variable) => variable.startsWith('HOME=')) ? [] : [`HOME=${home}`];
 
@@ -63,7 +63,7 @@ export function containerSpec(request: SpecRequest): RuntimeSpec {
   };
 }
 
-/** An ordinary user has none in effect, as after execve(2), but root in the container may still give them. */
+/** For a user other than root only the bounding set is filled, as after execve(2). */
 function capabilitiesOf(uid: number): CapabilitiesSpec {
   const all = DEFAULT_CAPABILITIES;
   return uid === 0 ? { bounding: all, effective: all, permitted: all } : { bounding: all };

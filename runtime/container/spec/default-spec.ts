@@ -1,11 +1,11 @@
 /**
- * The specification that users start from: what `runc spec` writes, with Docker's capabilities and masked paths.
+ * The default config.json: that of `runc spec`, with Docker's capabilities and masked paths.
  *
  * Compare with runc's specconv.Example and moby's oci.DefaultSpec, caps.DefaultCapabilities.
  */
 import type { MountSpec, RuntimeSpec } from './runtime-spec.js';
 
-/** The oldest that has everything used here: crun 1.8 refuses newer ones. */
+/** The oldest version with all fields used here; crun 1.8 refuses newer ones. */
 export const OCI_VERSION = '1.0.2';
 
 export const DEFAULT_CAPABILITIES = [
@@ -50,7 +50,7 @@ export const READONLY_PATHS = [
   '/proc/sysrq-trigger',
 ] as const;
 
-/** The kernel's filesystems of a container; /sys and cgroups cannot be written. */
+/** The kernel's filesystems of a container; /sys and cgroups are read-only. */
 export const DEFAULT_MOUNTS: readonly MountSpec[] = [
   { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
   {

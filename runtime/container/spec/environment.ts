@@ -2,8 +2,8 @@
  * The environment of a container's process.
  *
  * Rules, as docker's: the image's variables, then those of `--env-file`, then those of `-e`; NAME alone takes the
- * caller's value, or removes the variable if the caller has none. Only the user may refer to the caller so: an entry of
- * the image that is not NAME=VALUE sets nothing. Compare opts.ParseEnvFile and opts.ValidateEnv in docker/cli.
+ * caller's value, or removes the variable if the caller has none. Only the command line may
+ * refer to the caller's variables: an entry of the image that is not NAME=VALUE is ignored. Compare opts.ParseEnvFile and opts.ValidateEnv in docker/cli.
  */
 import { readFileSync } from 'node:fs';
 import { UsageError } from '../../../fs/index.js';
@@ -30,7 +30,7 @@ export interface EnvironmentRequest {
   readonly caller: Readonly<Record<string, string | undefined>>;
 }
 
-/** NAME=VALUE lines in a stable order. Throws `UsageError` for a file or a name that is none. */
+/** NAME=VALUE lines in a stable order. Throws `UsageError` for an unreadable file or an invalid name. */
 export function environmentOf(request: EnvironmentRequest): string[] {
   const variables = new Map([
     ['PATH', DEFAULT_PATH],
@@ -49,13 +49,13 @@ export function environmentOf(request: EnvironmentRequest): string[] {
 function parse(text: string, caller: EnvironmentRequest['caller']): Change {
   const equals = text.indexOf('=');
   const name = equals < 0 ? text : text.slice(0, equals);
-  if (name === '') throw new UsageError(`"${text}" is no variable: give NAME=VALUE or NAME`);
-  if (text.includes('\0')) throw new UsageError(`the variable "${name}" holds a NUL`);
+  if (name === '') throw new UsageError(`invalid variable "${text}": use NAME=VALUE or NAME`);
+  if (text.includes('\0')) throw new UsageError(`variable "${name}" contains a NUL byte`);
   const value = equals < 0 ? caller[name] : text.slice(equals + 1);
   const offset = rawByteOffset(value ?? '');
   if (offset !== undefined)
     throw new UsageError(
-      `the value of "${name}" is not UTF-8: byte ${rawByteIn(value ?? '')} at offset ${offset}; a container's variables are kept as JSON`,
+      `the value of "${name}" is not UTF-8: byte ${rawByteIn(value ?? '')} at offset ${offset}; variables are stored as JSON, which is UTF-8`,
     );
   return { name, value };
 }
@@ -68,12 +68,14 @@ function linesOfFile(path: string): string[] {
     .filter((line) => line !== '' && !line.startsWith('#'));
   const wrong = lines.find((line) => /\s/.test(line.split('=', 1)[0] ?? ''));
   if (wrong !== undefined) {
-    throw new UsageError(`env-file "${path}": "${wrong.split('=', 1)[0]}" is no name, it holds a space`);
+    throw new UsageError(
+      `env-file "${path}": invalid variable name "${wrong.split('=', 1)[0]}": it contains a space`,
+    );
   }
   return lines;
 }
 
-/** Throws `UsageError` where it is not UTF-8: nothing is replaced. */
+/** Throws `UsageError` if the file is not UTF-8. */
 function contentOf(path: string): string {
   const text = toText(readOrExplain(path));
   const offset = rawByteOffset(text);
@@ -88,6 +90,6 @@ function readOrExplain(path: string): string {
   try {
     return readFileSync(path, 'latin1');
   } catch (error) {
-    throw new UsageError(`env-file "${path}" cannot be read: ${(error as NodeJS.ErrnoException).code}`);
+    throw new UsageError(`cannot read env-file "${path}": ${(error as NodeJS.ErrnoException).code}`);
   }
 }

@@ -1,14 +1,14 @@
 /**
- * Mount options of the specification, sorted into what the kernel wants to be told where.
+ * Mount options of the specification, sorted by the kernel interface that takes them.
  *
- * Rule: options every mount has become attributes of the mount; propagation and binding are apart; whatever is left
- * belongs to the filesystem, which refuses what it does not know. Compare with runc's specconv.parseMountOptions.
+ * Rule: options of every mount become mount attributes; propagation and bind are separate; all others are passed to the
+ * filesystem, which refuses unknown ones. Compare with runc's specconv.parseMountOptions.
  */
 import { MOUNT_ATTR, MS } from '../../../fs/sys/constants.js';
 import type { FilesystemOption } from '../../../fs/sys/mount-api.js';
 
 export interface MountOptions {
-  /** A place for existing files instead of a filesystem; with those mounted below them. */
+  /** A bind mount, and whether it includes the mounts below its source. */
   readonly bind: boolean;
   readonly recursive: boolean;
   /** MOUNT_ATTR bits; the `Below` ones are for all mounts of the tree. */
@@ -16,7 +16,7 @@ export interface MountOptions {
   readonly clear: number;
   readonly setBelow: number;
   readonly clearBelow: number;
-  /** MS.PRIVATE ...; 0 if not said. */
+  /** MS.PRIVATE ...; 0 if not given. */
   readonly propagation: number;
   readonly propagationBelow: boolean;
   readonly data: readonly FilesystemOption[];
@@ -24,7 +24,7 @@ export interface MountOptions {
 
 type Change = readonly [set: number, clear: number];
 
-/** Of a pair, the second word undoes the first. */
+/** Pairs of options; the second cancels the first. */
 const SWITCHES: readonly [on: string, off: string, attribute: number][] = [
   ['ro', 'rw', MOUNT_ATTR.RDONLY],
   ['nosuid', 'suid', MOUNT_ATTR.NOSUID],
@@ -34,7 +34,7 @@ const SWITCHES: readonly [on: string, off: string, attribute: number][] = [
   ['nosymfollow', 'symfollow', MOUNT_ATTR.NOSYMFOLLOW],
 ];
 
-/** Access times are a choice of one; "relatime" is 0. */
+/** Access time modes, of which one is set; "relatime" is 0. */
 const ACCESS_TIMES: Readonly<Record<string, number>> = {
   noatime: MOUNT_ATTR.NOATIME,
   strictatime: MOUNT_ATTR.STRICTATIME,
@@ -59,10 +59,10 @@ const PROPAGATIONS: Readonly<Record<string, number>> = {
   unbindable: MS.UNBINDABLE,
 };
 
-/** Words that ask for what is so anyway. */
+/** Options that request the default behaviour. */
 const NEUTRAL = new Set(['defaults', 'silent', 'loud', 'remount']);
 
-/** The entry of a table for a word, or for the word behind its "r", which means the whole tree. */
+/** The table's entry for an option, or for the option after the prefix "r" (recursive). */
 function lookup<T>(
   get: (word: string) => T | undefined,
   word: string,

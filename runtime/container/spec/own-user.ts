@@ -1,9 +1,9 @@
 /**
- * A user who keeps his own id has a name in the container: lines for the image's passwd and group files.
+ * Entries for the caller in the container's passwd and group files, with `--userns keep-id`.
  *
- * Rules, as Podman's: ids that the files know are left alone. The home directory is the user's own where a volume shows
- * it, else the working directory. A name that is somebody else's in the image is not used; then, and where the host knows
- * no name, the number is the name. Compare generatePasswdEntry and generateGroupEntry in
+ * Rules, as Podman's: existing entries are not changed. The home directory is the user's own if a volume contains it, else
+ * the working directory. If the name is used by another id in the image, or the host has no name, the number is used as
+ * name. Compare generatePasswdEntry and generateGroupEntry in
  * libpod/container_internal_common.go, passwd(5), group(5).
  */
 import type { UserFiles } from './users.js';
@@ -19,11 +19,11 @@ export interface OwnUser {
 }
 
 const SHELL = '/bin/sh';
-/** What no field may hold. */
+/** Characters that a field must not contain. */
 const SEPARATOR = /[:\n]/;
 const NO_HOME = '/';
 
-/** The files with the user in them. */
+/** The files with the entries of the user added. */
 export function withOwnUser({ passwd, group }: UserFiles, user: OwnUser): UserFiles {
   const { uid, gid, home } = user;
   const name = nameIn(passwd, user.name, uid);

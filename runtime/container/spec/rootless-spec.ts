@@ -1,8 +1,8 @@
 /**
- * What a container cannot have as in the initial user namespace, and what it gets instead.
+ * Adapts a specification to a user namespace.
  *
- * Rules: only mapped ids exist. A sysfs needs a network namespace of the same owner: with the host's network the host's
- * /sys is shown, read-only. Compare containers/common's rootless adjustments and runc's specconv.ToRootless.
+ * Rules: only mapped ids exist. Mounting sysfs needs a network namespace of the same user namespace: with the host's
+ * network, the host's /sys is bind mounted read-only. Compare containers/common's rootless adjustments and runc's specconv.ToRootless.
  */
 import { readFileSync } from 'node:fs';
 import { HostError } from '../../../fs/index.js';
@@ -24,13 +24,13 @@ const HOST_SYS: MountSpec = {
   options: ['rbind', 'rprivate', 'nosuid', 'noexec', 'nodev', 'ro'],
 };
 
-/** A specification as it is, or as this process's bounding set and user namespace allow it, whoever made that. */
+/** The specification, reduced to what this process's bounding set and user namespace permit. */
 export function forOwnNamespace(spec: RuntimeSpec): RuntimeSpec {
   const bounded = withinBounds(spec);
   return isInitialUserNamespace() ? bounded : withoutPrivilege(bounded);
 }
 
-/** capset(2) refuses what the bounding set has not; engines around us leave little in it. */
+/** capset(2) refuses capabilities that are not in the bounding set, which is small inside other containers. */
 function withinBounds(spec: RuntimeSpec): RuntimeSpec {
   const bounds = boundingCapabilities();
   const { capabilities = {} } = spec.process;
@@ -51,7 +51,7 @@ function withoutPrivilege(spec: RuntimeSpec): RuntimeSpec {
   return { ...spec, mounts };
 }
 
-/** Terminals belong to the group "tty" where there is one. */
+/** Removes devpts' gid option if that group is not mapped. */
 function withoutUnmappedGroup(mount: MountSpec, { gids }: IdMaps): MountSpec {
   const options = (mount.options ?? []).filter((option) => {
     const gid = /^gid=(\d+)$/.exec(option)?.[1];
@@ -60,12 +60,12 @@ function withoutUnmappedGroup(mount: MountSpec, { gids }: IdMaps): MountSpec {
   return { ...mount, options };
 }
 
-/** Who runs the command if nobody is named: the caller where its own ids are kept, else the image's user. */
+/** The default user of the command: the caller with keep-id, else the image's user. */
 export function defaultUser(image: string | undefined, userns: UserNamespace): string {
   return userns === 'keep-id' ? `${caller().uid}:${caller().gid}` : (image ?? '');
 }
 
-/** The user with the groups that exist here. Throws `HostError` for a user that does not. */
+/** The user with those of its groups that are mapped. Throws `HostError` if the user is not mapped. */
 export function mappedUser(user: ContainerUser): ContainerUser {
   if (isInitialUserNamespace()) return user;
   const { uids, gids } = currentMaps();
@@ -74,12 +74,12 @@ export function mappedUser(user: ContainerUser): ContainerUser {
     return { ...user, groups: groups.filter((group) => isMapped(gids, group)) };
   const ids = uids.map(({ inside }) => inside).join(', ');
   throw new HostError(
-    `there is no user ${uid}:${gid} inside, only ${ids}`,
-    `name that with --user, or ${ASK_DOCTOR}`,
+    `user ${uid}:${gid} does not exist in this user namespace; it has only ${ids}`,
+    `use that with --user, or ${ASK_DOCTOR}`,
   );
 }
 
-/** The caller's home directory, if a volume shows it. */
+/** The caller's home directory, if a volume contains it. */
 function shownHome(mounts: readonly Mount[]): string | undefined {
   const { home } = caller();
   const isShown = mounts.some(
@@ -88,20 +88,20 @@ function shownHome(mounts: readonly Mount[]): string | undefined {
   return isShown ? home : undefined;
 }
 
-/** The caller, if it keeps its id and sees its home directory, is at home there. */
+/** With keep-id, HOME is the caller's home directory if a volume contains it. */
 export function withOwnHome(user: ContainerUser, mounts: readonly Mount[]): ContainerUser {
   const { uid, namespace } = caller();
   const home = shownHome(mounts);
   return namespace !== undefined && user.uid === uid && home !== undefined ? { ...user, home } : user;
 }
 
-/** The caller as a user of the container. @param workdir the home directory of who does not see his own */
+/** The caller as a user of the container. @param workdir the home directory if no volume contains the caller's */
 export function ownUser(mounts: readonly Mount[], workdir: string): OwnUser {
   const { uid, gid, name } = caller();
   return { uid, gid, name, groupName: groupName(gid), home: shownHome(mounts) ?? workdir };
 }
 
-/** As the host's /etc/group has it. */
+/** The name of a group in the host's /etc/group. */
 function groupName(gid: number): string | undefined {
   try {
     const groups = readFileSync('/etc/group', 'latin1').split('\n');

@@ -1,8 +1,8 @@
 /**
- * The configuration of a container: config.json of the OCI runtime specification v1.2, as far as it is honoured.
+ * The configuration of a container: the supported part of config.json of the OCI runtime specification v1.2.
  *
- * Rule: field names are the specification's (config.md, config-linux.md). What is not named here is refused or
- * reported by `check-spec.ts`, never silently left out where it would protect something.
+ * Rule: field names are the specification's (config.md, config-linux.md). `check-spec.ts` refuses fields that are not here
+ * if they request anything.
  */
 
 export interface RuntimeSpec {
@@ -71,7 +71,7 @@ export interface LinuxSpec {
   readonly maskedPaths?: readonly string[];
   readonly readonlyPaths?: readonly string[];
   readonly rootfsPropagation?: string;
-  /** Where the group of the device rules is made: below the hierarchy, or if it is relative below the caller's own. */
+  /** Path of the control group for the device rules: absolute below the hierarchy, or relative to the caller's own group. */
   readonly cgroupsPath?: string;
   readonly resources?: { readonly devices?: readonly DeviceRuleSpec[] };
 }
@@ -79,11 +79,11 @@ export interface LinuxSpec {
 /** "Allowed Device list" of config-linux.md. */
 export interface DeviceRuleSpec {
   readonly allow: boolean;
-  /** "a", "b", "c", "u"; all if it is left out. */
+  /** "a", "b", "c", "u"; all by default. */
   readonly type?: string;
   readonly major?: number;
   readonly minor?: number;
-  /** Of "r", "w", "m"; all if it is left out. */
+  /** Letters of "rwm"; all by default. */
   readonly access?: string;
 }
 

@@ -1,8 +1,8 @@
 /**
- * Who the container's process is: `-u` or the image's User, looked up in the image's own passwd and group files.
+ * The user of the container's process: `-u` or the image's User, looked up in the image's passwd and group files.
  *
- * Rules, as docker's: a name must be in the files, an id need not be; without a group, the user's own and those that
- * list the user; with one, only that. The files are the image's and so hostile: a line that is none is skipped.
+ * Rules, as docker's: a name must be in the files, an id need not be; without a group, the user gets its own group and
+ * those that list it; with a group, only that. The files come from the image: malformed lines are skipped.
  * Compare user.GetExecUser in moby/sys/user, passwd(5), group(5).
  */
 import { UsageError } from '../../../fs/index.js';
@@ -36,7 +36,7 @@ interface GroupEntry {
   readonly members: readonly string[];
 }
 
-/** Contents of the image's files; empty where there is none. */
+/** Contents of the image's files; empty if a file is missing. */
 export interface UserFiles {
   readonly passwd: string;
   readonly group: string;
@@ -56,7 +56,8 @@ export function resolveUser(
   additional: readonly string[] = [],
 ): ContainerUser {
   const [userText = '', groupText = '', ...more] = text.split(':');
-  if (more.length > 0) throw new UsageError(`user ${quoted(text)} is none: give USER, USER:GROUP, or ids`);
+  if (more.length > 0)
+    throw new UsageError(`invalid user ${quoted(text)}: use USER or USER:GROUP, names or ids`);
   const groups = entriesOf(files.group).flatMap(groupEntry);
   const user = findUser(userText === '' ? '0' : userText, files);
   const primary = groupText === '' ? user.gid : findGroup(groupText, groups);
@@ -104,7 +105,7 @@ function idOf(text: string): number | undefined {
   return id <= MAX_ID ? id : undefined;
 }
 
-/** An image that needs more is none. */
+/** Bytes; larger files are refused. */
 export const USER_FILE_MAX = 16 * 1024 * 1024;
 
 /** Reads the image's files, following symlinks within its root only. */

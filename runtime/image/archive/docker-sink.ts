@@ -3,8 +3,8 @@
  *
  * Rules: what version 1.2 describes (manifest.json, repositories, and per layer a directory with VERSION, json and
  * layer.tar), with layers uncompressed, as `docker save` wrote it. The same images give the same bytes: no times, no
- * owners, images in the order in which they came, layers that images share once. The tar is read from the sources while it
- * is written, and each layer is compared with its diffID. Compare moby's image/spec/v1.2.md and image/tarexport/save.go.
+ * owners, images in the order of copying, shared layers once. The tar is read from the sources while it is written,
+ * and each layer is verified against its diffID. Compare moby's image/spec/v1.2.md and image/tarexport/save.go.
  */
 import { pipeline, type Readable } from 'node:stream';
 import { decompress } from '../layer/compression.js';
@@ -31,7 +31,7 @@ export class DockerArchiveSink implements ImageSink {
   readonly #tars = new Map<Digest, string>();
   readonly #tarSizes: (config: ImageConfig) => readonly number[];
 
-  /** @param tarSizes bytes of an image's layers, uncompressed: a tar says them before the bytes come */
+  /** @param tarSizes uncompressed sizes of an image's layers in bytes, which a tar header contains */
   constructor(tarSizes: (config: ImageConfig) => readonly number[]) {
     this.#tarSizes = tarSizes;
   }
@@ -133,10 +133,10 @@ function legacyConfig(id: string, parent: string | undefined, top: ImageConfig |
   return { ...inherited, created: EPOCH, ...config };
 }
 
-/** The layer in a blob, compared with its diffID. */
+/** The uncompressed layer of a blob, verified against its diffID. */
 async function uncompressed({ what, open }: Content, layer: Blob): Promise<Readable> {
   const { stream } = await decompress(await open(), what);
   const verifier = new Verifier({ ...layer, what: `${what}, uncompressed,` });
-  pipeline(stream, verifier, () => {}); // who reads hears of a failure
+  pipeline(stream, verifier, () => {}); // the reader gets the error
   return verifier;
 }

@@ -1,10 +1,9 @@
 /**
  * A docker archive as a source: `manifest.json` names configurations and layers by their files.
  *
- * Rules: it has no manifests and no digests. So every file of an image goes into the spool, which hashes it, and the image
- * gets a manifest: the one by which the store has it already, or one made of what the archive says, always the same for
- * the same image. Configurations keep their bytes, and with them their IDs. A layer in a compression that OCI has no media
- * type for is kept uncompressed. Compare moby's image/tarexport/load.go and image/spec/v1.2.md.
+ * Rules: it has no manifests and no digests. Every file of an image is written to the spool, which hashes it, and the image
+ * gets a manifest: the one in the store, or a new one, always the same for the same image. Configurations are copied byte
+ * by byte, so image IDs do not change. A layer with a compression that has no OCI media type is stored uncompressed. Compare moby's image/tarexport/load.go and image/spec/v1.2.md.
  */
 import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
@@ -26,16 +25,16 @@ const LAYER_TYPE: Readonly<Partial<Record<Compression, string>>> = {
 export interface DockerArchiveOptions {
   readonly files: ImageFiles;
   readonly spool: Spool;
-  /** The manifest by which an image with this configuration is known. */
+  /** The existing manifest of an image with this configuration. */
   readonly manifestOf: (config: Digest) => Buffer | undefined;
-  /** Bytes that a layer may have uncompressed. */
+  /** Maximum uncompressed size of a layer in bytes. */
   readonly maxLayerBytes: number;
 }
 
 export class DockerArchiveSource implements ImageSource {
   readonly name = 'the archive';
   readonly #options: DockerArchiveOptions;
-  /** By the digest of the file that the archive has. */
+  /** Descriptors by the digest of the archive's file. */
   readonly #layers = new Map<Digest, Descriptor>();
 
   constructor(options: DockerArchiveOptions) {
@@ -73,7 +72,7 @@ export class DockerArchiveSource implements ImageSource {
     return layer;
   }
 
-  /** A layer in a form that has a media type. */
+  /** A layer with a compression that has a media type. */
   async #described(blob: Blob): Promise<Descriptor> {
     const { spool, maxLayerBytes } = this.#options;
     const what = `blob "${blob.digest}"`;
@@ -111,7 +110,9 @@ async function* bounded(
   for await (const chunk of source) {
     bytes += chunk.length;
     if (bytes > maxBytes)
-      throw new UsageError(`${what} is larger than ${maxBytes} bytes; allow more with --max-unpacked`);
+      throw new UsageError(
+        `${what} is larger than the limit of ${maxBytes} bytes; raise it with --max-unpacked`,
+      );
     yield chunk;
   }
 }

@@ -1,12 +1,12 @@
 /**
  * Changes to an image's configuration, written as Dockerfile instructions: `commit -c` and `import -c`.
  *
- * Rule: the instructions that `docker commit --change` takes, with their two forms: a JSON list, or words in which
- * quotes group and a backslash escapes. Compare dockerfile.ParseCommand and dispatch in moby.
+ * Rule: the instructions that `docker commit --change` takes, with their two forms: a JSON list, or words with
+ * quotes and backslash escapes. Compare dockerfile.ParseCommand and dispatch in moby.
  */
 import { posix } from 'node:path';
 import { UsageError } from '../../../fs/index.js';
-import { suggestion } from '../../nearest.js';
+import { alternatives } from '../../../fs/input/shown.js';
 import type { ExecutionConfig } from '../oci.js';
 
 type Change = (config: ExecutionConfig, argument: string) => ExecutionConfig;
@@ -36,15 +36,15 @@ const CHANGES: Readonly<Record<string, Change>> = {
   STOPSIGNAL: (config, argument) => ({ ...config, StopSignal: argument }),
 };
 
-/** Applies instructions such as "CMD echo hello" in order. Throws `UsageError` naming the one that is wrong. */
+/** Applies instructions such as "CMD echo hello" in order. Throws `UsageError` with the invalid instruction. */
 export function applyChanges(config: ExecutionConfig, changes: readonly string[]): ExecutionConfig {
   return changes.reduce((before, line) => {
     const [, word = '', argument = ''] = /^\s*(\S+)\s*(.*?)\s*$/s.exec(line) ?? [];
     const name = word.toUpperCase();
     const change = Object.hasOwn(CHANGES, name) ? CHANGES[name] : undefined;
     if (change === undefined)
-      throw new UsageError(`"${line}" is no change${suggestion(name, Object.keys(CHANGES))}`);
-    if (argument === '') throw new UsageError(`"${line}" has no argument`);
+      throw new UsageError(`unsupported instruction "${line}"; use ${alternatives(Object.keys(CHANGES))}`);
+    if (argument === '') throw new UsageError(`instruction "${line}" needs an argument`);
     try {
       return change(before, argument);
     } catch (error) {
@@ -53,7 +53,7 @@ export function applyChanges(config: ExecutionConfig, changes: readonly string[]
   }, config);
 }
 
-/** NAME=VALUE settings in which later ones replace earlier ones in their place. */
+/** NAME=VALUE settings; a later value replaces an earlier one at its position. */
 export function withVariables(
   env: readonly string[],
   pairs: readonly (readonly [string, string])[],
@@ -63,7 +63,7 @@ export function withVariables(
   return [...variables.values()];
 }
 
-/** A JSON list of strings; undefined if the argument is none. */
+/** A JSON list of strings; undefined for other arguments. */
 function listOf(argument: string): string[] | undefined {
   if (!argument.startsWith('[')) return undefined;
   try {
@@ -108,7 +108,9 @@ function pairsOf(argument: string): [string, string][] {
 function portsOf(word: string): string[] {
   const [, first, last = first, protocol = 'tcp'] = PORT.exec(word) ?? [];
   if (first === undefined || Number(last) > MAX_PORT || Number(first) > Number(last))
-    throw new UsageError(`"${word}" is no port`);
+    throw new UsageError(
+      `invalid port "${word}": use a number up to ${MAX_PORT}, or a range, e.g. "8080/tcp" or "8000-8010"`,
+    );
   const count = Number(last) - Number(first) + 1;
   return Array.from({ length: count }, (_, index) => `${Number(first) + index}/${protocol}`);
 }

@@ -1,7 +1,7 @@
 /**
- * New images: one more layer upon an image, or the first one.
+ * Creates images: a new layer on top of an image, or the first layer.
  *
- * Rule: the layer is kept as an uncompressed tar, so that its digest is its diffID and the same change always gives the
+ * Rule: the layer is stored as an uncompressed tar, so that its digest is its diffID and the same change always gives the
  * same layer; the time of the image is SOURCE_DATE_EPOCH where that is set (reproducible-builds.org).
  */
 import type { Readable } from 'node:stream';
@@ -20,12 +20,12 @@ import { HOST } from '../platform.js';
 import type { Writer } from '../store/writer.js';
 
 export interface NewImage {
-  /** The image it is made upon. */
+  /** The base image. */
   readonly base?: StoredImage;
   /** The new layer, compressed or not. */
   readonly layer: Readable;
   readonly execution: ExecutionConfig;
-  /** What `history` says of the layer. */
+  /** The history entry of the layer. */
   readonly step: Pick<History, 'created_by' | 'comment'>;
   readonly author?: string;
   /** Full names. */
@@ -34,17 +34,17 @@ export interface NewImage {
 
 const MS_PER_SECOND = 1000;
 
-/** RFC 3339. Throws `UsageError` if SOURCE_DATE_EPOCH is no time. */
+/** RFC 3339. Throws `UsageError` if SOURCE_DATE_EPOCH is invalid. */
 export function creationTime(): string {
   const { SOURCE_DATE_EPOCH } = process.env;
   const time =
     SOURCE_DATE_EPOCH === undefined ? new Date() : new Date(Number(SOURCE_DATE_EPOCH) * MS_PER_SECOND);
   if (Number.isNaN(time.getTime()))
-    throw new UsageError(`SOURCE_DATE_EPOCH "${SOURCE_DATE_EPOCH}" is no number of seconds`);
+    throw new UsageError(`invalid SOURCE_DATE_EPOCH "${SOURCE_DATE_EPOCH}": use a number of seconds`);
   return time.toISOString();
 }
 
-/** Adds an image; its ID. */
+/** Adds an image. @returns its ID */
 export async function buildImage(writer: Writer, image: NewImage): Promise<Digest> {
   const created = creationTime();
   const { stream } = await decompress(image.layer, 'the tar');

@@ -34,10 +34,10 @@ export const expectation = (name: string): Expected => {
   return { what: `"${name}"`, ...(digest !== undefined && { digest }) };
 };
 
-export const missing = (name: string): UsageError => new UsageError(`the archive has no file "${name}"`);
+export const missing = (name: string): UsageError => new UsageError(`the archive does not contain "${name}"`);
 
 export const tooLarge = (name: string, size: number): UsageError =>
-  new UsageError(`"${name}" has ${size} bytes; at most ${MAX_DOCUMENT_BYTES} are read`);
+  new UsageError(`"${name}" has ${size} bytes; the limit is ${MAX_DOCUMENT_BYTES}`);
 
 /** A name without "./" and the like; it cannot lead out of the archive, because it only looks up what is in it. */
 export const canonical = (name: string): string => posix.normalize(`/${name}`).replace(/^\/|\/$/g, '');

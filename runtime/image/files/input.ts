@@ -1,7 +1,7 @@
 /**
- * Files that a user names as input.
+ * Input files named by the user.
  *
- * Rule: they are opened at once, so that a refusal is the user's to see before anything is done.
+ * Rule: they are opened at once, so that an error is reported before anything is done.
  */
 import { createReadStream, openSync, type ReadStream } from 'node:fs';
 import { UsageError } from '../../../fs/index.js';
@@ -15,6 +15,6 @@ function descriptorOf(path: string): number {
   try {
     return openSync(path, 'r');
   } catch (error) {
-    throw new UsageError(`"${path}" cannot be read: ${(error as NodeJS.ErrnoException).code}`);
+    throw new UsageError(`cannot read "${path}": ${(error as NodeJS.ErrnoException).code}`);
   }
 }

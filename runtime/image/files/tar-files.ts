@@ -75,7 +75,7 @@ class TarFiles implements ImageFiles, TarSink {
     this.#bytes += size;
     this.#entries += 1;
     if (this.#bytes > maxBytes || this.#entries > maxEntries)
-      throw new UsageError(`the archive holds more than ${maxBytes} bytes or ${maxEntries} files`);
+      throw new UsageError(`the archive exceeds the limit of ${maxBytes} bytes or ${maxEntries} files`);
   }
 
   /** A blob that the store has already is not written again. */

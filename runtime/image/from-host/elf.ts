@@ -1,5 +1,5 @@
 /**
- * What an ELF file says about the files it needs: its loader and its libraries.
+ * Reads the loader and the libraries that an ELF file needs.
  *
  * Rule: files are only read, never run (ldd(1) runs some), and every offset is checked against the file. Compare
  * elf(5) and the gABI's "Dynamic Section".
@@ -25,7 +25,7 @@ const PT_LOAD = 1;
 const PT_DYNAMIC = 2;
 const PT_INTERP = 3;
 const DT = { NULL: 0, NEEDED: 1, STRTAB: 5, STRSZ: 10, RPATH: 15, RUNPATH: 29 } as const;
-/** Far above what real files have; a hostile header cannot make us read gigabytes. */
+/** Bytes; more than real files have, so that a malicious header cannot cause a read of gigabytes. */
 const MAX_TABLE = 16 * 1024 * 1024;
 
 interface Segment {
@@ -35,7 +35,7 @@ interface Segment {
   readonly size: number;
 }
 
-/** Reads the dynamic section of a file; undefined if it is no ELF file of this machine's byte order. */
+/** Reads the dynamic section of a file; undefined if it is not an ELF file of this machine's byte order. */
 export function readElf(path: string): Elf | undefined {
   const fd = openSync(path, 'r');
   try {

@@ -1,8 +1,8 @@
 /**
- * `image from-host`: programs of this host, and what they need, as an image.
+ * `image from-host`: an image of programs of this host and of the files that they need.
  *
- * Rules: files keep their paths, modes and times, and belong to root inside. Two users, their groups and an empty /tmp
- * are added: programs ask for them.
+ * Rules: files keep their paths, modes and times, and belong to root. The users root and nobody, their groups and an empty
+ * /tmp are added, because programs need them.
  */
 import { createReadStream, readlinkSync, type Stats } from 'node:fs';
 import { buildImage } from '../create/new-image.js';
@@ -25,7 +25,7 @@ const ADDED: readonly ArchiveEntry[] = [
   { type: 'directory', name: 'tmp/', mode: TMP_MODE },
 ];
 
-/** Makes an image of programs, named or by path; the first one is what it runs. Its ID. Throws `UsageError`. */
+/** Creates an image of programs (names or paths); the first one is its command. @returns its ID @throws UsageError */
 export async function imageFromHost(
   store: Store,
   programs: readonly string[],

@@ -1,9 +1,9 @@
 /**
- * Which of the host's files a program needs to run: itself, its loader, its libraries and the symlinks that lead there.
+ * The files of the host that a program needs to run: the program, its loader, its libraries, and symlinks to them.
  *
- * Rules: a symlink anywhere on a path is taken along, and so is what it leads to; thereby merged /usr (/bin -> usr/bin)
- * and /etc/alternatives look inside as they do outside. A library is searched as ld.so(8) does: the run path of who
- * needs it, the directories of /etc/ld.so.conf, then the system's. A script needs its interpreter.
+ * Rules: symlinks in a path are included together with their targets, so that merged /usr (/bin -> usr/bin) and
+ * /etc/alternatives are the same in the image. Libraries are searched as by ld.so(8): the run path of the file that needs
+ * them, the directories of /etc/ld.so.conf, then the system's. A script needs its interpreter.
  */
 import {
   accessSync,
@@ -22,17 +22,17 @@ import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { UsageError } from '../../../fs/index.js';
 import { type Elf, readElf } from './elf.js';
 
-/** What is to be in the image: absolute paths of the host, a directory before what it holds. */
+/** The files of the image: absolute paths of the host, directories before their contents. */
 export type HostFiles = ReadonlyMap<string, Stats>;
 
 const MAX_SYMLINKS = 40;
 const MAX_SHEBANG = 256;
 const LD_CONF = '/etc/ld.so.conf';
-/** Symlinks into /usr where that is merged: programs call each other by both names. */
+/** Symlinks into a merged /usr: programs use both names. */
 const MERGED = ['/bin', '/sbin', '/lib', '/lib64'];
 const SYSTEM_DIRECTORIES = ['/lib64', '/usr/lib64', '/lib', '/usr/lib'];
 
-/** The files of the host that `programs`, names or paths, need. Throws `UsageError` for one that is not there. */
+/** The files that programs (names or paths) need. Throws `UsageError` for a missing program. */
 export function filesFor(programs: readonly string[]): HostFiles {
   const collection = new Collection();
   for (const program of programs) collection.program(programPath(program));
@@ -40,13 +40,13 @@ export function filesFor(programs: readonly string[]): HostFiles {
   return new Map([...collection.files].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Where a program lies; a name without a slash is looked up in PATH. */
+/** The path of a program; a name without a slash is searched in PATH. */
 export function programPath(program: string): string {
   const { PATH } = process.env;
   const directories = program.includes('/') ? [''] : (PATH ?? '').split(':');
   const found = directories.map((directory) => resolve(directory, program)).find(isProgram);
   if (found !== undefined && program !== '') return found;
-  const where = program.includes('/') ? 'is no program' : 'was not found in PATH';
+  const where = program.includes('/') ? 'is not an executable file' : 'was not found in PATH';
   throw new UsageError(`"${program}" ${where}`);
 }
 
@@ -63,14 +63,14 @@ class Collection {
   readonly files = new Map<string, Stats>();
   readonly #seen = new Set<string>();
 
-  /** Takes a symlink whose target is taken. */
+  /** Adds a symlink whose target is included. */
   alias(path: string): void {
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat?.isSymbolicLink() === true && this.files.has(resolve('/', readlinkSync(path))))
       this.files.set(path, stat);
   }
 
-  /** A program with all it needs. */
+  /** Adds a program with the files that it needs. */
   program(path: string): void {
     const real = this.#take(path);
     if (this.#seen.has(real)) return;
@@ -89,7 +89,7 @@ class Collection {
     }
   }
 
-  /** Takes a path with every directory and symlink on it; its real path. */
+  /** Adds a path with all its directories and symlinks. @returns its real path */
   #take(path: string): string {
     let rest = path.split('/').filter((name) => name !== '');
     let at = '/';
@@ -107,7 +107,7 @@ class Collection {
         at = next;
         continue;
       }
-      if (++links > MAX_SYMLINKS) throw new UsageError(`"${path}" leads through too many symlinks`);
+      if (++links > MAX_SYMLINKS) throw new UsageError(`"${path}": too many levels of symbolic links`);
       const target = readlinkSync(next);
       if (isAbsolute(target)) at = '/';
       rest = [...target.split('/').filter((part) => part !== ''), ...rest];

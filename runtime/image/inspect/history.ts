@@ -1,14 +1,14 @@
 /**
- * How an image was made: its history, with what each step's layer measures.
+ * The history of an image, with the size of each step's layer.
  *
- * Rule: the steps that made a layer take the layers in order (config.md, "history"). What a history does not tell of is
- * shown all the same: a layer without a step is a step without words.
+ * Rule: history entries with a layer correspond to the layers in order (config.md, "history"). A layer without an entry is
+ * shown as a step without description.
  */
 import type { Digest, History, StoredImage } from '../oci.js';
 import type { Store } from '../store/store.js';
 
 export interface Step {
-  /** The image's ID, at its last step; undefined for the others, whose images are not kept. */
+  /** The image's ID for its last step; undefined for the others, whose images are not stored. */
   readonly id?: Digest;
   /** RFC 3339. */
   readonly created?: string;

@@ -1,4 +1,4 @@
-/** What `inspect` tells of an image, in the words and the order of `docker image inspect`. */
+/** The output of `inspect` for an image, with the fields and the order of `docker image inspect`. */
 
 import type { ExecutionConfig, StoredImage } from '../oci.js';
 import { familiar, familiarRepository, parseReference } from '../reference.js';
@@ -21,7 +21,7 @@ export interface ImageDetails {
   readonly RootFS: { readonly Type: 'layers'; readonly Layers: readonly string[] };
 }
 
-/** Where the files lie. An image is never mounted by itself: only containers have MergedDir and WorkDir. */
+/** Directories of the layers. Only containers have MergedDir and WorkDir. */
 export interface GraphDriver {
   readonly Name: string;
   readonly Data: {

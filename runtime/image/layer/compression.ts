@@ -1,8 +1,8 @@
 /**
- * Compressed archives and layers: what they are is read from their first bytes, never from a name or media type.
+ * Decompresses archives and layers. The format is detected by the first bytes, never by a name or media type.
  *
- * Rules: gzip, zstd, xz, bzip2 and nothing are understood; what else is recognised is named. Memory is bounded, whatever
- * the data says. gzip is written without name and time, so the same bytes give the same file (RFC 1952, section 2.3).
+ * Rules: gzip, zstd, xz, bzip2 and uncompressed data are supported; lz4 is recognized and refused. Memory is bounded for
+ * any input. gzip is written without name and time, so the same bytes give the same file (RFC 1952, section 2.3).
  */
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip, createGzip, type Gzip } from 'node:zlib';
@@ -41,9 +41,9 @@ export interface Decompressed {
 }
 
 /**
- * Decompresses what needs it.
+ * Decompresses a stream, if it is compressed.
  * @param what names the data in messages, such as `the layer sha256:...`
- * @throws UsageError for a format that is not understood; damaged data ends the stream with one
+ * @throws UsageError for an unsupported format; damaged data makes the stream fail with a UsageError
  */
 export async function decompress(source: Readable, what: string): Promise<Decompressed> {
   const { head, rest } = await peek(source, LONGEST_MAGIC);
@@ -95,7 +95,7 @@ async function peek(source: Readable, length: number): Promise<{ head: Buffer; r
   };
 }
 
-/** What comes of `source`, with a subject for complaints; errors of the source and of the host stay what they are. */
+/** The data of `source`, with error messages that begin with `what`; errors of the source and of the host are not changed. */
 function explained(
   source: Readable,
   decompressed: AsyncIterable<Buffer>,

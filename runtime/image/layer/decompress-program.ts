@@ -1,8 +1,8 @@
 /**
  * Decompression by a program of the host: xz(1) and bzip2(1), as docker does for xz.
  *
- * Rules: the program gets the data on its standard input and nothing else: no options of the user's, no file names. Its
- * memory is bounded, it is killed when nobody reads on, and its word on damaged data becomes the error.
+ * Rules: the program gets only the data on its standard input, no options and no file names. Its memory is bounded, it is
+ * killed when reading stops, and its message about damaged data becomes the error.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
@@ -20,7 +20,7 @@ const ARGUMENTS: Readonly<Record<ProgramFormat, readonly string[]>> = {
 
 type Program = ChildProcessByStdio<Writable, Readable, Readable>;
 
-/** Passes a stream through the program; fails with the program's words, or `HostError` where it is missing. */
+/** Passes a stream through the program; fails with the program's message, or `HostError` if it is not installed. */
 export async function* decompressWith(format: ProgramFormat, source: Readable): AsyncGenerator<Buffer> {
   const { PATH } = process.env;
   const program = spawn(format, ARGUMENTS[format], {
@@ -28,14 +28,14 @@ export async function* decompressWith(format: ProgramFormat, source: Readable): 
     env: { PATH, LC_ALL: 'C' },
   });
   const ended = endOf(format, program);
-  program.stdin.on('error', () => {}); // it does not want the rest; its end tells why
+  program.stdin.on('error', () => {}); // the program stopped reading; its exit tells why
   source.once('error', () => program.stdin.destroy());
   source.pipe(program.stdin);
   try {
     yield* program.stdout as AsyncIterable<Buffer>;
     await ended;
   } catch (error) {
-    await ended; // its own word is better than that of a pipe
+    await ended; // its own message is better than that of a broken pipe
     throw error;
   } finally {
     program.kill('SIGKILL');
@@ -54,15 +54,15 @@ function endOf(format: ProgramFormat, program: Program): Promise<void> {
       else reject(new Error(complaintOf(said) || `${format} ended with ${signal ?? status}`));
     });
   });
-  ended.catch(() => {}); // who reads on hears of it
+  ended.catch(() => {}); // the reader gets the error
   return ended;
 }
 
 const cannotStart = (format: ProgramFormat, { code }: NodeJS.ErrnoException): HostError =>
   new HostError(
     code === 'ENOENT'
-      ? `the program "${format}", which decompresses it, is missing`
-      : `the program "${format}", which decompresses it, cannot be started: ${code}`,
+      ? `cannot decompress it: the program "${format}" is not installed`
+      : `cannot decompress it: the program "${format}" cannot be started: ${code}`,
     installCommand(realHost(), format),
   );
 

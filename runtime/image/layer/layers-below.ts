@@ -1,10 +1,9 @@
 /**
- * The layers below one that is being unpacked, as a container would see them.
+ * The merged view of the layers below one that is being unpacked.
  *
- * Rule: nothing there is ever changed. A layer may lean on them in two ways: with a hard link to a file that they hold,
- * which is copied then, as a copy-up would; and with a directory that only the names of its entries imply, which keeps
- * the attributes that it has there. containerd and docker's vfs driver unpack a layer upon a mount of those below, where
- * both come by themselves.
+ * Rule: these layers are never changed. A layer depends on them in two cases: a hard link to one of their files, which is
+ * then copied as by a copy-up; and a directory that has no entry of its own, which keeps the attributes of the directory
+ * below. containerd and docker's vfs driver unpack a layer on a mount of those below, which handles both cases.
  */
 
 import { viewOf } from '../../../fs/index.js';
@@ -29,13 +28,13 @@ import type { Attributes } from './unpack-attributes.js';
 
 /** As many as the kernel follows (path_resolution(7)). */
 const MAX_LINKS = 40;
-/** Of a directory that nothing describes. */
+/** Mode of a directory without an entry. */
 export const USUAL_MODE = 0o755;
 const PERMISSIONS = 0o7777;
 
-/** Something that is no directory. */
+/** An entry that is not a directory. */
 export interface FileBelow extends Attributes {
-  /** Where it is, without symlinks on the way. */
+  /** Its path, with symlinks resolved. */
   readonly path: readonly string[];
   /** Bytes of a regular file. */
   readonly size: number;
@@ -74,7 +73,7 @@ export class LayersBelow {
     return node instanceof DirectoryNode ? this.#attributes(node, this.#stat(node)) : undefined;
   }
 
-  /** What is no directory at a path whose last name is not followed; symlinks before it lead inside the root. */
+  /** The entry at a path, if it is not a directory; symlinks before the last component are resolved inside the root. */
   file(path: readonly string[]): FileBelow | undefined {
     if (this.#layers.length === 0) return undefined;
     const rest = [...path].reverse();
@@ -147,7 +146,7 @@ export class LayersBelow {
   }
 }
 
-/** Whether the root upon these layers is as that of a layer which does not describe its own. */
+/** Whether the root directory of these layers has default attributes. */
 export function hasUsualRoot(layers: readonly string[]): boolean {
   const below = new LayersBelow(layers);
   try {
@@ -158,7 +157,7 @@ export function hasUsualRoot(layers: readonly string[]): boolean {
   }
 }
 
-/** What a directory is that no entry describes, but for its time. */
+/** Whether a directory has the attributes of one without an entry, apart from its time. */
 export const isUsual = ({ mode, uid, gid, xattrs }: Attributes): boolean =>
   mode === USUAL_MODE && uid === 0 && gid === 0 && xattrs.size === 0;
 

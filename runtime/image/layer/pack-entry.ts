@@ -1,9 +1,10 @@
 /**
- * A file of a tree as an entry of an archive.
+ * Converts a file of a tree to an entry of an archive.
  *
- * Rules: nothing of this host gets in: no access times, no user names, none of the security labels that its policy
- * gives (capabilities are the file's own). Sockets are left out, as by docker and GNU tar: tar has no form for them. A
- * sparse file is written with its zeros (docs/decisions/072-holes-are-written-as-zeros-and-zeros-become-holes.md), which are not read. The second name of an inode is a hard link to the first.
+ * Rules: nothing specific to this host is written: no access times, no user names, no security labels of its policy (file
+ * capabilities are written). Sockets are left out, as by docker and GNU tar: tar has no type for them. A sparse file is
+ * written with zeros for its holes (docs/decisions), which are not read. The second name of an inode is a hard link to
+ * the first.
  */
 import { UsageError } from '../../../fs/index.js';
 import { extentsOf, linkTarget, pathOf, type Trail } from '../../../fs/layers.js';
@@ -26,13 +27,13 @@ const TYPES = new Map<number, EntryType>([
 ]);
 const CHUNK = 256 * 1024;
 
-/** Turns the files of one walk into items. */
+/** Converts the files of one traversal to items. */
 export class Packer {
   /** The first name of each inode with several. */
   readonly #names = new Map<string, Trail>();
 
   /**
-   * The item of a file; none if tar has no form for it.
+   * The item of a file; none if tar has no type for it.
    * @param trail undefined for the root
    */
   *item(
@@ -50,7 +51,9 @@ export class Packer {
       return;
     }
     if (type === 'file' && file.isMetacopy())
-      throw new UsageError(`${quote(path)} is a metadata-only copy, whose data is elsewhere`);
+      throw new UsageError(
+        `${quote(path)} is a metadata-only copy (overlayfs metacopy), whose data is in another layer`,
+      );
     const size = type === 'file' ? Number(stat.size) : 0;
     const isDevice = type === 'character' || type === 'block';
     const entry: TarEntry = {

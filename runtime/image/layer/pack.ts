@@ -1,11 +1,11 @@
 /**
- * Directories become tar streams: a whole tree for `export`, a container's changes for `commit`.
+ * Packs directories into tar streams: a whole tree for `export`, a container's changes for `commit`.
  *
  * Rules:
  * - Names are sorted by their bytes, a directory before its contents: the same files give the same archive.
- * - What has changed is told by `fs/union/offline/difference.ts`, so every driver gives the same layer. What was deleted becomes
- *   `.wh.NAME`, also in a directory that hides all below it, with the directory's owner and time; a renamed directory is
- *   written whole (OCI image-spec layer.md). The union's own attributes are left out, escaped ones unescaped.
+ * - `fs/union/offline/difference.ts` finds the changes, so every driver gives the same layer. A deletion becomes `.wh.NAME`
+ *   with the directory's owner and time, also in an opaque directory; a renamed directory is written completely (OCI
+ *   image-spec layer.md). The union's own xattrs are left out, escaped ones are unescaped.
  * - Of an inode's names the first is the file, and the others are hard links to it.
  *
  * Compare ExportChanges in moby's pkg/archive/changes.go.
@@ -44,7 +44,7 @@ function* treeItems(tree: PlainTree): Generator<Item> {
       }
       const trail = below(at.trail, next.value);
       const entry = tree.find(next.value);
-      if (entry === undefined) continue; // gone meanwhile
+      if (entry === undefined) continue; // removed in between
       yield* packer.item(entry, trail);
       if (!isDirectory(entry.inode.mode)) continue;
       tree.enter(next.value);
@@ -56,14 +56,14 @@ function* treeItems(tree: PlainTree): Generator<Item> {
 }
 
 /**
- * What a container changed, as the tar stream of an OCI layer. Its files must not change meanwhile.
+ * A container's changes as the tar stream of an OCI layer. The files must not change while it is read.
  * @throws Errno if a layer cannot be opened; later errors end the stream: UsageError for what a layer cannot hold
  */
 export function packChanges(stack: ChangedStack): Readable {
   return tarStream(bounded(changeItems(new Comparison(stack))));
 }
 
-/** Refuses what no store unpacks before it is written: a sparse file may be of any length, a tree of any depth. */
+/** Refuses items that exceed the limits of unpacking: a sparse file may have any length, a tree any depth. */
 function* bounded(items: Iterable<Item>): Generator<Item> {
   let bytes = 0;
   for (const item of items) {
@@ -71,7 +71,7 @@ function* bounded(items: Iterable<Item>): Generator<Item> {
     bytes += item.entry.size;
     if (bytes > UNPACK_LIMITS.maxBytes)
       throw new UsageError(
-        `${quote(item.entry.name)} makes the layer larger than ${UNPACK_LIMITS.maxBytes} bytes, its holes counted`,
+        `${quote(item.entry.name)} exceeds the layer's limit of ${UNPACK_LIMITS.maxBytes} bytes, including holes`,
       );
     yield item;
   }
@@ -91,12 +91,12 @@ function* changeItems(comparison: Comparison): Generator<Item> {
   }
 }
 
-/** The mark that a name is gone; the directory's `stat` gives its owner and time. */
+/** A whiteout file; the directory's `stat` gives its owner and time. */
 const whiteout = (stat: Stat, { parent, name }: Trail): Item => ({
   entry: plain({ ...stat, mode: 0 }, pathOf(below(parent, DOT_WHITEOUT + name)), 'file'),
 });
 
 function refuseDotName(trail: Trail): void {
   if (isDotName(trail.name))
-    throw new UsageError(`${quote(pathOf(trail))} cannot be in a layer: its name would be a whiteout`);
+    throw new UsageError(`${quote(pathOf(trail))} cannot be stored in a layer: its name would be a whiteout`);
 }

@@ -1,10 +1,10 @@
 /**
- * Owner, mode, extended attributes and time of what was unpacked.
+ * Sets owner, mode, extended attributes and time of unpacked entries.
  *
- * Rules: in this order, because chown(2) clears set-id bits and capabilities, and everything else changes no mtime.
- * Names that the union uses itself are stored escaped, so that an image cannot plant marks and one that contains layers
- * keeps them. What the process may not set (trusted attributes, when it is not root) or the filesystem cannot hold is
- * left out and counted. Who has one id alone keeps owners, modes and types in an attribute, if that can be set
+ * Rules: in this order, because chown(2) clears set-id bits and capabilities, and setting the others does not change the
+ * mtime. Xattr names of the union are stored escaped, so that an image cannot contain active marks, and an image with
+ * layers inside keeps them. Attributes that the process may not set (trusted ones, without root) or the filesystem does
+ * not support are skipped and counted. With one id, owners, modes and types are stored in an xattr, if it can be set
  * (`fs/union/owners/id-mapping.ts`). Compare createTarFile in moby's pkg/archive and ForceMask in containers/storage.
  */
 
@@ -45,7 +45,7 @@ export const TYPE_BITS: Readonly<Record<Attributes['type'], number>> = {
   fifo: S.IFIFO,
 };
 
-/** What is recorded for an entry whose inode cannot have its attributes. */
+/** The recorded attributes of an entry whose inode cannot have them. */
 export const overrideOf = ({ type, mode, uid, gid, major, minor }: Attributes): Override => ({
   uid,
   gid,
@@ -54,7 +54,7 @@ export const overrideOf = ({ type, mode, uid, gid, major, minor }: Attributes): 
   rdevMinor: minor,
 });
 
-/** The attribute that has to keep owners in a new layer; undefined if inodes can, or the filesystem has none. */
+/** The xattr that stores owners in a new layer; undefined if inodes can store them, or xattrs are not supported. */
 export function keepFor(rootFd: number): OverrideXattr | undefined {
   if (canGiveAway()) return undefined;
   return unless([E.EOPNOTSUPP, E.EPERM], () => {
@@ -63,14 +63,14 @@ export function keepFor(rootFd: number): OverrideXattr | undefined {
   });
 }
 
-/** No right to, or an id that the user namespace does not map. */
+/** Errors of chown(2): no permission, or an id that is not mapped. */
 const OWNER_REFUSED = [E.EPERM, E.EINVAL];
 const XATTR_REFUSED = [E.EPERM, E.EOPNOTSUPP];
 
 /**
  * Sets the attributes of `name` in `dirfd`; an empty name means the descriptor itself.
- * @param keep the attribute that keeps owners; undefined where inodes do. A symlink is made with what it can keep
- * @returns how many were left out
+ * @param keep the xattr that stores owners; undefined if inodes do. A symlink was created with the attributes it can have
+ * @returns the number of skipped attributes
  * @throws Errno
  */
 export function applyAttributes(

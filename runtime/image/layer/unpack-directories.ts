@@ -1,12 +1,12 @@
 /**
  * The directories of a layer that is being unpacked.
  *
- * Rules: the tree is kept in memory, so what is no directory of this layer is never entered; on disk it is reached one
- * component at a time from the root's descriptor, never through a symlink. A path that leads through a symlink of the
- * layer is followed in memory, within the root, as the kernel would for who is chrooted there (path_resolution(7)); no
- * symlink of a lower layer is. Attributes of directories are set at the
- * end, innermost first: by then nothing changes their times, and no default ACL reaches their contents. A directory
- * that no entry describes is as the layers below have it (`layers-below.ts`), else 0755, root's, from 1970.
+ * Rules: the tree of directories is in memory, so only directories of this layer are entered; on disk they are reached one
+ * component at a time from the root's descriptor, never through a symlink. Symlinks of the layer in a path are resolved in
+ * memory, inside the root, as the kernel does after chroot(2) (path_resolution(7)); symlinks of lower layers are not.
+ * Attributes of directories are set at the end, innermost first: after that nothing changes their times, and no default
+ * ACL affects their contents. A directory without an entry gets the attributes of the one in the layers below
+ * (`layers-below.ts`), else mode 0755, owner root and time 0.
  */
 import { LRUCache } from 'lru-cache';
 import {
@@ -33,7 +33,7 @@ import { type Attributes, applyAttributes } from './unpack-attributes.js';
 const OPEN_DIRECTORIES = 128;
 /** As many as the kernel follows (path_resolution(7)). */
 const MAX_LINKS = 40;
-/** Until its attributes are set, a directory is the unpacker's alone. */
+/** The mode of a directory until its attributes are set. */
 const PRIVATE = 0o700;
 const EPOCH: Time = { seconds: 0, nanoseconds: 0 };
 const UNDESCRIBED: Attributes = {
@@ -52,9 +52,9 @@ export class Directory {
   readonly name: string;
   readonly children = new Map<string, Directory>();
   attributes: Attributes = UNDESCRIBED;
-  /** Nothing of it in the layers below shows. */
+  /** It hides the directory of the same name in the layers below. */
   isOpaque = false;
-  /** Names here that whiteouts hide in the layers below, whatever this layer holds under them. */
+  /** Names that whiteouts of this layer delete in the layers below. */
   readonly hidden = new Set<string>();
 
   constructor(parent: Directory | undefined, name: string) {
@@ -63,7 +63,7 @@ export class Directory {
   }
 }
 
-/** A component of a path is something else than a directory. */
+/** A component of a path is not a directory. */
 export class NotDirectory extends Error {
   constructor(
     readonly component: string,
@@ -84,14 +84,14 @@ function namesOf(directory: Directory): string[] {
 
 export class Directories {
   readonly root = new Directory(undefined, '');
-  /** How many directories were made that no entry describes. */
+  /** The number of directories without an entry. */
   implied = 0;
-  /** Something here is as it is because of the layers below, or the lack of them. */
+  /** The result depends on the layers below. */
   leansOnBelow = false;
   readonly #rootFd: number;
   readonly #open = new LRUCache<Directory, number>({ max: OPEN_DIRECTORIES, dispose: (fd) => close(fd) });
 
-  /** @param keep the attribute that keeps owners here; undefined where inodes do */
+  /** @param keep the xattr that stores owners; undefined if inodes do */
   constructor(
     rootFd: number,
     readonly keep: OverrideXattr | undefined,
@@ -106,7 +106,7 @@ export class Directories {
     this.below.close();
   }
 
-  /** A descriptor of a directory; asking for others may close it. */
+  /** A descriptor of a directory; it may be closed by the next call for another one. */
   fd(directory: Directory): number {
     const way: Directory[] = [];
     let fd: number | undefined;
@@ -127,7 +127,7 @@ export class Directories {
     return this.#walk(path, () => undefined);
   }
 
-  /** The directory at a path, made where it is missing. Throws NotDirectory. */
+  /** The directory at a path, created if it is missing. Throws NotDirectory. */
   reach(path: readonly string[]): Directory {
     return this.#walk(path, (parent, name) => {
       this.#refuseOther(parent, name);
@@ -138,7 +138,7 @@ export class Directories {
 
   /**
    * Symlinks of this layer are followed as if its root were "/", by their text alone.
-   * @param missing what to take for a directory that is not there
+   * @param missing returns the directory to use for a missing one
    */
   #walk<T extends Directory | undefined>(
     path: readonly string[],
@@ -168,7 +168,7 @@ export class Directories {
     return at;
   }
 
-  /** The text of a symlink; undefined if the name is none. */
+  /** The target of a symlink; undefined for other entries. */
   #targetOf(parent: Directory, name: string): string | undefined {
     if (parent.children.has(name)) return undefined;
     const place = { dirfd: this.fd(parent), name };
@@ -177,7 +177,7 @@ export class Directories {
     return linkTarget(place);
   }
 
-  /** What lies in the way of a directory must be nothing, or a whiteout, which only concerns the layers below. */
+  /** Throws if `name` exists; whiteouts are allowed, because they only concern the layers below. */
   #refuseOther(parent: Directory, name: string): void {
     if (isDotName(name)) throw new NotDirectory(pathOf(parent, name), 'a whiteout');
     const stat = statat(this.fd(parent), name);
@@ -185,7 +185,7 @@ export class Directories {
     throw new NotDirectory(pathOf(parent, name), 'not a directory');
   }
 
-  /** The directory `name`, in place of whatever else has the name. */
+  /** Creates the directory `name`, and removes another entry of this name. */
   make(parent: Directory, name: string): Directory {
     const known = parent.children.get(name);
     if (known !== undefined) return known;
@@ -196,7 +196,7 @@ export class Directories {
     return made;
   }
 
-  /** Makes an entry; what has the name already goes. */
+  /** Creates an entry, and removes an existing one of this name. */
   replacing(parent: Directory, name: string, make: (dirfd: number) => void): void {
     const made = unless([E.EEXIST], () => {
       make(this.fd(parent));
@@ -214,7 +214,7 @@ export class Directories {
     removeTree(this.fd(parent), name);
   }
 
-  /** Closes what is open of a directory and of those below it. */
+  /** Closes the descriptors of a directory and of its descendants. */
   #forget(directory: Directory): void {
     const gone = [directory];
     for (let next = gone.pop(); next !== undefined; next = gone.pop()) {
@@ -223,7 +223,7 @@ export class Directories {
     }
   }
 
-  /** Hides a name in the layers below: by a whiteout, or, where this layer has a directory, by making it opaque. */
+  /** Deletes a name in the layers below: by a whiteout, or, if this layer has a directory, by making it opaque. */
   hide(parent: Directory, name: string): void {
     parent.hidden.add(name);
     const directory = parent.children.get(name);
@@ -232,7 +232,7 @@ export class Directories {
     else if (statat(dirfd, name) === undefined) whiteOut(dirfd, name);
   }
 
-  /** Whether this layer hides what the layers below hold at a path, or holds something there itself. */
+  /** Whether this layer deletes a path of the layers below, or has an entry there. */
   covers(path: readonly string[]): boolean {
     let at = this.root;
     for (const name of path) {
@@ -244,7 +244,7 @@ export class Directories {
     return false;
   }
 
-  /** Hides all that the layers below hold in a directory. */
+  /** Hides all entries of a directory in the layers below. */
   hideAll(directory: Directory): void {
     directory.isOpaque = true;
     const dirfd = this.fd(directory);
@@ -257,7 +257,7 @@ export class Directories {
     if (!marked) makeMark(dirfd, DOT_OPAQUE);
   }
 
-  /** Sets the attributes of all directories, innermost first; the number of those that were refused. */
+  /** Sets the attributes of all directories, innermost first. @returns the number of refused ones */
   finish(): number {
     this.#open.clear();
     const descent = new Descent(this.#rootFd);
@@ -277,7 +277,7 @@ export class Directories {
           unfinished.push(begin(child, isAlone || directory.isOpaque || directory.hidden.has(child.name)));
           continue;
         }
-        if (directory !== this.root) descent.leave(); // before its mode may forbid that
+        if (directory !== this.root) descent.leave(); // before its mode forbids it
         const attributes = this.#attributesOf(directory, isAlone);
         skipped += applyAttributes(descent.fd, directory.name, attributes, this.keep);
         unfinished.pop();
@@ -288,7 +288,7 @@ export class Directories {
     return skipped;
   }
 
-  /** Every layer that has no entry for the root leans on the root below, but that is nearly always the usual one. */
+  /** A layer without an entry for its root depends on the root below, which nearly always has default attributes. */
   #attributesOf(directory: Directory, isAlone: boolean): Attributes {
     const { attributes } = directory;
     if (attributes !== UNDESCRIBED || isAlone) return attributes;
@@ -301,7 +301,7 @@ export class Directories {
   }
 }
 
-/** Where devices are refused, a file in the form that the union reads as well. */
+/** Creates a whiteout: a 0/0 device, or a `.wh.` file if devices are not permitted. */
 function whiteOut(dirfd: number, name: string): void {
   const made = unless([E.EPERM], () => {
     makeWhiteoutDevice(dirfd, name);

@@ -1,16 +1,16 @@
 /**
- * A layer's tar stream becomes a directory that the union, or the kernel's overlayfs, mounts.
+ * Unpacks a layer's tar stream into a directory that the union, or the kernel's overlayfs, can mount.
  *
  * Rules:
  * - Nothing outside the directory is ever touched. Names are split and checked (`names.ts`), directories are entered by
  *   descriptor and never through a symlink on disk. A parent that is a symlink of the same layer is resolved inside the
  *   root, as docker, podman and umoci do (`unpack-directories.ts`).
  * - A later entry replaces an earlier one of the same name; a directory's contents stay if it is a directory again.
- * - Whiteouts concern only the layers below, wherever in the archive they stand (OCI image-spec layer.md, "Whiteouts").
- *   They become 0/0 devices and overlayfs' opaque mark, or stay `.wh.` files where those are refused. Other names of
- *   aufs (`.wh..wh.*`) are left out.
+ * - Whiteouts affect only the layers below, independent of their position in the archive (OCI image-spec layer.md,
+ *   "Whiteouts"). They become 0/0 devices and overlayfs' opaque marks, or stay `.wh.` files if those are not permitted.
+ *   Other names of aufs (`.wh..wh.*`) are left out.
  * - Blocks of zeros become holes.
- * - Data and attributes are counted when they are announced, so a bomb is refused before it is written.
+ * - Sizes are counted when a header announces them, so a decompression bomb is refused before it is written.
  *
  * Compare UnpackLayer in moby's pkg/archive/diff.go and umoci's oci/layer/tar_extract.go.
  */
@@ -41,34 +41,34 @@ import { type Attributes, applyAttributes, keepFor, overrideOf, TYPE_BITS } from
 import { Directories, type Directory, NotDirectory } from './unpack-directories.js';
 
 export interface UnpackLimits {
-  /** Most bytes of data, attributes and paths. */
+  /** Maximum bytes of data, attributes and paths. */
   readonly maxBytes: number;
-  /** Most entries, and directories that only names of entries imply. */
+  /** Maximum number of entries, including directories without an entry. */
   readonly maxEntries: number;
 }
 
-/** 64 GiB and four million entries: more than any layer that is meant to be used. */
+/** 64 GiB and four million entries: more than any real layer. */
 export const UNPACK_LIMITS: UnpackLimits = { maxBytes: 64 * 2 ** 30, maxEntries: 4_000_000 };
 
 export interface Unpacked {
   readonly entries: number;
   /** Of data and attributes. */
   readonly bytes: number;
-  /** Whether it would be another tree upon other layers (`layers-below.ts`). */
+  /** Whether the result depends on the layers below (`layers-below.ts`). */
   readonly leansOnBelow: boolean;
-  /** Whether an entry tells what the root is. */
+  /** Whether the layer has an entry for its root. */
   readonly describesRoot: boolean;
-  /** Owners, attributes and devices that were left out because this process may not, or the filesystem cannot. */
+  /** The number of owners, attributes and devices that the process may not set or the filesystem does not support. */
   readonly skipped: number;
 }
 
 /**
- * Unpacks one layer. Nothing is synced: the caller does that before it gives the directory its final name.
+ * Unpacks one layer. Nothing is synced: the caller does that before it renames the directory to its final name.
  *
  * Without root, owners, modes and types are kept in an attribute (`unpack-attributes.ts`), if the filesystem has any;
- * what is refused is left out and counted.
+ * what is refused is skipped and counted.
  * @param tar uncompressed
- * @param directory exists and is empty; after an error it holds a part, which the caller removes
+ * @param directory an existing empty directory; after an error it has partial content, which the caller removes
  * @param below absolute paths of the unpacked layers below, the top one first
  * @throws UsageError for what is wrong with the archive, with the entry's name; errors of `tar` as they are
  */
@@ -177,7 +177,7 @@ class Unpacker implements TarSink {
     if (this.#bytes + this.#nameBytes > maxBytes) {
       throw refusal(
         entry.name,
-        `makes the layer larger than ${maxBytes} bytes; allow more with --max-unpacked`,
+        `exceeds the layer's limit of ${maxBytes} bytes; raise it with --max-unpacked`,
       );
     }
   }
@@ -185,7 +185,7 @@ class Unpacker implements TarSink {
   #checkEntries(entry: TarEntry): void {
     const { maxEntries } = this.#limits;
     if (this.#entries + this.#directories.implied > maxEntries) {
-      throw refusal(entry.name, `makes the layer larger than ${maxEntries} entries`);
+      throw refusal(entry.name, `exceeds the layer's limit of ${maxEntries} entries`);
     }
   }
 
@@ -199,7 +199,7 @@ class Unpacker implements TarSink {
     }
     if (isAufsName(name)) return;
     const hidden = name.slice(DOT_WHITEOUT.length);
-    if (!isLast) throw refusal(entry.name, `lies in the whiteout ${quote(name)}`);
+    if (!isLast) throw refusal(entry.name, `is below the whiteout ${quote(name)}`);
     if (hidden === '' || hidden === '.' || hidden === '..') {
       throw refusal(entry.name, `is a whiteout of ${quote(hidden)}`);
     }
@@ -209,7 +209,7 @@ class Unpacker implements TarSink {
   #make(entry: TarEntry, path: readonly string[]): void {
     const name = path.at(-1);
     if (name === undefined) {
-      if (entry.type !== 'directory') throw refusal(entry.name, `names the root and is a ${entry.type}`);
+      if (entry.type !== 'directory') throw refusal(entry.name, `replaces the root by a ${entry.type}`);
       this.#directories.root.attributes = { ...entry, type: 'directory' };
       this.#describesRoot = true;
       return;
@@ -229,7 +229,7 @@ class Unpacker implements TarSink {
     });
   }
 
-  /** The inode's attributes came with its first name. */
+  /** The inode got its attributes with its first name. */
   #link(entry: TarEntry, parent: Directory, name: string): void {
     const { directory, target } = this.#linked(entry);
     if (directory === parent && target === name) return;
@@ -241,7 +241,7 @@ class Unpacker implements TarSink {
     }
   }
 
-  /** What a hard link names: something of this layer, or of those below, which is copied here first. */
+  /** The target of a hard link: in this layer, or in those below, from which it is copied first. */
   #linked(entry: TarEntry): { directory: Directory; target: string } {
     const path = splitName(entry.linkName, entry.name);
     const target = path.at(-1);
@@ -255,7 +255,7 @@ class Unpacker implements TarSink {
     }
     const below = this.#directories.covers(path) ? undefined : this.#directories.below.file(path);
     if (below === undefined || this.#directories.covers(below.path))
-      throw refusal(entry.name, `${what}, which neither this layer nor those below hold`);
+      throw refusal(entry.name, `${what}, which exists neither in this layer nor in those below`);
     return this.#copyUp(entry, below);
   }
 
@@ -291,7 +291,7 @@ class Unpacker implements TarSink {
     this.#skipped += applyAttributes(dirfd, name, attributes, this.#directories.keep);
   }
 
-  /** Where symlinks cannot tell their owner, they are root's (`recordedForArchive`). */
+  /** If the owner of symlinks cannot be recorded, it is root (`recordedForArchive`). */
   #symlink(entry: TarEntry & Attributes, parent: Directory, name: string): void {
     checkTarget(entry);
     const { keep } = this.#directories;
@@ -302,16 +302,16 @@ class Unpacker implements TarSink {
     });
   }
 
-  /** Whether the device could be made: outside the initial user namespace the kernel refuses. */
+  /** Whether the device could be created; the kernel refuses outside the initial user namespace. */
   #device(entry: TarEntry & Attributes, parent: Directory, name: string): boolean {
     const { type, major, minor } = entry;
     if (major < 0 || minor < 0 || major > MAX_MAJOR || minor > MAX_MINOR) {
-      throw refusal(entry.name, `has the device number ${major}:${minor}`);
+      throw refusal(entry.name, `has the invalid device number ${major}:${minor}`);
     }
     const { keep } = this.#directories;
     const isWhiteout = type === 'character' && major === 0 && minor === 0;
     const made = unless([E.EPERM], () => {
-      if (keep !== undefined && isWhiteout) throw new Errno(E.EPERM); // a whiteout has no owner to keep
+      if (keep !== undefined && isWhiteout) throw new Errno(E.EPERM); // the owner of a whiteout is not recorded
       this.#directories.replacing(parent, name, (dirfd) => {
         if (keep === undefined) mknodat(dirfd, name, TYPE_BITS[type] | PRIVATE, major, minor);
         else close(openat(dirfd, name, NEW_FILE, PRIVATE));
@@ -322,14 +322,14 @@ class Unpacker implements TarSink {
     return made === true;
   }
 
-  /** Gives errors of the filesystem and of the format the entry's name. */
+  /** Adds the entry's name to errors of the filesystem and of the format. */
   #explaining(step: () => void): void {
     try {
       step();
     } catch (error) {
       const name = this.#entry?.name ?? '';
       if (error instanceof NotDirectory) {
-        throw refusal(name, `lies below ${quote(error.component)}, which is ${error.kind}`);
+        throw refusal(name, `is below ${quote(error.component)}, which is ${error.kind}`);
       }
       if (error instanceof TarError) throw refusal(name, error.message);
       if (error instanceof Errno) throw refusal(name, `cannot be unpacked: ${error.message}`);
@@ -340,5 +340,6 @@ class Unpacker implements TarSink {
 
 function checkTarget(entry: TarEntry): void {
   if (entry.linkName === '') throw refusal(entry.name, 'is a symlink without a target');
-  if (entry.linkName.includes('\0')) throw refusal(entry.name, 'is a symlink to a name with a NUL byte');
+  if (entry.linkName.includes('\0'))
+    throw refusal(entry.name, 'is a symlink whose target contains a NUL byte');
 }

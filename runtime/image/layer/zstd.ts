@@ -2,7 +2,7 @@
  * Zstandard decompression, streaming.
  *
  * The package zstddec brings the reference implementation compiled to WebAssembly. Its own loop needs all input at
- * once and runs for ever on damaged data, so the library's functions are driven from here. A frame's window is at most
+ * once and does not end on damaged data, so this module calls the library's functions directly. A frame's window is at most
  * 128 MiB, the library's default, so memory is bounded. Compare ZSTD_decompressStream in zstd.h.
  */
 import { Transform, type TransformCallback } from 'node:stream';

@@ -62,7 +62,7 @@ export class LayoutSource implements ImageSource {
     const name = blobName(digest);
     if (isForeign(descriptor) && !this.#files.has(name))
       throw new UsageError(
-        `layer "${digest}" is not in the archive, since it is not to be distributed; it comes from ${urls.map(quoted).join(', ') || 'elsewhere'}`,
+        `the archive does not contain layer "${digest}", which is non-distributable; its source is ${urls.map(quoted).join(', ') || 'elsewhere'}`,
       );
     return this.#files.open(name);
   }

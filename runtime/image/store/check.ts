@@ -1,10 +1,10 @@
 /**
- * `system check`: everything that a store holds, compared with what it should be.
+ * `system check`: verifies the whole content of a store.
  *
- * Rules: a blob has the bytes that its name promises. An unpacked layer is what its archive unpacks to, which only
- * unpacking tells: it is done again beside it, one layer at a time. Nothing is changed without `--repair`, which mends
- * what the rest of the store can tell: the index from the manifests and what is left of it, layers from their archives.
- * What it cannot know (the bytes of a blob, a container's record) stays, and is named with what helps.
+ * Rules: a blob must match the digest in its name. An unpacked layer must equal its archive, so each archive is unpacked
+ * again into a temporary directory, one layer at a time, and compared. Nothing is changed without `--repair`, which
+ * rebuilds the index from the manifests, and layers from their archives. Damage that the store cannot repair (a blob, a
+ * container's record) is reported with advice.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -34,9 +34,9 @@ import { exchange, removePath } from './workspace.js';
 export interface Finding {
   readonly what: string;
   readonly problem: string;
-  /** What was done about it; undefined if it is as it was. */
+  /** How it was repaired; undefined if it was not. */
   readonly repaired?: string;
-  /** What helps. */
+  /** How to repair it. */
   readonly advice: string;
 }
 
@@ -47,10 +47,10 @@ export interface Report {
 
 const HEX = /^[0-9a-f]{64}$/;
 const NO_LIMITS = { maxBytes: Number.MAX_SAFE_INTEGER, maxEntries: Number.MAX_SAFE_INTEGER };
-const ASK_REPAIR = '"tscr system check --repair" mends it';
+const ASK_REPAIR = 'repair it with "tscr system check --repair"';
 const LOAD_AGAIN = 'load its image again';
 
-/** Examines a store; nobody else changes it meanwhile. Throws `UsageError` if it is to be mended and cannot be written. */
+/** Checks a store under its exclusive lock. Throws `UsageError` if it is to be repaired and is not writable. */
 export async function checkStore(store: Store, repair: boolean): Promise<Report> {
   if (!existsSync(store.root)) return { findings: [], counts: { images: 0, layers: 0, containers: 0 } };
   const check = (temporary: () => string): Promise<Report> => new Check(store, repair, temporary).run();
@@ -58,7 +58,7 @@ export async function checkStore(store: Store, repair: boolean): Promise<Report>
   return store.hold(() => inTemporary(check));
 }
 
-/** A store that may only be read has no place for temporary files. */
+/** Temporary files for a read-only store. */
 async function inTemporary<T>(use: (temporary: () => string) => Promise<T>): Promise<T> {
   const directory = mkdtempSync(join(tmpdir(), 'tscr-check-'));
   let next = 0;
@@ -97,7 +97,7 @@ class Check {
     this.#findings.push({ what, problem, advice, ...(repaired !== undefined && { repaired }) });
   }
 
-  /** The index, or what can be made of it. */
+  /** The index, or a rebuilt one. */
   async #index(): Promise<Index> {
     const { layout } = this.#store;
     try {
@@ -112,13 +112,13 @@ class Check {
         'index.json',
         error.problem,
         ASK_REPAIR,
-        isMended ? `made anew of what is left: ${count} images` : undefined,
+        isMended ? `rebuilt from the manifests: ${count} images` : undefined,
       );
       return salvaged;
     }
   }
 
-  /** Examines each blob once; what is wrong with it. */
+  /** Checks each blob once. @returns the problem, or undefined */
   #blob(digest: Digest, owner: string): string | undefined {
     const known = this.#blobs.get(digest);
     if (known !== undefined || this.#blobs.has(digest)) return known;
@@ -177,14 +177,14 @@ class Check {
       this.#found(
         what,
         `cannot be examined: ${(error as Error).message}`,
-        'make room, or load its image again',
+        'free space, or load its image again',
       );
     } finally {
       removePath(made);
     }
   }
 
-  /** Unpacks a layer into a directory as the store has layers. */
+  /** Unpacks a layer into a directory, in the store's format. */
   async #unpack({ blob, below }: LayerToCheck, directory: string): Promise<LayerSize> {
     const root = join(directory, 'diff');
     mkdirSync(root, { recursive: true, mode: 0o755 });
@@ -213,17 +213,17 @@ class Check {
     const { layout } = this.#store;
     if (!existsSync(layout.layerDirectory(key))) return 'is missing';
     const found = treeDifference(root, layout.layerDirectory(key));
-    if (found !== undefined) return `is not what its archive holds: ${found}`;
+    if (found !== undefined) return `differs from its archive: ${found}`;
     try {
       const told = layout.layerSize(key);
       const isRight = told.bytes === size.bytes && told.entries === size.entries && told.tar === size.tar;
-      return isRight ? undefined : 'has a "layer.json" that is wrong';
+      return isRight ? undefined : 'has a wrong "layer.json"';
     } catch {
-      return 'has no "layer.json" that can be read';
+      return 'has no readable "layer.json"';
     }
   }
 
-  /** A layer that something is mounted upon stays as it is. */
+  /** Replaces a damaged layer, unless a container uses it. */
   #mend({ key }: LayerToCheck, what: string, problem: string, made: string): void {
     const { layout, root } = this.#store;
     const user = listRecords(root).find(
@@ -231,7 +231,7 @@ class Check {
         record.lowers.includes(layout.layerDirectory(key)) && statusOf(root, record).is === 'running',
     );
     if (user !== undefined) {
-      this.#found(what, problem, `container "${user.name}" uses it; stop that, then ${ASK_REPAIR}`);
+      this.#found(what, problem, `container "${user.name}" uses it; stop the container, then ${ASK_REPAIR}`);
       return;
     }
     if (this.#repair) {
@@ -241,7 +241,7 @@ class Check {
     this.#found(what, problem, ASK_REPAIR, this.#repair ? 'unpacked again' : undefined);
   }
 
-  /** Blobs that no image needs are no harm unless they hold something else than they promise. */
+  /** Checks blobs that no image uses. */
   #unusedBlobs(): void {
     const { layout } = this.#store;
     for (const name of namesIn(layout.path('blobs', 'sha256'))) {
@@ -250,27 +250,22 @@ class Check {
       const problem = layout.problemOf(digest);
       if (problem === undefined) continue;
       if (this.#repair) rmSync(layout.blobPath(digest), { force: true, recursive: true });
-      this.#found(
-        `blob "${digest}", of no image,`,
-        problem,
-        ASK_REPAIR,
-        this.#repair ? 'removed' : undefined,
-      );
+      this.#found(`unused blob "${digest}"`, problem, ASK_REPAIR, this.#repair ? 'removed' : undefined);
     }
   }
 
-  /** How many containers there are. */
+  /** Checks the containers. @returns their number */
   #containers(): number {
     const { root } = this.#store;
     const records = listRecords(root);
     const damaged = damagedRecords(root);
     for (const { id, problem } of damaged)
-      this.#found(`container "${shortId(id)}"`, problem, `"tscr rm ${shortId(id)}" removes it`);
+      this.#found(`container "${shortId(id)}"`, problem, `remove it with "tscr rm ${shortId(id)}"`);
     for (const { name, id, problem } of damagedEnds(root)) {
       this.#found(
         `container "${name}"`,
-        `its end cannot be read: ${problem}`,
-        `"tscr rm ${shortId(id)}" removes it`,
+        `its exit record cannot be read: ${problem}`,
+        `remove it with "tscr rm ${shortId(id)}"`,
       );
     }
     for (const { name, lowers } of records) {
@@ -285,7 +280,7 @@ class Check {
 interface LayerToCheck {
   readonly key: Digest;
   readonly blob: Descriptor;
-  /** Its blob is there and right. */
+  /** Its blob exists and is correct. */
   readonly isReadable: boolean;
   readonly owner: string;
   /** The directories of the layers below, the top one first. */

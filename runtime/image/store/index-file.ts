@@ -1,14 +1,14 @@
 /**
- * The store's `index.json`: which images there are and what they are called.
+ * The store's `index.json`: the images and their names.
  *
- * Rule: one descriptor per name, in the annotation that the OCI image layout has for it; an image without a name has
- * one descriptor without it. A name belongs to one image: giving it away leaves the former owner, if that was its last
- * name, nameless but there. Everything here is pure.
+ * Rule: one descriptor per name, in the annotation of the OCI image layout; an image without a name has one descriptor
+ * without the annotation. A name belongs to one image: when another image gets it, the former one stays, without a name if
+ * that was its last. All functions are pure.
  */
 import type { Descriptor, Digest, Index } from '../oci.js';
 
 export const NAME_ANNOTATION = 'org.opencontainers.image.ref.name';
-/** What containerd and `docker save` write the full name into; the other one then holds the tag alone. */
+/** The annotation with the full name in layouts of containerd and `docker save`, whose other annotation has only the tag. */
 export const FULL_NAME_ANNOTATION = 'io.containerd.image.name';
 
 export const EMPTY_INDEX: Index = { schemaVersion: 2, manifests: [] };
@@ -27,7 +27,7 @@ export function imagesOf(index: Index): Descriptor[] {
   return [...images.values()];
 }
 
-/** Adds an image and gives it names, which it takes from others. */
+/** Adds an image with names, which are removed from other images. */
 export function withImage(index: Index, image: Descriptor, names: readonly string[]): Index {
   const images = [...imagesOf(index).filter(({ digest }) => digest !== image.digest), bare(image)];
   const owned = (descriptor: Descriptor): string[] => {
@@ -37,7 +37,7 @@ export function withImage(index: Index, image: Descriptor, names: readonly strin
   return indexOf(images.map((descriptor) => [descriptor, owned(descriptor)]));
 }
 
-/** Takes a name away. */
+/** Removes a name. */
 export function withoutName(index: Index, name: string): Index {
   return indexOf(
     imagesOf(index).map((image) => [image, namesOf(index, image.digest).filter((other) => other !== name)]),

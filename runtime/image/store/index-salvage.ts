@@ -1,8 +1,8 @@
 /**
- * What an index held that cannot be read any more: from the manifests that are there, and from whatever names are left.
+ * Rebuilds a damaged index from the manifests in the store and from names in the index's text.
  *
- * Rules: an image is taken back if its manifest, its configuration and its layers are in the store. A name comes from the
- * damaged index, as far as its text goes, else from the index's copy; it is taken only if it is one.
+ * Rules: an image is restored if its manifest, configuration and layers are in the store. Names come from the readable
+ * part of the damaged index, else from the index's copy; only valid names are used.
  */
 
 import { statSync } from 'node:fs';
@@ -25,7 +25,7 @@ const NAMED = new RegExp(
 export function salvageIndex(layout: Layout): Index {
   const names = new Map([
     ...namesOf(textOf(layout.path(INDEX_COPY))),
-    ...namesOf(textOf(layout.path('index.json'))), // the later one counts
+    ...namesOf(textOf(layout.path('index.json'))), // the later one is used
   ]);
   let index: Index = EMPTY_INDEX;
   for (const manifest of manifestsIn(layout)) {
@@ -74,7 +74,7 @@ function manifestsIn(layout: Layout): Descriptor[] {
   return found.sort((a, b) => a.since - b.since).map(({ descriptor }) => descriptor);
 }
 
-/** Of a manifest whose image is here; undefined for every other blob. */
+/** The media type of a manifest whose image is complete; undefined for other blobs. */
 function mediaTypeOf(layout: Layout, digest: Digest): string | undefined {
   try {
     const { config, layers, mediaType } = parseManifest(layout.readBlob(digest), 'it');

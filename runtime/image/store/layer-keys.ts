@@ -1,15 +1,15 @@
 /**
- * Under which key a store keeps an unpacked layer.
+ * The key under which a store keeps an unpacked layer.
  *
- * Rule: a layer alone decides what it unpacks to, so it lies under its diffID and images share it. Some depend on the
- * layers below: hard links to files that those hold, directories that only names of entries imply. What such a layer
- * unpacks to belongs to its place, all diffIDs up to it; it lies under the digest of those. Compare "Layer ChainID" in
+ * Rule: normally the unpacked content depends only on the layer, so the key is its diffID and images share it. Some layers
+ * depend on those below: by hard links to their files, or directories without an entry. The key of such a layer is a
+ * digest of all diffIDs up to it. Compare "Layer ChainID" in
  * the image specification's config.md; ours differs at the base, where it must not be taken for the diffID.
  */
 import type { Digest } from '../oci.js';
 import { digestOf } from '../verify.js';
 
-/** The keys of an image's layers at their places, the base first. */
+/** The keys of layers that depend on those below, the base first. */
 export function placedKeys(diffIds: readonly Digest[]): Digest[] {
   const keys: Digest[] = [];
   for (const diffId of diffIds) keys.push(digestOf(`${keys.at(-1) ?? ''} ${diffId}`));

@@ -8,10 +8,10 @@
  *     tmp/                                         what is being built (`workspace.ts`)
  *     lock  index.lock                             held by writers
  *
- * Rule: readers take no lock. Every file is whole from the moment it has its name, and what an index names was there
- * before the index and goes after it; a reader that misses something although the index stayed found a damaged store.
- * Every document is compared with its digest when it is read, and only regular files are opened: what is damaged is
- * named, and stops nobody from working with the rest.
+ * Rule: readers take no lock. A file is complete when it gets its name, and files that an index refers to are added before
+ * the index and removed after it; if a file is missing and the index has not changed, the store is damaged. Documents are
+ * verified against their digests when they are read, and only regular files are opened: damage is reported, and does not
+ * affect other images.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, readdirSync, readSync, statSync } from 'node:fs';
@@ -36,13 +36,13 @@ import { EMPTY_INDEX, imagesOf, nameOf, namesOf } from './index-file.js';
 import { placedKeys } from './layer-keys.js';
 import { openRegular, readRegular, streamRegular } from './regular-file.js';
 
-/** What is known of the layer in a directory. Throws an error that says what is wrong with it. */
+/** Reads layer.json of a layer's directory. Throws an error with the problem. */
 export function readLayerSize(directory: string): LayerSize {
   const path = join(directory, 'layer.json');
   return parseDocument(LAYER_SIZE, readRegular(path, MAX_DOCUMENT_BYTES), quoted(path));
 }
 
-/** What is known of an image that cannot be read. */
+/** An image that cannot be read. */
 export interface DamagedImage {
   readonly manifestDigest: Digest;
   /** Full names. */
@@ -56,7 +56,7 @@ export interface Inventory {
   readonly damaged: readonly DamagedImage[];
 }
 
-/** A part of the store is missing or is not what it was. */
+/** A part of the store is missing or has been changed. */
 export class Damage extends UsageError {
   /** @param problem the message without the store and the advice */
   constructor(
@@ -67,15 +67,15 @@ export class Damage extends UsageError {
   }
 }
 
-/** After the name of a manifest's blob: its image is being removed, and nobody sees it any more. */
+/** Suffix of a manifest's blob whose image is being removed, and is no longer visible. */
 const REMOVED = '.removed';
 const CHUNK = 1024 * 1024;
 
 export class Layout {
   readonly root: string;
-  /** What manifests lead to never changes. */
+  /** Image IDs by manifest; they never change. */
   readonly #ids = new Map<Digest, Digest>();
-  /** Blobs that were compared with their digests. */
+  /** Blobs that were verified. */
   readonly #verified = new Set<Digest>();
 
   constructor(root: string) {
@@ -99,7 +99,7 @@ export class Layout {
     return join(this.layerPath(diffId), 'diff');
   }
 
-  /** Whether a blob is there with the bytes that its digest promises. */
+  /** Whether a blob exists and matches its digest. */
   hasBlob({ digest, size }: { readonly digest: Digest; readonly size: number }): boolean {
     if (this.#verified.has(digest)) return true;
     if (statSync(this.blobPath(digest), { throwIfNoEntry: false })?.size !== size) return false;
@@ -108,7 +108,7 @@ export class Layout {
     return true;
   }
 
-  /** What is wrong with a blob; undefined if it is what its name says. */
+  /** The problem of a blob; undefined if it matches its digest. */
   problemOf(digest: Digest): string | undefined {
     let fd: number;
     try {
@@ -122,7 +122,7 @@ export class Layout {
       for (let count = readSync(fd, chunk); count > 0; count = readSync(fd, chunk))
         hash.update(chunk.subarray(0, count));
       const found = `sha256:${hash.digest('hex')}`;
-      return found === digest ? undefined : `holds other bytes, with the digest "${found}"`;
+      return found === digest ? undefined : `has been changed: its digest is "${found}"`;
     } catch (error) {
       return `cannot be read: ${(error as NodeJS.ErrnoException).code}`;
     } finally {
@@ -167,7 +167,7 @@ export class Layout {
     }
   }
 
-  /** A complaint about a part of the store. */
+  /** The error about a damaged part of the store. */
   damage(what: string, problem: string): Damage {
     return new Damage(
       `the store "${this.root}" is damaged: ${what} ${problem}; load its image again, or run "tscr system check --repair"`,
@@ -175,7 +175,7 @@ export class Layout {
     );
   }
 
-  /** A document. Throws `Damage` if it is not the one that was added. */
+  /** A document. Throws `Damage` if it is missing or changed. */
   readBlob(digest: Digest): Buffer {
     let bytes: Buffer;
     try {
@@ -184,7 +184,7 @@ export class Layout {
       throw this.damage(`"${digest}"`, isMissing(error) ? 'is missing' : (error as Error).message);
     }
     const found = digestOf(bytes);
-    if (found !== digest) throw this.damage(`"${digest}"`, `holds other bytes, with the digest "${found}"`);
+    if (found !== digest) throw this.damage(`"${digest}"`, `has been changed: its digest is "${found}"`);
     return bytes;
   }
 
@@ -250,7 +250,7 @@ export class Layout {
     }
   }
 
-  /** Reads what belongs to one state of the index, although others change it. */
+  /** Runs `read` with one consistent state of the index, even if other processes change it. */
   consistently<T>(read: (index: Index) => T): T {
     for (;;) {
       const before = this.index();

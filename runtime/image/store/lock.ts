@@ -1,8 +1,8 @@
 /**
- * Locks between processes, on this node and, where the filesystem carries flock(2) over, on others.
+ * Locks between processes on this node and, if the filesystem supports flock(2) over the network, on others.
  *
- * Rule: a lock ends with its holder, however that ends, and its file is never removed. Waiting leaves the event loop
- * free, so that several holders may live in one process.
+ * Rule: a lock is released when its process ends for any reason, and its file is never removed. Waiting does not block the
+ * event loop, so that one process can hold several locks.
  */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
@@ -17,7 +17,7 @@ const PRIVATE = 0o600;
 /** Exclusive, or shared with other shared holders. */
 export type LockMode = 'exclusive' | 'shared';
 
-/** Runs `use` while holding a lock on a file, which is made if need be; waits for it without limit. */
+/** Runs `use` under a lock on a file, which is created if missing; waits for it without limit. */
 export async function withLock<T>(path: string, mode: LockMode, use: () => Promise<T> | T): Promise<T> {
   const fd = openLock(path);
   try {
@@ -28,7 +28,7 @@ export async function withLock<T>(path: string, mode: LockMode, use: () => Promi
   }
 }
 
-/** The same with a shared lock on what may be read only; where there is no lock, nobody writes that it could hold off. */
+/** The same with a shared lock on a store that may be read-only; without a lock file there is no writer. */
 export async function withReadLock<T>(path: string, use: () => Promise<T> | T): Promise<T> {
   let fd: number;
   try {
@@ -50,12 +50,12 @@ async function take(fd: number, mode: LockMode): Promise<void> {
 
 const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
 
-/** NFS wants a writable descriptor for an exclusive lock. Nothing but a regular file is waited for. */
+/** NFS needs a writable descriptor for an exclusive lock. Only a regular file is opened. */
 function openLock(path: string): number {
   const fd = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, PRIVATE);
   if (fstatSync(fd).isFile()) return fd;
   closeSync(fd);
-  throw new UsageError(`"${path}" is no regular file`);
+  throw new UsageError(`"${path}" is not a regular file`);
 }
 
 /** Takes a lock for the rest of this process' life or until the descriptor is closed; undefined if another has it. */

@@ -1,8 +1,8 @@
 /**
- * Where a store lies.
+ * The path of the store.
  *
- * Rule: what the user names wins (`--root`, then TSCR_ROOT); root's own is the machine's, an ordinary user's lies in
- * the home directory (XDG base directory specification).
+ * Rule: `--root`, then TSCR_ROOT; otherwise /var/lib/tscr for root, and the XDG data directory for other users (XDG base
+ * directory specification).
  */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
@@ -15,14 +15,14 @@ const PROGRAM = 'tscr';
 
 /** The absolute path of the store's root. @param given the value of `--root` */
 export function storeRoot(given?: string): string {
-  if (given === '') throw new UsageError('--root "" names no directory');
+  if (given === '') throw new UsageError('option "--root" needs a value');
   const { TSCR_ROOT, XDG_DATA_HOME } = process.env;
   const named = given ?? TSCR_ROOT;
   if (named !== undefined && named !== '') return resolve(named);
   const who = caller();
   if (who.uid === 0) return SYSTEM_ROOT;
   const hasData = XDG_DATA_HOME !== undefined && isAbsolute(XDG_DATA_HOME);
-  const home = (): string => homeOf(who, 'name a store with --root or TSCR_ROOT');
+  const home = (): string => homeOf(who, 'choose a store with --root or TSCR_ROOT');
   return join(hasData ? XDG_DATA_HOME : join(home(), '.local', 'share'), PROGRAM);
 }
 
@@ -38,8 +38,8 @@ export function isWritable(root: string): boolean {
 }
 
 /**
- * Throws `HostError` if nothing can be written at a store's root, or made where it will be, and if the store is another
- * user's: what root would add there, that user could neither read nor remove.
+ * Throws `HostError` if the store is not writable or cannot be created, and if it belongs to another user, who could
+ * neither read nor remove files that root adds.
  */
 export function requireWritable(root: string): void {
   let nearest = root;
@@ -49,19 +49,19 @@ export function requireWritable(root: string): void {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new HostError(
-      `the store "${root}" cannot be written: ${code}`,
-      `name another with --root or TSCR_ROOT, or ${ASK_DOCTOR}`,
+      `cannot write to the store "${root}": ${code}`,
+      `choose another store with --root or TSCR_ROOT, or ${ASK_DOCTOR}`,
     );
   }
   const [owner, self] = [ownerOf(root), process.geteuid?.()];
   if (owner !== undefined && owner !== self)
     throw new HostError(
       `the store "${root}" belongs to uid ${owner}`,
-      'work on it as that user, or name another with --root or TSCR_ROOT',
+      'run as that user, or choose another store with --root or TSCR_ROOT',
     );
 }
 
-/** Whose a store is: of what is in it, or, for root, who may write anywhere, of the directory that it would begin in. */
+/** The owner of a store: of its blobs directory; for root, who can write anywhere, else of the root directory. */
 function ownerOf(root: string): number | undefined {
   const uidOf = (path: string): number | undefined => statSync(path, { throwIfNoEntry: false })?.uid;
   return uidOf(join(root, 'blobs')) ?? (caller().uid === 0 ? uidOf(root) : undefined);

@@ -1,5 +1,5 @@
 /**
- * Files of a store, which may be another user's: reading them waits for nobody and follows no symlink.
+ * Reads files of a store that another user may control: without blocking and without following symlinks.
  *
  * Rule: what is opened is a regular file or nothing (a FIFO would wait for its writer, a symlink would lead out), by the
  * one way to open others' files (`fs/sys/private-file.ts`). Errors are complaints that follow the file's name.
@@ -32,12 +32,12 @@ function complaintOf({ code }: Errno): Error {
     : new Error(`cannot be read: ${name}`);
 }
 
-/** A whole small file. Throws as `openRegular`, and for what has more than `limit` bytes. */
+/** Reads a small file. Throws as `openRegular`, and if it has more than `limit` bytes. */
 export function readRegular(path: string, limit: number): Buffer {
   const fd = openRegular(path);
   try {
     const { size } = fstatSync(fd);
-    if (size > limit) throw new Error(`has ${size} bytes; at most ${limit} are read`);
+    if (size > limit) throw new Error(`has ${size} bytes; the limit is ${limit}`);
     return readFileSync(fd);
   } finally {
     closeSync(fd);

@@ -1,9 +1,9 @@
 /**
- * What `rmi` and `prune` remove.
+ * Removes images: `rmi` and `prune`.
  *
- * Rules, as docker's: one of several names is only taken away; the last name, or an ID, means the image. An image with
- * several names is not removed by its ID, nor one that a container uses, unless that is forced. Even then the layers a
- * container is made of stay, until it is gone too.
+ * Rules, as docker's: of several names only the given one is removed; the last name, or an ID, means the image. An image
+ * with several names is not removed by its ID, nor one that a container uses, except with --force. Even then the layers of
+ * a container stay until it is removed.
  */
 import { UsageError } from '../../../fs/index.js';
 import { listRecords } from '../../container/records/containers.js';
@@ -24,13 +24,13 @@ export async function removeImage(store: Store, text: string, force: boolean): P
   });
 }
 
-/** One of several names, or the image. */
+/** A name of an image with several, or the image. */
 function choiceOf(image: Removable, name: string | undefined): Choice {
   const isOneOfSeveral = name !== undefined && image.names.includes(name) && image.names.length > 1;
   return isOneOfSeveral ? { names: [name], images: [] } : { names: [], images: [image] };
 }
 
-/** Of an image that cannot be read, only names and the manifest's digest are known. */
+/** Whether `text` is a name or the manifest digest of an unreadable image. */
 const isMeant = ({ names, manifestDigest }: DamagedImage, text: string): boolean =>
   names.some((full) => full === fullName(text)) ||
   (/^(sha256:)?[0-9a-f]{12,64}$/.test(text) && hexOf(manifestDigest).startsWith(text.replace('sha256:', '')));
@@ -48,16 +48,18 @@ function refuse(store: Store, image: StoredImage, text: string, name: string | u
   const user = listRecords(store.root).find((record) => record.image.id === image.id);
   if (user !== undefined) {
     throw new UsageError(
-      `the container "${user.name}" uses "${text}"; remove the container first, or use --force`,
+      `container "${user.name}" uses image "${text}"; remove the container first, or use --force`,
     );
   }
   if (name === undefined && image.names.length > 1) {
     const names = image.names.map((full) => `"${familiar(full)}"`).join(', ');
-    throw new UsageError(`"${text}" has several names: ${names}; remove them one by one, or use --force`);
+    throw new UsageError(
+      `image "${text}" has several names: ${names}; remove them one by one, or use --force`,
+    );
   }
 }
 
-/** The stored form of what a user typed; undefined if it can be no name. */
+/** The stored form of a typed name; undefined if it is not a valid name. */
 function fullName(text: string): string | undefined {
   try {
     return formatReference(withDefaultTag(parseReference(text)));

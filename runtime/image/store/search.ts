@@ -1,8 +1,8 @@
 /**
- * Which image a user means.
+ * Finds the image that a user names.
  *
- * Rule, as `docker inspect`'s: a digest means an image ID or a manifest; a name means the image that has it, "latest"
- * where no tag is given; and what looks like the beginning of an ID means the one image whose ID begins with it.
+ * Rule, as `docker inspect`'s: a digest is an image ID or a manifest's digest; a name without tag has the tag "latest";
+ * hexadecimal digits can be an unambiguous prefix of an ID.
  */
 import { UsageError } from '../../../fs/index.js';
 import { nearest } from '../../nearest.js';
@@ -22,7 +22,7 @@ import type { Layout } from './layout.js';
 
 const ID_PREFIX = /^(?:sha256:)?([0-9a-f]{1,64})$/;
 
-/** The image that `text` means. Throws `UsageError` if there is none or more than one. */
+/** The image named by `text`. Throws `UsageError` if there is none or more than one. */
 export function searchImage(layout: Layout, index: Index, text: string): StoredImage {
   const found = byDigest(layout, index, text) ?? byName(layout, index, text) ?? byPrefix(layout, index, text);
   if (found === undefined) throw new UsageError(`no image "${text}"${hint(index, text)}`);
@@ -54,7 +54,10 @@ function byPrefix(layout: Layout, index: Index, text: string): Descriptor | unde
     return id !== undefined && hexOf(id).startsWith(prefix);
   });
   const ids = new Set(found.map((image) => layout.idOf(image)));
-  if (ids.size > 1) throw new UsageError(`"${text}" begins the IDs of ${ids.size} images; give more of it`);
+  if (ids.size > 1)
+    throw new UsageError(
+      `ambiguous image ID "${text}": it is the prefix of ${ids.size} IDs; use more digits`,
+    );
   return found[0];
 }
 
@@ -62,10 +65,12 @@ function byPrefix(layout: Layout, index: Index, text: string): Descriptor | unde
 const referenceOrNone = (text: string): Reference | undefined =>
   /^[0-9a-f]{64}$/.test(text) ? undefined : parseReference(text);
 
+/** A name as it is shown, and, for the default tag, as it may be typed. */
+const withoutLatest = (name: string): string[] => [name.replace(/:latest$/, ''), name];
+
 function hint(index: Index, text: string): string {
   const names = index.manifests.map(nameOf).filter((name) => name !== undefined);
-  const best = nearest(text, names.map(familiar));
-  return best === undefined
-    ? '; the store is empty, "tscr load" adds images'
-    : `; "tscr images" lists what there is, the nearest is "${best}"`;
+  if (names.length === 0) return '; load one with "tscr load"';
+  const best = nearest(text, names.map(familiar).flatMap(withoutLatest));
+  return best === undefined ? '; list images with "tscr images"' : `; did you mean "${best}"?`;
 }

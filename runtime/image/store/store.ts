@@ -1,21 +1,21 @@
 /**
  * The image store: content-addressed, shared by all processes of a user, and by nodes that share a home directory.
  *
- * Rules, for whom several do something at once:
+ * Rules for concurrent processes:
  * - Readers take no lock (`layout.ts`).
- * - Who adds, or uses what is there without having recorded it yet, holds `lock` shared: nothing is removed meanwhile.
- *   Who removes holds it exclusively.
- * - `index.lock` is held for moments: while the index is replaced and while workspaces are made, closed and cleared.
- * - A removal needs no space, since there may be none: an image is gone when its manifest has another name
- *   (`Layout.removedPath`), then its parts go, and the index, which takes space, is written last. What a death or a full
- *   disk leaves of that, the next writer completes.
- * - An image that cannot be read stops nobody: it is told of, it can be removed, and nothing that may be a part of it is
- *   taken for unneeded.
+ * - A process that adds something, or uses images before this is recorded, has a shared lock on `lock`, which prevents
+ *   removals. A process that removes something has an exclusive lock.
+ * - `index.lock` is taken briefly: to replace the index, and to create, close and clear workspaces.
+ * - A removal needs no disk space: an image is removed when its manifest is renamed (`Layout.removedPath`); then its parts
+ *   are removed, and the index, which needs space, is written last. The next writer completes an interrupted removal.
+ * - An unreadable image does not affect other images: it is reported and can be removed, and parts that it may use are not
+ *   removed as unused.
  *
  * Compare containers/storage (layers.json, images.json and their locks) and the OCI image layout.
  */
 import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { withPath } from '../../../fs/sys/errno.js';
 import { damagedRecords, listRecords } from '../../container/records/containers.js';
 import { isFull } from '../../container/records/json.js';
 import type { Digest, Index, StoredImage } from '../oci.js';
@@ -29,11 +29,11 @@ import { clearDeadWorkspaces, installFile, removePath, syncDirectory, Workspace 
 import type { WriteOptions, Writer } from './writer.js';
 
 const PRIVATE = 0o700;
-/** The index once more, from which a damaged one is mended. */
+/** A copy of the index, to repair a damaged one. */
 export const INDEX_COPY = 'index.json.copy';
 const LAYOUT_VERSION = '{"imageLayoutVersion":"1.0.0"}';
 
-/** What a removal did. */
+/** The result of a removal. */
 export interface Removal {
   /** Full names. */
   readonly untagged: readonly string[];
@@ -52,7 +52,7 @@ export class Store {
     this.layout = new Layout(root);
   }
 
-  /** The store at `root`; nothing is made before something is added. Default: see `storeRoot`. */
+  /** The store at `root`; it is created when something is first added. Default: see `storeRoot`. */
   static open(root: string = storeRoot()): Store {
     return new Store(root);
   }
@@ -72,7 +72,7 @@ export class Store {
     return this.layout.inventory();
   }
 
-  /** The image with this name, digest, ID or beginning of an ID. Throws `UsageError` if there is not just one. */
+  /** The image with this name, digest, ID or ID prefix. Throws `UsageError` if there is not exactly one. */
   find(text: string): StoredImage {
     return this.layout.consistently((index) => searchImage(this.layout, index, text));
   }
@@ -84,14 +84,14 @@ export class Store {
 
   // --- writing
 
-  /** Runs `use` while nothing is removed from the store: a container's record can be written for what was found. */
+  /** Runs `use` while nothing is removed from the store, e.g. to record a container of an image that was found. */
   async hold<T>(use: () => Promise<T> | T): Promise<T> {
     return withReadLock(this.layout.path('lock'), use);
   }
 
-  /** Adds what `use` adds, all of it or, if it throws, nothing. */
+  /** Adds everything that `use` adds, or, if it throws, nothing. */
   async write<T>(use: (writer: Writer) => Promise<T>, options: WriteOptions = {}): Promise<T> {
-    const { Writer } = await import('./writer.js'); // who only reads does without all that unpacks
+    const { Writer } = await import('./writer.js'); // readers need no code for unpacking
     return this.#locked('shared', () =>
       this.#inWorkspace(async (workspace) => {
         await this.#completeRemovals();
@@ -107,7 +107,7 @@ export class Store {
     );
   }
 
-  /** Gives an image one more name; it is taken from whatever has it. Throws `UsageError`. */
+  /** Gives an image one more name, which is removed from an image that has it. Throws `UsageError`. */
   async tag(text: string, name: string): Promise<void> {
     const full = formatReference(parseTag(name));
     this.find(text);
@@ -122,8 +122,8 @@ export class Store {
   }
 
   /**
-   * Removes what `choose` names from the index, and whatever no image and no container needs any more.
-   * @param choose sees the images while nobody changes them; throws `UsageError` to refuse
+   * Removes what `choose` returns from the index, and all parts that no image and no container uses any more.
+   * @param choose is called under the lock; throws `UsageError` to refuse
    */
   async remove(choose: (inventory: Inventory) => Choice): Promise<Removal> {
     if (!existsSync(this.root)) {
@@ -143,12 +143,12 @@ export class Store {
     });
   }
 
-  /** Runs `use` while nobody else works on the store. @param use is given paths for temporary files and directories */
+  /** Runs `use` under the exclusive lock. @param use gets a function that returns paths for temporary files */
   async alone<T>(use: (temporary: () => string) => Promise<T>): Promise<T> {
     return this.#locked('exclusive', () => this.#inWorkspace((workspace) => use(() => workspace.path())));
   }
 
-  /** Replaces an index that cannot be read. The caller holds the store alone. */
+  /** Replaces an unreadable index. The caller has the exclusive lock. */
   async rebuildIndex(index: Index): Promise<void> {
     await this.#briefly(() => installFile(this.layout.path('index.json'), encodeIndex(index)));
   }
@@ -158,7 +158,7 @@ export class Store {
     return this.layout.manifestsOf(this.layout.index(), image.id).map(({ digest }) => digest);
   }
 
-  /** From here on the images are gone. */
+  /** Hides manifests; from here on the images are removed. */
   #hideManifests(digests: readonly Digest[]): void {
     for (const digest of digests) {
       const path = this.layout.blobPath(digest);
@@ -167,7 +167,7 @@ export class Store {
     if (digests.length > 0) syncDirectory(this.layout.path('blobs', 'sha256'));
   }
 
-  /** Takes names and manifests off the index. A full disk keeps nobody from removing images. */
+  /** Removes names and manifests from the index. A full disk does not prevent the removal of images. */
   async #dropFromIndex(names: readonly string[], gone: readonly Digest[]): Promise<void> {
     const hidden = this.layout.removals();
     if (names.length + gone.length + hidden.length === 0) return;
@@ -180,7 +180,7 @@ export class Store {
     }
   }
 
-  /** Completes what a removal left that was killed or had no space. The caller holds the lock. */
+  /** Completes a removal that was interrupted or had no space. The caller has the lock. */
   async #completeRemovals(): Promise<void> {
     if (this.layout.removals().length > 0) await this.#updateIndex((index) => index);
   }
@@ -198,7 +198,7 @@ export class Store {
     return { layers: layers.filter((name) => HEX.test(name)).map((hex): Digest => `sha256:${hex}`), freed };
   }
 
-  /** Removes a layer, out of sight at once and then for good; the bytes that it had. */
+  /** Removes a layer: renames it, then deletes it. @returns its size in bytes */
   #removeLayer(name: string): number {
     const path = this.layout.path('layers', name);
     const hidden = name.startsWith(HIDDEN) ? path : this.layout.path('layers', HIDDEN + name);
@@ -219,7 +219,7 @@ export class Store {
     }
   }
 
-  /** Names in the store that can go. @param gone the parts of images that are removed */
+  /** Unused blobs and layers. @param gone the parts of removed images */
   #unneeded(gone: readonly Parts[]): { blobs: string[]; layers: string[] } {
     const kept = imagesOf(this.layout.index()).map(({ digest }) => this.#partsOf(digest));
     const [blobs, layers] = [
@@ -247,7 +247,7 @@ export class Store {
     return namesIn(place).filter((name) => used.has(join(place, name, 'diff')));
   }
 
-  /** What an image is made of, as far as that can be read. */
+  /** The parts of an image, as far as they can be read. */
   #partsOf(digest: Digest): Parts {
     try {
       const { config, layers } = this.layout.manifest({ digest });
@@ -261,10 +261,14 @@ export class Store {
 
   async #locked<T>(mode: LockMode, use: () => Promise<T> | T): Promise<T> {
     this.#make();
-    return withLock(this.layout.path('lock'), mode, use);
+    try {
+      return await withLock(this.layout.path('lock'), mode, use);
+    } catch (error) {
+      throw withPath(this.root, error);
+    }
   }
 
-  /** Makes what is missing of an empty store. */
+  /** Creates the directories of an empty store. */
   #make(): void {
     requireWritable(this.root);
     mkdirSync(this.root, { recursive: true, mode: PRIVATE });
@@ -291,7 +295,7 @@ export class Store {
     }
   }
 
-  /** Makes an empty store an image layout; the index comes first, so that one that is lost is missed. */
+  /** Creates the files of an OCI layout; the index first, so that its loss is detected. */
   #begin(): void {
     const [layout, index] = [this.layout.path('oci-layout'), this.layout.path('index.json')];
     if (existsSync(layout)) return;
@@ -299,7 +303,7 @@ export class Store {
     installFile(layout, LAYOUT_VERSION);
   }
 
-  /** Replaces the index by what `change` makes of it, without the images that are being removed. */
+  /** Replaces the index by the result of `change`, without images that are being removed. */
   async #updateIndex(change: (index: Index) => Index): Promise<void> {
     await this.#briefly(() => {
       const removals = this.layout.removals();
@@ -315,7 +319,7 @@ export class Store {
 
 const encodeIndex = (index: Index): string => `${JSON.stringify(index, null, 2)}\n`;
 
-/** What cannot be is no harm. */
+/** Writes the copy of the index; without space there is none. */
 function keepCopy(path: string, content: string): void {
   try {
     installFile(path, content);
@@ -324,12 +328,12 @@ function keepCopy(path: string, content: string): void {
   }
 }
 
-/** What an image is made of. */
+/** The parts of an image. */
 interface Parts {
   readonly blobs: readonly Digest[];
   /** Keys. */
   readonly layers: readonly Digest[];
-  /** Whether that is all. */
+  /** Whether all are known. */
   readonly knows: { readonly blobs: boolean; readonly layers: boolean };
 }
 
@@ -338,10 +342,10 @@ const HIDDEN = '.';
 
 export type Removable = StoredImage | DamagedImage;
 
-/** What an image is called when it is gone: an ID, or the manifest's digest of one whose ID is not known. */
+/** The ID of a removed image, or its manifest's digest if the ID is unknown. */
 const idOf = (image: Removable): Digest => ('id' in image ? image.id : image.manifestDigest);
 
-/** What is to go: names alone, and images with all their names. */
+/** What to remove: single names, and images with all their names. */
 export interface Choice {
   readonly names: readonly string[];
   readonly images: readonly Removable[];

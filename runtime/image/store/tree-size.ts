@@ -1,4 +1,4 @@
-/** What a directory takes on the disk, as du(1) counts it, but for files that have several names: those count each time. */
+/** The disk usage of a directory, as by du(1); but hard links are counted each time. */
 import { lstatSync } from 'node:fs';
 import { AT, O } from '../../../fs/sys/constants.js';
 import { Descent } from '../../../fs/sys/descent.js';
@@ -7,7 +7,7 @@ import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { isDirectory, type Stat } from '../../../fs/sys/stat.js';
 import { close, openat, statat } from '../../../fs/sys/syscalls.js';
 
-/** Bytes that the files below a directory have on the disk; 0 if it is not there. */
+/** Disk usage of the files below a directory in bytes; 0 if it does not exist. */
 export function treeSize(path: string): number {
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return 0;
   const fd = openat(AT.FDCWD, toBytes(path), O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
@@ -19,10 +19,10 @@ export function treeSize(path: string): number {
 }
 
 const BLOCK = 512;
-/** What a name becomes when it is removed or replaced. */
+/** Errors for a name that was removed or replaced. */
 const GONE = [E.ENOENT, E.ENOTDIR, E.ELOOP];
 
-/** Who moves directories meanwhile ends the counting. */
+/** Counting stops if directories are moved at the same time. */
 function sizeBelow(fd: number): number {
   const descent = new Descent(fd);
   let bytes = 0;

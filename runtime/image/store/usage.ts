@@ -1,8 +1,8 @@
 /**
- * What takes the store's space, and what images share.
+ * The disk usage of the store, and sizes that images share.
  *
- * Rule: a layer is on the disk once, whoever uses it. It is shared if more than one image has it; an image's unique
- * size is what its removal would free of layers.
+ * Rule: each layer is on the disk once. It is shared if more than one image has it; an image's unique size is the size of
+ * the layers that its removal would free.
  */
 import { statSync } from 'node:fs';
 import { listRecords, statusOf } from '../../container/records/containers.js';
@@ -28,15 +28,15 @@ export interface LayerNode {
 
 export interface Use {
   readonly total: number;
-  /** Those that something uses. */
+  /** Those in use. */
   readonly active: number;
   /** Bytes on the disk, the blobs' and the unpacked layers'. */
   readonly size: number;
-  /** Bytes that would be freed if only what is active stayed. */
+  /** Bytes that would be freed if everything unused were removed. */
   readonly reclaimable: number;
 }
 
-/** How much of each image, by ID, others have as well. */
+/** Shared and unique sizes of each image, by ID. */
 export function sharesOf(store: Store, images: readonly StoredImage[]): Map<Digest, Shares> {
   const owners = new Map<Digest, Set<Digest>>();
   for (const { id, layerKeys } of images) {
@@ -67,7 +67,7 @@ export function layerTree(store: Store, images: readonly StoredImage[], depth = 
   });
 }
 
-/** What images take. */
+/** Disk usage of images. */
 export function imageUse(store: Store): Use {
   const images = store.list();
   const used = new Set(listRecords(store.root).map(({ image }) => image.id));
@@ -94,7 +94,7 @@ function sizeOf(store: Store, images: readonly StoredImage[]): number {
   return distinctLayers(images).reduce((sum, key) => sum + store.layout.layerSize(key).bytes, stored);
 }
 
-/** What containers changed; those that run are active. */
+/** Disk usage of containers; running ones are active. */
 export function containerUse(store: Store): Use {
   const sizes = listRecords(store.root).map((record) => ({
     isRunning: statusOf(store.root, record).is === 'running',

@@ -1,9 +1,9 @@
 /**
- * Where a writer builds what one rename then shows: `tmp/MACHINE+BOOT+PID+RANDOM/` in the store.
+ * The directory in which a writer builds files before it renames them: `tmp/MACHINE+BOOT+PID+RANDOM/` in the store.
  *
- * Rules: a writer holds a lock on its workspace as long as it lives, so a workspace whose lock is free was left by a
- * dead one, and the next writer of the same node removes it. Workspaces of other nodes are never touched: locks need
- * not reach across nodes that share a home directory.
+ * Rules: a writer locks its workspace as long as it lives; an unlocked workspace belongs to a dead writer, and the next
+ * writer of the same node removes it. Workspaces of other nodes are never removed, because locks may not work between
+ * nodes that share a home directory.
  */
 import { randomBytes } from 'node:crypto';
 import {
@@ -19,6 +19,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { removeTree } from '../../../fs/layers.js';
 import { AT, O, RENAME } from '../../../fs/sys/constants.js';
+import { withPath } from '../../../fs/sys/errno.js';
 import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { close, openat, renameat2 } from '../../../fs/sys/syscalls.js';
 import { thisNode } from '../../container/records/node.js';
@@ -52,7 +53,7 @@ export class Workspace {
     return new Workspace(directory, lock);
   }
 
-  /** A path that nothing has yet. */
+  /** A new path in the workspace. */
   path(): string {
     return join(this.#directory, String(this.#next++));
   }
@@ -63,7 +64,7 @@ export class Workspace {
   }
 }
 
-/** Puts a small file in its place, durably and at once. The caller holds the lock under which that file is replaced. */
+/** Replaces a small file atomically and durably. The caller has the lock that protects the file. */
 export function installFile(target: string, content: string | Buffer): void {
   const fresh = `${target}.new`;
   rmSync(fresh, { force: true });
@@ -73,7 +74,7 @@ export function installFile(target: string, content: string | Buffer): void {
     fsyncSync(fd);
   } catch (error) {
     rmSync(fresh, { force: true }); // a part of it would take space
-    throw error;
+    throw withPath(target, error);
   } finally {
     closeSync(fd);
   }
@@ -92,11 +93,11 @@ export function clearDeadWorkspaces(parent: string): void {
   }
 }
 
-/** Swaps two files or trees, so that neither name is ever without one. */
+/** Exchanges two files or trees atomically. */
 export const exchange = (a: string, b: string): void =>
   renameat2(AT.FDCWD, toBytes(a), AT.FDCWD, toBytes(b), RENAME.EXCHANGE);
 
-/** Removes a file or a tree, whatever names and modes it holds; what is gone already is no error. */
+/** Removes a file or a tree with any names and modes; a missing one is not an error. */
 export function removePath(path: string): void {
   const parent = openat(AT.FDCWD, toBytes(dirname(path)), O.RDONLY | O.DIRECTORY);
   try {

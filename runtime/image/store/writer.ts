@@ -1,9 +1,9 @@
 /**
- * Adding images to a store: everything is built and verified in a workspace, and shown by renames at the end.
+ * Adds images to a store: everything is built and verified in a workspace, and renamed into the store at the end.
  *
- * Rules: nothing has a name in the store before it is whole, verified and on the disk; the index comes last, so an
- * image is there with all its parts or not at all. What a killed writer has shown already is content-addressed: it
- * is right, and used by the next writer or swept with the rest. Blobs keep the bytes they came with.
+ * Rules: a file gets a name in the store only when it is complete, verified and synced; the index comes last, so an image
+ * has all its parts. Files that a killed writer has renamed are content-addressed and correct: the next writer uses them,
+ * or they are removed as unused. Blobs are stored byte by byte.
  */
 import { closeSync, mkdirSync, openSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ export interface WriteOptions {
 
 const DIRECTORY = 0o755;
 
-/** An image that is to be shown, with the names it gets. */
+/** A new image with its names. */
 interface Addition {
   readonly manifest: Descriptor;
   readonly names: readonly string[];
@@ -40,7 +40,7 @@ interface Addition {
 /** A layer in an image. */
 interface LayerPlace {
   readonly diffId: Digest;
-  /** What it lies under if it leans on those below (`layer-keys.ts`). */
+  /** Its key if it depends on the layers below (`layer-keys.ts`). */
   readonly key: Digest;
   /** The directories of the layers below, the top one first. */
   readonly below: readonly string[];
@@ -55,7 +55,7 @@ export class Writer implements ImageSink {
   readonly #layers = new Map<Digest, string>();
   /** Blobs, each with a diffID that what it holds was compared with. */
   readonly #compared = new Set<string>();
-  /** What images are made of; other files of an archive are not kept. */
+  /** Parts of images; other files of an archive are not stored. */
   readonly #needed = new Set<Digest>();
   readonly #additions: Addition[] = [];
 
@@ -83,7 +83,7 @@ export class Writer implements ImageSink {
     await this.blobs.addVerified(blob, await content.open());
   }
 
-  /** Unpacks a layer that is not there yet. Throws `UsageError` if the blob does not hold the layer that it should. */
+  /** Unpacks a layer, unless it exists. Throws `UsageError` if the blob does not match the diffID. */
   async #addLayer(blob: Blob, place: LayerPlace): Promise<void> {
     const { diffId } = place;
     const known = this.#keyOf(place);
@@ -109,8 +109,8 @@ export class Writer implements ImageSink {
   }
 
   /**
-   * Under which key a layer is there already. One that lies under its diffID and says nothing of its root may be right
-   * upon another root alone.
+   * The key of an existing unpacked layer; undefined if there is none. A layer without an entry for its root can be shared
+   * under its diffID only if the root below has default attributes.
    */
   #keyOf({ diffId, key, below }: LayerPlace): Digest | undefined {
     if (this.#hasLayer(key)) return key;
@@ -123,14 +123,14 @@ export class Writer implements ImageSink {
     return made === undefined ? this.layout.layerSize(key) : readLayerSize(made);
   }
 
-  /** Where a layer lies now: in the workspace, or in the store. */
+  /** The current directory of a layer: in the workspace, or in the store. */
   #directoryOf(place: LayerPlace): string {
     const key = this.#keyOf(place) ?? place.diffId;
     const made = this.#layers.get(key);
     return made === undefined ? this.layout.layerDirectory(key) : join(made, 'diff');
   }
 
-  /** Waits for both ends: nothing may still be writing when a failed writer's workspace is removed. */
+  /** Waits for reading and unpacking to end, so that nothing writes to the workspace when it is removed. */
   async #unpack(
     source: Readable,
     verifier: Verifier,
@@ -178,7 +178,7 @@ export class Writer implements ImageSink {
     this.#additions.push({ manifest: descriptor, names });
   }
 
-  /** Whether the store has the image with all its parts: then its layers were compared with their diffIDs before. */
+  /** Whether the store has the image with all its parts, whose layers were verified when they were added. */
   #isComplete({ digest }: Blob, layers: readonly Blob[], diffIds: readonly Digest[]): boolean {
     const isKnown = this.layout.index().manifests.some((entry) => entry.digest === digest);
     const { layout } = this;
@@ -198,7 +198,7 @@ export class Writer implements ImageSink {
     return whole && this.layout.readBlob(whole.digest);
   }
 
-  /** Shows all that was added but the images themselves, in an order that never shows a part without its parts. */
+  /** Renames layers and blobs into the store, parts before what refers to them; the index is updated later. */
   publish(): void {
     const fd = openSync(this.layout.root, 'r');
     try {
@@ -214,7 +214,7 @@ export class Writer implements ImageSink {
     syncDirectory(this.layout.path('blobs', 'sha256'));
   }
 
-  /** Another writer may have been faster: its layer is the same. One that is damaged makes way. */
+  /** Renames a layer into the store. One of another writer is equal and is used; a damaged one is replaced. */
   #showLayer(directory: string, key: Digest): void {
     const target = this.layout.layerPath(key);
     try {
@@ -227,7 +227,7 @@ export class Writer implements ImageSink {
   }
 }
 
-/** What is no file makes way. */
+/** Renames a blob into the store; an entry that is not a file is removed. */
 function showBlob(path: string, target: string): void {
   if (statSync(target, { throwIfNoEntry: false })?.isDirectory() === true) removePath(target);
   renameSync(path, target);

@@ -1,7 +1,7 @@
 /**
- * Writing tars of which we know all: image archives, and files of the host. Layers are packed by `pack.ts`.
+ * Writes tars from a list of entries: image archives, and files of the host. `pack.ts` packs layers.
  *
- * Rule: what is written depends on nothing but the entries: owner 0, time 0 unless an entry has one.
+ * Rule: the output depends only on the entries: owner 0, and time 0 unless an entry has one.
  */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';

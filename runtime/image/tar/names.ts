@@ -1,18 +1,17 @@
 /**
  * Names of entries: bytes from outside, one character each (latin1).
  *
- * Rules: a name is split into components before anything else happens to it. "." and empty components, and with them
- * a leading "/", mean nothing (as for docker and GNU tar); ".." is refused, even where it would stay inside. In messages a name is one
- * printable line, whatever it holds.
+ * Rules: a name is first split into components. "." and empty components, and with them a leading "/", are ignored (as by
+ * docker and GNU tar); ".." is refused, even if it would stay inside. In messages a name is one printable line.
  */
 import { UsageError } from '../../../fs/index.js';
 import { cut, shownBytes } from '../../../fs/input/shown.js';
 import { PATH_MAX } from '../../../fs/sys/constants.js';
 
-/** A name in double quotes, which it cannot end; the middle is cut out of a long one. */
+/** A name in double quotes, with quotes escaped; a long one is shortened in the middle. */
 export const quote = (name: string): string => `"${cut(shownBytes(name.replace(/["\\]/g, '\\$&')))}"`;
 
-/** The complaint about an entry. */
+/** The error about an entry. */
 export const refusal = (name: string, reason: string): UsageError =>
   new UsageError(`the entry ${quote(name)} ${reason}`);
 
@@ -26,6 +25,6 @@ export function splitName(name: string, entry = name): string[] {
   if (name.includes('\0')) throw refusal(entry, `${what}contains a NUL byte`);
   if (name.length >= PATH_MAX) throw refusal(entry, `${what}is longer than ${PATH_MAX - 1} bytes`);
   const parts = name.split('/').filter((part) => part !== '' && part !== '.');
-  if (parts.includes('..')) throw refusal(entry, `${what}leads out of its directory with ".."`);
+  if (parts.includes('..')) throw refusal(entry, `${what}contains ".."`);
   return parts;
 }

@@ -1,8 +1,8 @@
 /**
  * Sparse files in tar archives: old GNU (type "S"), and GNU's PAX formats 0.0, 0.1 and 1.0, read.
  *
- * Rule: extents lie in order, do not overlap, end within the file, and are together as long as the data; anything else
- * is refused before a byte is written. Old GNU and 1.0 put (the rest of) the map in blocks before the data. Compare
+ * Rule: extents must be in order, not overlap, end within the file, and have the length of the data in total; otherwise
+ * the entry is refused before a byte is written. Old GNU and 1.0 put (the rest of) the map in blocks before the data. Compare
  * GNU tar's manual, "Sparse Formats", and readGNUSparseMap1x0, readOldGNUSparseMap in archive/tar/reader.go.
  */
 import type { Extent } from './tar-entry.js';
@@ -59,7 +59,7 @@ function addExtent(extents: Extent[], offset: number, length: number): void {
   extents.push({ offset, length });
 }
 
-/** The map that PAX records tell of; undefined if the file is not sparse. */
+/** The map in PAX records; undefined if the file is not sparse. */
 export function paxMap(pax: PaxRecords): SparseMap | undefined {
   const list = pax[SPARSE_MAP];
   const size = pax['GNU.sparse.realsize'] ?? pax['GNU.sparse.size'];
@@ -110,7 +110,7 @@ export function checkMap({ size, extents }: SparseMap, stored: number): void {
   if (end > size || total !== stored) throw new TarError('has a sparse map that does not fit its data');
 }
 
-/** Places the data of a sparse file: what arrives as one stream is handed on piece by piece. */
+/** Writes the data of a sparse file, which arrives as one stream, to its extents. */
 export class Placer {
   readonly #map: SparseMap;
   readonly #stored: number;
@@ -120,7 +120,7 @@ export class Placer {
   #extent = 0;
   #done = 0;
 
-  /** @param stored the size that the header tells: what the archive holds of the file, perhaps with the map */
+  /** @param stored the size in the header: the data in the archive, possibly including the map */
   constructor(map: SparseMap, stored: number) {
     this.#map = map;
     this.#stored = stored;
@@ -128,12 +128,12 @@ export class Placer {
     if (!this.#inMap) checkMap(map, stored);
   }
 
-  /** Hands on what `chunk` holds of the file. */
+  /** Writes the data of a chunk. */
   place(chunk: Buffer, write: (bytes: Buffer, offset: number) => void): void {
     let rest = this.#inMap ? this.#takeMap(chunk) : chunk;
     while (rest.length > 0) {
       const extent = this.#map.extents[this.#extent];
-      if (extent === undefined) throw new TarError('has more data than its sparse map tells');
+      if (extent === undefined) throw new TarError('has more data than its sparse map');
       const piece = rest.subarray(0, extent.length - this.#done);
       if (piece.length > 0) write(piece, extent.offset + this.#done);
       this.#done += piece.length;

@@ -1,7 +1,7 @@
 /**
  * An entry from its header block and PAX records.
  *
- * Rules: PAX records override the block. What cannot be meant (negative ids, times out of range, types nobody knows) is
+ * Rules: PAX records override the block. Invalid values (negative ids, times out of range, unknown types) are
  * refused. Attributes come from SCHILY.xattr records, whose keys GNU tar writes with "%" and "=" escaped.
  */
 import type { Time } from '../../../fs/sys/stat.js';
@@ -23,7 +23,7 @@ const TYPES: Readonly<Record<string, EntryType>> = {
 export const XATTR = 'SCHILY.xattr.';
 const DIGITS = /^\d+$/;
 const MODE_MASK = 0o7777;
-/** chown(2) takes -1 as "keep". */
+/** chown(2) takes -1 as "no change". */
 const NO_ID = 2 ** 32 - 1;
 export const NANOSECONDS = 1_000_000_000;
 
@@ -68,9 +68,9 @@ function typeOf(flag: string, name: string): EntryType {
 function storedSize(size: number, pax: PaxRecords): number {
   const record = pax.size;
   if (record !== undefined && record !== '' && !DIGITS.test(record)) {
-    throw new TarError(`has the size ${quote(record)}`);
+    throw new TarError(`has the invalid size ${quote(record)}`);
   }
-  if (!Number.isSafeInteger(size)) throw new TarError(`has the size ${size}`);
+  if (!Number.isSafeInteger(size)) throw new TarError(`has the invalid size ${size}`);
   return size;
 }
 
@@ -79,7 +79,7 @@ function id(pax: PaxRecords, key: 'uid' | 'gid', fallback: number): number {
   const value =
     record === undefined || record === '' ? fallback : Number(DIGITS.test(record) ? record : Number.NaN);
   if (!(value >= 0 && value < NO_ID)) {
-    throw new TarError(`has the ${key} ${quote(record ?? `${fallback}`)}`);
+    throw new TarError(`has the invalid ${key} ${quote(record ?? `${fallback}`)}`);
   }
   return value;
 }
@@ -89,7 +89,7 @@ const wholeSeconds = (seconds: number): Time => ({ seconds, nanoseconds: 0 });
 /** "SECONDS.FRACTION", perhaps negative, rounded down to nanoseconds. */
 export function parseTime(text: string): Time {
   const [, sign = '', whole = '', fraction = ''] = /^(-?)(\d{1,15})(?:\.(\d*))?$/.exec(text) ?? [];
-  if (whole === '') throw new TarError(`has the time ${quote(text)}`);
+  if (whole === '') throw new TarError(`has the invalid time ${quote(text)}`);
   const nanoseconds = Number(fraction.slice(0, 9).padEnd(9, '0'));
   if (sign === '') return { seconds: Number(whole), nanoseconds };
   if (nanoseconds === 0) return { seconds: -Number(whole), nanoseconds: 0 };

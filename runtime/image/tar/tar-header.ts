@@ -8,7 +8,7 @@
 
 export const BLOCK = 512;
 
-/** The archive breaks the format; the reader adds where. */
+/** An archive with invalid format; the reader adds the position. */
 export class TarError extends Error {}
 
 /** Offset and length of the fields of struct posix_header, oldgnu_header and star_header. */
@@ -55,7 +55,7 @@ const DEVICES = '34';
 const ZEROS = Buffer.alloc(BLOCK);
 export const isZeroBlock = (block: Buffer): boolean => block.equals(ZEROS);
 
-/** Decodes a header block. Throws `TarError` if it is none. */
+/** Decodes a header block. Throws `TarError` if it is invalid. */
 export function decodeHeader(block: Buffer): TarHeader {
   checkSum(block);
   const flag = String.fromCharCode(block[TYPE_FLAG] || '0'.charCodeAt(0));

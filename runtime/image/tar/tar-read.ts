@@ -1,13 +1,13 @@
 /**
- * Reading a tar archive: tar-stream frames it, what headers mean is decided here.
+ * Reads a tar archive: tar-stream does the framing, this module interprets the headers.
  *
- * tar-stream decodes PAX records as UTF-8, which corrupts binary attributes and names, drops what it does not know
- * (sparse maps) and rounds times. All of that happens in its header codec, `tar-stream/headers.js`; so its two
- * decoders are replaced by ours, for the whole process, and the framing stays its own.
+ * tar-stream decodes PAX records as UTF-8, which corrupts binary attributes and names, drops unknown records (sparse maps)
+ * and rounds times. All of this is in its header codec, `tar-stream/headers.js`, so its two decoders are replaced for the
+ * whole process.
  *
- * Rules: the archive ends at two zero blocks, as for Go and GNU tar; what follows, whatever it is, is read and not looked
- * at. One zero block alone is damage, as for Go. Global PAX headers mean nothing, as for docker. Entries are handed on
- * synchronously, one after another, in the archive's order. Compare readHeader in archive/tar/reader.go.
+ * Rules: the archive ends at two zero blocks, as for Go and GNU tar; data after them is read and ignored. A single zero
+ * block is an error, as for Go. Global PAX headers are ignored, as by docker. Entries are passed on synchronously, in the
+ * archive's order. Compare readHeader in archive/tar/reader.go.
  */
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -28,7 +28,7 @@ import {
   type TarHeader,
 } from './tar-header.js';
 
-/** What takes an archive's entries. Whatever a method throws ends the reading. */
+/** Receives an archive's entries. An exception of a method ends the reading. */
 export interface TarSink {
   entry(entry: TarEntry): void;
   /** Data of the last entry; `offset` is where it belongs in the file. */
@@ -37,7 +37,7 @@ export interface TarSink {
   end(): void;
 }
 
-/** What our decoder gives to tar-stream, which adds names and size of extended headers, and hands it on. */
+/** The result of our decoder; tar-stream adds names and size of extended headers to it. */
 interface FramedHeader {
   name: string;
   linkname: string;
@@ -115,7 +115,7 @@ export async function readTar(source: Readable, sink: TarSink): Promise<void> {
   }
 }
 
-/** What is used of tar-stream's extractor beside its events. */
+/** Internal fields of tar-stream's extractor that are used here. */
 interface Framing {
   destroy(error: unknown): void;
   /** Bytes of the present entry, or of the padding after it, that have not arrived. */
@@ -130,11 +130,11 @@ interface Framing {
   readonly _gnuLongLinkPath: string | null;
   _write(chunk: unknown, done: (error: Error | null) => void): void;
   _final(done: (error: Error | null) => void): void;
-  /** Lets the chunk go that is being taken apart. */
+  /** Completes the current chunk. */
   _continueWrite(error: Error | null): void;
 }
 
-/** From now on everything that arrives is dropped: it is not framed, and may be anything. */
+/** Drops all further data, without framing it. */
 function ignoreTheRest(framing: Framing): void {
   framing._write = (_, done) => done(null);
   framing._final = (done) => done(null);
@@ -142,15 +142,15 @@ function ignoreTheRest(framing: Framing): void {
 }
 
 /**
- * An archive may end with its last byte of data, as umoci's layers do: Go's reader does not miss the padding. One that
- * ends behind an extended header lacks the entry that the header is about.
+ * An archive may end with its last byte of data, as umoci's layers do; Go's reader does not require the padding. One that
+ * ends after an extended header lacks the entry for that header.
  */
 function judgeEnd(framing: Framing): void {
   const final = framing._final.bind(framing);
   framing._final = (done) => {
     const { _pax, _gnuLongPath, _gnuLongLinkPath } = framing;
     if (_pax ?? _gnuLongPath ?? _gnuLongLinkPath) {
-      done(new TarError('ends behind an extended header'));
+      done(new TarError('ends after an extended header'));
       return;
     }
     if (framing._stream === null && !framing._longHeader) framing._missing = 0;
@@ -172,7 +172,7 @@ class Reader {
 
   entry(framed: FramedHeader, stream: Source, next: () => void): void {
     const { header } = framed;
-    stream.on('error', () => {}); // the extractor's own error tells
+    stream.on('error', () => {}); // the extractor reports the error
     if (header === undefined) {
       this.#zeroBlocks += 1;
       stream.resume();
@@ -182,7 +182,7 @@ class Reader {
     }
     if (this.#zeroBlocks > 0) {
       this.#guard(() => {
-        throw new TarError('goes on after a zero block');
+        throw new TarError('continues after a single zero block');
       });
       return;
     }
@@ -263,7 +263,7 @@ class Reader {
     await this.#open;
   }
 
-  /** tar-stream's complaints and ours, with the place. */
+  /** Adds the position to errors of tar-stream and of this module. */
   explain(error: unknown): unknown {
     if (error instanceof UsageError || !(error instanceof Error)) return error;
     const where = this.#last === undefined ? 'at its start' : `at or after the entry ${quote(this.#last)}`;
@@ -275,7 +275,7 @@ class Reader {
 }
 
 const TAR_STREAM_ERRORS: Readonly<Record<string, string>> = {
-  'Unexpected end of data': 'cut off',
-  'Header exceeds max size': 'damaged by an extended header over 4 MiB',
-  'Invalid header': 'damaged by a size that is no number',
+  'Unexpected end of data': 'truncated',
+  'Header exceeds max size': 'damaged: an extended header is larger than 4 MiB',
+  'Invalid header': 'damaged: an invalid size',
 };

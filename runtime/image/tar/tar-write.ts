@@ -2,7 +2,7 @@
  * Writing a tar archive: ustar headers, with PAX records for what they cannot hold.
  *
  * Rules: the same entries give the same bytes, so names of users and of PAX headers are fixed and records are sorted.
- * Text is written as the bytes it is. Framing is padding here, so no library is needed. Compare pax(1) "pax Header Block" and
+ * Text is written byte by byte. Framing is only padding, so no library is needed. Compare pax(1) "pax Header Block" and
  * archive/tar/writer.go.
  */
 import { Readable } from 'node:stream';
@@ -34,7 +34,7 @@ const NOT_ASCII = /[^\0-\x7f]/;
 /** Small pieces are joined to chunks of about this many bytes. */
 const CHUNK = 64 * 1024;
 
-/** The archive as a stream that is made as fast as it is read. */
+/** The archive as a stream, generated on demand. */
 export function tarStream(items: Iterable<Item>): Readable {
   return Readable.from(inChunks(tarPieces(items)), { objectMode: false, highWaterMark: CHUNK });
 }

@@ -1,5 +1,5 @@
 /**
- * Images from a source to a sink: the one way of `load` and `save`.
+ * Copies images from a source to a sink: the implementation of `load` and `save`.
  *
  *     source.resolve -> select -> manifest, configuration -> blobs that the sink lacks -> image and names
  *
@@ -19,20 +19,20 @@ import { VerifiedSource } from './verified.js';
 
 export interface CopiedImage {
   readonly id: Digest;
-  /** Full names that it was given. */
+  /** Its full names. */
   readonly names: readonly string[];
 }
 
 export interface CopyProgress {
-  /** An image is in the sink. */
+  /** Called when an image is in the sink. */
   readonly onImage?: (image: Image, candidate: Candidate) => void;
-  /** At the end: what was not copied, since it is no image, and of which type that is. */
+  /** Called at the end for each artifact, which is not copied, with its type. */
   readonly onArtifact?: (what: string, type: string) => void;
 }
 
 /**
- * Copies what a source has under references, all that it has if there are none.
- * @throws UsageError if there is no image among it; the sink may have been given some of it by then
+ * Copies the images of a source with these references; without references, all images.
+ * @throws UsageError if there is no image; the sink may have received some data by then
  */
 export async function copyImages(
   from: ImageSource,
@@ -62,10 +62,10 @@ export async function copyImages(
 
 const noImage = ({ name }: ImageSource, artifacts: readonly (readonly [string, string])[]): UsageError =>
   new UsageError(
-    `there is no image in ${name}: ${artifacts.map(([what, type]) => `${quoted(what)} is ${quoted(type)}`).join(', ')}`,
+    `${name} contains no image, only ${artifacts.map(([what, type]) => `${quoted(what)} is ${quoted(type)}`).join(', ')}`,
   );
 
-/** Each candidate once, with all names under which it was found. */
+/** Each candidate once, with all its names. */
 async function candidatesOf(source: ImageSource, references: readonly string[]): Promise<Candidate[]> {
   const found = new Map<string, { readonly candidate: Candidate; readonly names: Set<string> }>();
   for (const reference of references.length === 0 ? [undefined] : references) {
@@ -83,7 +83,7 @@ async function readImage(source: ImageSource, manifest: Buffer, what: string): P
   const { config } = parseManifest(manifest, `manifest of ${quoted(what)}`);
   const { digest, size } = config;
   if (size > MAX_DOCUMENT_BYTES)
-    throw new UsageError(`"${digest}" has ${size} bytes; at most ${MAX_DOCUMENT_BYTES} are read`);
+    throw new UsageError(`"${digest}" has ${size} bytes; the limit is ${MAX_DOCUMENT_BYTES}`);
   return parseImage(manifest, await buffer(await source.blob(config)));
 }
 

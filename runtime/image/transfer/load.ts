@@ -1,8 +1,8 @@
 /**
- * `load`: images out of an archive, a file or a directory, into the store.
+ * `load`: copies the images of an archive (file or directory) to the store.
  *
- * Rule: a file with `oci-layout` and `index.json` is an OCI layout, also where Docker's `manifest.json` lies beside (Docker
- * 25 and later); one with `manifest.json` alone is a docker archive.
+ * Rule: a file with `oci-layout` and `index.json` is an OCI layout, even if it also has Docker's `manifest.json`
+ * (Docker 25 and later); a file with only `manifest.json` is a docker archive.
  */
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -27,7 +27,7 @@ import { type CopiedImage, copyImages } from './copy.js';
 export interface LoadOptions extends WriteOptions {
   /** Called with the number of bytes of the archive that were read. */
   readonly onBytes?: (bytes: number) => void;
-  /** Told what was left out, and what will not run here; one line each. */
+  /** Called with warnings, one line each: skipped entries, and images of other platforms. */
   readonly onWarning?: (message: string) => void;
 }
 
@@ -47,7 +47,7 @@ export async function loadPath(
   );
 }
 
-/** The same for a stream. @param title what the images are called where the archive knows only a tag */
+/** The same for a stream. @param title the repository of images that have only a tag */
 export async function loadStream(
   store: Store,
   stream: Readable,
@@ -83,7 +83,7 @@ function load(
       const warning = platformWarning(image, candidate);
       if (warning !== undefined) onWarning(warning);
     },
-    onArtifact: (what, type) => onWarning(`skipped what is no image: ${quoted(what)} is ${quoted(type)}`),
+    onArtifact: (what, type) => onWarning(`skipped, not an image: ${quoted(what)} is ${quoted(type)}`),
   });
 }
 
@@ -95,7 +95,7 @@ function sourceOf(
 ): ImageSource {
   if (files.has('oci-layout') && files.has('index.json')) return new LayoutSource(files, title);
   if (!files.has('manifest.json'))
-    throw new UsageError('this is no image archive: it has neither "manifest.json" nor "index.json"');
+    throw new UsageError('not an image archive: it contains neither "manifest.json" nor "index.json"');
   return new DockerArchiveSource({
     files,
     spool: writer.blobs,
@@ -104,7 +104,7 @@ function sourceOf(
   });
 }
 
-/** What to say of an image that is for another machine. */
+/** The warning about an image of another platform. */
 function platformWarning({ config }: Image, { what, names: [name] }: Candidate): string | undefined {
   const difference = otherPlatform(config);
   return difference && `${quoted(name === undefined ? what : familiar(name))} ${difference}`;

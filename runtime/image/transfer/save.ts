@@ -1,7 +1,7 @@
 /**
- * `save`: images of the store as one archive.
+ * `save`: writes images of the store to one archive.
  *
- * Rule: a damaged store gives no archive: everything is compared with its digest while it is written.
+ * Rule: everything is verified against its digest while it is written, so a damaged store gives no archive.
  */
 import type { Readable } from 'node:stream';
 import { DockerArchiveSink } from '../archive/docker-sink.js';
@@ -23,7 +23,7 @@ const SINKS: Readonly<Record<ArchiveFormat, (store: Store) => ImageSink & { tar(
   oci: () => new LayoutSink(),
 };
 
-/** Hands the archive of images, by names or IDs, to `write`; nothing is removed from the store meanwhile. */
+/** Passes the archive of images (names or IDs) to `write`; nothing is removed from the store in the meantime. */
 export async function saveImages(
   store: Store,
   images: readonly string[],

@@ -1,9 +1,9 @@
 /**
- * Which image a candidate means on this machine.
+ * Selects the image of a candidate for this platform.
  *
- * Rules: of several variants the first that fits this platform, else the first that names none, through indexes of
- * indexes to a bounded depth. What an index holds about an image (a signature, an attestation) is not looked at; a
- * manifest of something else than an image is an artifact, which is told of and not copied.
+ * Rules: the first variant for this platform, else the first without a platform; indexes may be nested to a bounded depth.
+ * Signatures and attestations in an index are ignored; a manifest that is not of an image is an artifact, which is reported
+ * and not copied.
  */
 import { UsageError } from '../../../fs/index.js';
 import { quoted } from '../../../fs/input/shown.js';
@@ -13,12 +13,12 @@ import { forThisPlatform } from '../platform.js';
 import type { Candidate, ImageSource } from '../source.js';
 
 const DOCUMENT_TYPES: readonly string[] = [MEDIA_TYPE.INDEX, MEDIA_TYPE.MANIFEST];
-/** Indexes inside each other. */
+/** How deep indexes may be nested. */
 const MAX_INDEXES = 8;
-/** The platform of what runs nowhere. */
+/** The platform of attestations, which cannot run. */
 const UNKNOWN = 'unknown';
 
-/** What a candidate leads to: an image's manifest, or something of another type. */
+/** The target of a candidate: an image's manifest, or an artifact of another type. */
 export type Selected = { readonly manifest: Buffer } | { readonly artifact: string };
 
 /** Throws `UsageError` if there are images, but none for this platform. */
@@ -30,7 +30,7 @@ export async function selectImage(
   return first(source, fitting, what, 0);
 }
 
-/** The first image among what descriptors lead to. */
+/** The first image among the targets of descriptors. */
 async function first(
   source: ImageSource,
   descriptors: readonly Descriptor[],
@@ -53,7 +53,8 @@ async function follow(
 ): Promise<Selected> {
   const { mediaType, digest } = descriptor;
   if (!DOCUMENT_TYPES.includes(mediaType)) return { artifact: mediaType };
-  if (depth > MAX_INDEXES) throw new UsageError(`${quoted(what)} lies in more than ${MAX_INDEXES} indexes`);
+  if (depth > MAX_INDEXES)
+    throw new UsageError(`${quoted(what)} is nested in more than ${MAX_INDEXES} indexes`);
   const bytes = await source.manifest(descriptor);
   if (mediaType !== MEDIA_TYPE.INDEX) {
     const artifact = artifactTypeOf(parseAnyManifest(bytes, `manifest "${digest}"`));
@@ -67,7 +68,7 @@ async function follow(
   return first(source, here, what, depth + 1);
 }
 
-/** Whether a descriptor of an index is of what belongs to an image: a signature, an attestation (BuildKit's, OCI's). */
+/** Whether a descriptor of an index is about an image: a signature, or an attestation (BuildKit's, OCI's). */
 const isAboutImage = ({ artifactType, platform, annotations }: Descriptor): boolean =>
   artifactType !== undefined ||
   platform?.os === UNKNOWN ||

@@ -1,8 +1,8 @@
 /**
- * A source whose bytes are what their descriptors promise: digest and size of each document and each blob.
+ * A source with verification: digest and size of each document and each blob match their descriptors.
  *
- * Rule: this is the only place where what a source gives is verified, and nothing that was not has another way into a
- * sink. A stream is compared before its end is passed on (`verify.ts`).
+ * Rule: data of a source is verified only here, and unverified data cannot reach a sink. A stream is checked before its end
+ * is passed on (`verify.ts`).
  */
 import { pipeline, type Readable } from 'node:stream';
 import type { Descriptor } from '../oci.js';
@@ -43,7 +43,7 @@ export class VerifiedSource implements ImageSource {
 
   async blob(descriptor: Descriptor): Promise<Readable> {
     const verifier = new Verifier(this.#expected(descriptor));
-    pipeline(await this.#source.blob(descriptor), verifier, () => {}); // who reads hears of a failure
+    pipeline(await this.#source.blob(descriptor), verifier, () => {}); // the reader gets the error
     return verifier;
   }
 }

@@ -46,7 +46,7 @@ describe('container: the command', () => {
   it('is asked for where there is none', () => {
     assert.equal(
       refusal(() => commandOf({}, 'tiny', { command: [] })),
-      'image "tiny" names no command; give one',
+      'image "tiny" has no default command; add a command to the arguments',
     );
   });
 });
@@ -94,17 +94,17 @@ describe('container: the environment', () => {
   it('refuses what is no variable, by name', () => {
     assert.equal(
       refusal(() => environmentOf({ ...request, changes: ['=x'] })),
-      '"=x" is no variable: give NAME=VALUE or NAME',
+      'invalid variable "=x": use NAME=VALUE or NAME',
     );
     const file = join(directory, 'wrong');
     writeFileSync(file, 'a name=value\n');
     assert.equal(
       refusal(() => environmentOf({ ...request, files: [file] })),
-      `env-file "${file}": "a name" is no name, it holds a space`,
+      `env-file "${file}": invalid variable name "a name": it contains a space`,
     );
     assert.equal(
       refusal(() => environmentOf({ ...request, files: [`${file}.none`] })),
-      `env-file "${file}.none" cannot be read: ENOENT`,
+      `cannot read env-file "${file}.none": ENOENT`,
     );
   });
 });
@@ -140,7 +140,7 @@ describe('container: the user', () => {
     ['negative', 'user "negative" is not in the image\'s /etc/passwd'],
     ['4294967295', 'user "4294967295" is not in the image\'s /etc/passwd'],
     ['alice:wheel', 'group "wheel" is not in the image\'s /etc/group'],
-    ['a:b:c', 'user "a:b:c" is none: give USER, USER:GROUP, or ids'],
+    ['a:b:c', 'invalid user "a:b:c": use USER or USER:GROUP, names or ids'],
   ] as const) {
     it(`"${text}" is refused`, () =>
       assert.equal(
@@ -181,26 +181,26 @@ describe('container: the mounts', () => {
   });
 
   for (const [kind, text, message] of [
-    ['volumes', 'name', 'volume "name" is none: give SOURCE:DESTINATION or SOURCE:DESTINATION:OPTIONS'],
+    ['volumes', 'name', 'invalid volume "name": use SOURCE:DESTINATION or SOURCE:DESTINATION:OPTIONS'],
     [
       'volumes',
       '/a:/b:ro:x',
-      'volume "/a:/b:ro:x" is none: give SOURCE:DESTINATION or SOURCE:DESTINATION:OPTIONS',
+      'invalid volume "/a:/b:ro:x": use SOURCE:DESTINATION or SOURCE:DESTINATION:OPTIONS',
     ],
     [
       'volumes',
       'data:/b',
-      'volume "data:/b" names no directory: give an absolute path, or one that begins with "./"',
+      'invalid volume "data:/b": named volumes are not implemented; use an absolute path, or one that begins with "./"',
     ],
-    ['volumes', '/etc:b', 'destination "b" is not absolute'],
-    ['volumes', '/etc:/x/..', 'destination "/x/.." is the root itself'],
+    ['volumes', '/etc:b', 'invalid mount destination "b": use an absolute path'],
+    ['volumes', '/etc:/x/..', 'invalid mount destination "/x/..": it is the root directory'],
     ['volumes', '/etc:/b:rx', 'volume "/b": unknown option "rx"'],
-    ['mounts', 'type=bind,target=/x', 'mount "type=bind,target=/x" names no source'],
-    ['mounts', 'type=bind,source=/etc', 'mount "type=bind,source=/etc" names no target'],
+    ['mounts', 'type=bind,target=/x', 'invalid mount "type=bind,target=/x": "source" is missing'],
+    ['mounts', 'type=bind,source=/etc', 'invalid mount "type=bind,source=/etc": "target" is missing'],
     [
       'mounts',
       'type=npipe,target=/x',
-      'mount "type=npipe,target=/x": type "npipe" is not known; give bind or tmpfs',
+      'invalid mount "type=npipe,target=/x": unknown type "npipe"; use "bind" or "tmpfs"',
     ],
     [
       'mounts',
@@ -224,7 +224,7 @@ describe('container: the mounts', () => {
   it('two on one place are refused', () => {
     assert.equal(
       refusal(() => mountsOf({ ...none, volumes: ['/etc:/x'], tmpfs: ['/x'] })),
-      '"/x" is mounted on twice',
+      'duplicate mount point "/x"',
     );
   });
 });

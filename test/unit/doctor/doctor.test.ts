@@ -170,7 +170,7 @@ const LACKS: readonly Lack[] = [
   },
   {
     what: 'something that only a container meets',
-    changes: { refusedContainer: 'run: cannot mount "/proc": fsmount: EPERM; run "tscr doctor"' },
+    changes: { refusedContainer: 'tscr run: cannot mount "/proc": fsmount: EPERM; run "tscr doctor"' },
     id: 'run.trial',
     status: 'missing',
     fix: undefined,
@@ -728,7 +728,7 @@ describe('doctor: packages have the names of the distribution', () => {
 describe('doctor: what it does not take at face value', () => {
   it('features are those of the kernel that answered, not of its release', () => {
     const report = examined({ init: INIT_6_18, texts: { '/proc/sys/kernel/osrelease': '5.15.0\n' } });
-    assert.equal(findingOf(report, 'fuse.features').detail, 'FUSE 7.45 with everything we ask for');
+    assert.equal(findingOf(report, 'fuse.features').detail, 'FUSE 7.45 with all optional features');
   });
 
   it('a store below a mount point with a space in its name lies on that mount', () => {

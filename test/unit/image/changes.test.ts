@@ -40,21 +40,21 @@ const CHANGES: readonly [line: string, before: ExecutionConfig, after: Execution
   ['ENV A=1 =2', {}, 'is not NAME=VALUE'],
   ['EXPOSE 1-1/sctp 65535', {}, { ExposedPorts: { '1/sctp': {}, '65535/tcp': {} } }],
   ['EXPOSE 080', { ExposedPorts: { '1/tcp': {} } }, { ExposedPorts: { '1/tcp': {}, '80/tcp': {} } }],
-  ['EXPOSE 65536', {}, '"65536" is no port'],
-  ['EXPOSE 9-8', {}, '"9-8" is no port'],
-  ['EXPOSE 1-65536', {}, '"1-65536" is no port'],
-  ['EXPOSE 1 x', {}, '"x" is no port'],
-  ['EXPOSE 80/icmp', {}, '"80/icmp" is no port'],
-  ['EXPOSE x80', {}, '"x80" is no port'],
-  ['EXPOSE 80x', {}, '"80x" is no port'],
-  ['EXPOSE 123456', {}, '"123456" is no port'],
+  ['EXPOSE 65536', {}, 'invalid port "65536"'],
+  ['EXPOSE 9-8', {}, 'invalid port "9-8"'],
+  ['EXPOSE 1-65536', {}, 'invalid port "1-65536"'],
+  ['EXPOSE 1 x', {}, 'invalid port "x"'],
+  ['EXPOSE 80/icmp', {}, 'invalid port "80/icmp"'],
+  ['EXPOSE x80', {}, 'invalid port "x80"'],
+  ['EXPOSE 80x', {}, 'invalid port "80x"'],
+  ['EXPOSE 123456', {}, 'invalid port "123456"'],
   ['VOLUME /a "/b c"', {}, { Volumes: { '/a': {}, '/b c': {} } }],
-  ['USER', {}, '"USER" has no argument'],
-  ['USER   ', {}, '"USER   " has no argument'],
-  ['', {}, '"" is no change'],
-  ['RUN x', {}, '"RUN x" is no change'],
+  ['USER', {}, 'instruction "USER" needs an argument'],
+  ['USER   ', {}, 'instruction "USER   " needs an argument'],
+  ['', {}, 'unsupported instruction ""'],
+  ['RUN x', {}, 'unsupported instruction "RUN x"'],
   ['USR x', {}, 'USER'],
-  ['toString x', {}, '"toString x" is no change'],
+  ['toString x', {}, 'unsupported instruction "toString x"'],
   ['STOPSIGNAL SIGINT', {}, { StopSignal: 'SIGINT' }],
 ];
 
@@ -75,6 +75,6 @@ describe('changes to a configuration', () => {
   });
 
   it('a message names the whole instruction', () => {
-    assert.throws(() => applyChanges({}, ['USER x', 'EXPOSE x']), UsageError, '"EXPOSE x": "x" is no port');
+    assert.throws(() => applyChanges({}, ['USER x', 'EXPOSE x']), UsageError, '"EXPOSE x": invalid port "x"');
   });
 });

@@ -27,8 +27,8 @@ describe('names of entries', () => {
 
   const REFUSED: readonly [name: string, why: string][] = [
     ['a\0b', 'contains a NUL byte'],
-    ['..', 'leads out of its directory with ".."'],
-    ['a/../b', 'leads out of its directory with ".."'],
+    ['..', 'contains ".."'],
+    ['a/../b', 'contains ".."'],
     ['a'.repeat(PATH_MAX), `is longer than ${PATH_MAX - 1} bytes`],
   ];
   for (const [name, why] of REFUSED) {

@@ -44,7 +44,7 @@ describe('platforms of images', () => {
       assert.throws(
         () => forThisPlatform(variants, '"it"'),
         UsageError,
-        new RegExp(`^"it" has nothing for ${HERE}; there is ${there.replaceAll('\\', '\\\\')}$`),
+        new RegExp(`^"it" has no image for ${HERE}; available: ${there.replaceAll('\\', '\\\\')}$`),
       ));
   }
 
@@ -60,7 +60,7 @@ describe('platforms of images', () => {
     it(`an image with ${JSON.stringify(config)} is ${found ?? 'for this machine'}`, () =>
       assert.equal(
         otherPlatform({ rootfs: { type: 'layers', diff_ids: [] }, os: '', architecture: '', ...config }),
-        found && `is for "${found}", and this machine is "${HERE}"`,
+        found && `is for the platform "${found}", and this machine is "${HERE}"`,
       ));
   }
 });

@@ -40,44 +40,44 @@ const BAD: readonly [typed: string, why: string][] = [
   [`@sha256:${HEX}`, 'the name is empty'],
   ['docker.io/', 'the name is empty'],
   ['quay.io/', 'the name is empty'],
-  ['a:', '"" is no tag'],
-  ['a:b:c', '"library/a:b" is no repository name'],
-  ['a//b', '"a//b" is no repository name'],
-  ['/a', '"/a" is no repository name'],
-  ['a/', '"a/" is no repository name'],
-  ['Debian', 'a repository name is in lower case'],
-  ['a/B', 'a repository name is in lower case'],
-  ['-a', '"library/-a" is no repository name'],
-  ['a-', '"library/a-" is no repository name'],
-  ['a..b', '"library/a..b" is no repository name'],
-  ['a___b', '"library/a___b" is no repository name'],
-  ['a b', '"library/a b" is no repository name'],
-  ['a\n', 'is no repository name'],
-  ['../a', '".." is no host name'],
-  ['./a', '"." is no host name'],
-  ['a-.b/c', '"a-.b" is no host name'],
-  ['-a.b/c', '"-a.b" is no host name'],
-  ['a.b:/c', '"a.b:" is no host name'],
-  ['a.b:x/c', '"a.b:x" is no host name'],
-  ['a.b:1x/c', '"a.b:1x" is no host name'],
-  ['a_b.c/d', '"a_b.c" is no host name'],
-  ['[::1/c', '"[::1" is no host name'],
-  ['x[::1]/c', '"x[::1]" is no host name'],
-  ['[:g:]/c', '"[:g:]" is no host name'],
-  ['a@sha256:12', '"sha256:12" is no sha256 digest'],
-  ['a@', '"" is no sha256 digest'],
-  [`a@md5:${HEX}`, 'is no sha256 digest'],
-  [`a@xsha256:${HEX}`, 'is no sha256 digest'],
-  [`a@sha256:${HEX}0`, 'is no sha256 digest'],
-  [`a@sha256:${HEX.toUpperCase()}`, 'is no sha256 digest'],
-  [`a@sha256:${HEX}@`, 'is no sha256 digest'],
-  [HEX, 'a name must not look like an image ID'],
-  [`${HEX}:1`, 'a name must not look like an image ID'],
-  ['a:.x', '".x" is no tag'],
-  ['a:-x', '"-x" is no tag'],
-  ['a:x y', '"x y" is no tag'],
-  [`a:${'x'.repeat(129)}`, 'is no tag'],
-  ['x'.repeat(256 - 'docker.io/library/'.length), 'it is longer than 255'],
+  ['a:', '"" is not a valid tag'],
+  ['a:b:c', '"library/a:b" is not a valid repository'],
+  ['a//b', '"a//b" is not a valid repository'],
+  ['/a', '"/a" is not a valid repository'],
+  ['a/', '"a/" is not a valid repository'],
+  ['Debian', 'use lower case for the repository'],
+  ['a/B', 'use lower case for the repository'],
+  ['-a', '"library/-a" is not a valid repository'],
+  ['a-', '"library/a-" is not a valid repository'],
+  ['a..b', '"library/a..b" is not a valid repository'],
+  ['a___b', '"library/a___b" is not a valid repository'],
+  ['a b', '"library/a b" is not a valid repository'],
+  ['a\n', 'is not a valid repository'],
+  ['../a', '".." is not a valid host name'],
+  ['./a', '"." is not a valid host name'],
+  ['a-.b/c', '"a-.b" is not a valid host name'],
+  ['-a.b/c', '"-a.b" is not a valid host name'],
+  ['a.b:/c', '"a.b:" is not a valid host name'],
+  ['a.b:x/c', '"a.b:x" is not a valid host name'],
+  ['a.b:1x/c', '"a.b:1x" is not a valid host name'],
+  ['a_b.c/d', '"a_b.c" is not a valid host name'],
+  ['[::1/c', '"[::1" is not a valid host name'],
+  ['x[::1]/c', '"x[::1]" is not a valid host name'],
+  ['[:g:]/c', '"[:g:]" is not a valid host name'],
+  ['a@sha256:12', '"sha256:12" is not a sha256 digest'],
+  ['a@', '"" is not a sha256 digest'],
+  [`a@md5:${HEX}`, 'is not a sha256 digest'],
+  [`a@xsha256:${HEX}`, 'is not a sha256 digest'],
+  [`a@sha256:${HEX}0`, 'is not a sha256 digest'],
+  [`a@sha256:${HEX.toUpperCase()}`, 'is not a sha256 digest'],
+  [`a@sha256:${HEX}@`, 'is not a sha256 digest'],
+  [HEX, '64 hexadecimal digits are an image ID, not a name'],
+  [`${HEX}:1`, '64 hexadecimal digits are an image ID, not a name'],
+  ['a:.x', '".x" is not a valid tag'],
+  ['a:-x', '"-x" is not a valid tag'],
+  ['a:x y', '"x y" is not a valid tag'],
+  [`a:${'x'.repeat(129)}`, 'is not a valid tag'],
+  ['x'.repeat(256 - 'docker.io/library/'.length), 'it has more than 255 characters'],
 ];
 
 /** What only looks like something else, and lengths at their limits. */
@@ -105,7 +105,7 @@ describe('image names', () => {
 
   for (const [typed, why] of BAD) {
     it(`${JSON.stringify(typed.slice(0, 70))} is refused, and named: ${why}`, () => {
-      assert.throws(() => parseReference(typed), UsageError, `${quoted(typed)} is no image name: `);
+      assert.throws(() => parseReference(typed), UsageError, `invalid image name ${quoted(typed)}: `);
       assert.throws(() => parseReference(typed), UsageError, why);
     });
   }
@@ -128,7 +128,7 @@ describe('image names', () => {
   it('a name to be given has a tag, "latest" if need be, and no digest', () => {
     assert.equal(parseTag('a').tag, 'latest');
     assert.equal(parseTag('a:1').tag, '1');
-    assert.throws(() => parseTag(`a@sha256:${HEX}`), UsageError, 'cannot be tagged with a digest');
+    assert.throws(() => parseTag(`a@sha256:${HEX}`), UsageError, 'a tag must not contain a digest');
   });
 
   it('a digest is text, "sha256:" and 64 lower-case digits', () => {

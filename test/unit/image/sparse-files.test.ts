@@ -101,6 +101,6 @@ describe('sparse files', () => {
     const huge = scratch.fresh('huge');
     make(`${huge}/lastlog`, { size: 2 ** 40, data: [] });
     const failure = await collect(packChanges({ lowers: [lower], upper: huge })).catch(String);
-    assert.match(String(failure), /"lastlog" makes the layer larger than/);
+    assert.match(String(failure), /"lastlog" exceeds the layer's limit of/);
   });
 });

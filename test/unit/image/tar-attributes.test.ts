@@ -88,20 +88,20 @@ describe('entries of tars', () => {
     [{ header: { flag: 'Z' } }, 'has the unknown type "Z"'],
     [{ header: { flag: '5' } }, 'is a directory with data'],
     [{ header: { flag: '1' }, framed: { size: 1 } }, 'is a link with data'],
-    [{ pax: { uid: '-1' } }, 'has the uid "-1"'],
-    [{ pax: { uid: `${NO_ID}` } }, `has the uid "${NO_ID}"`],
-    [{ pax: { gid: '1x' } }, 'has the gid "1x"'],
-    [{ pax: { gid: 'x1' } }, 'has the gid "x1"'],
-    [{ pax: { gid: '1.0' } }, 'has the gid "1.0"'],
-    [{ header: { uid: -1 } }, 'has the uid "-1"'],
-    [{ header: { gid: NO_ID } }, `has the gid "${NO_ID}"`],
-    [{ pax: { size: 'x' } }, 'has the size "x"'],
-    [{ pax: { size: '-7' } }, 'has the size "-7"'],
-    [{ pax: { size: '7x' } }, 'has the size "7x"'],
-    [{ framed: { size: Number.NaN } }, 'has the size NaN'],
-    [{ framed: { size: 2 ** 53 } }, 'has the size 9007199254740992'],
-    [{ pax: { mtime: '' } }, 'has the time ""'],
-    [{ pax: { mtime: 'x' } }, 'has the time "x"'],
+    [{ pax: { uid: '-1' } }, 'has the invalid uid "-1"'],
+    [{ pax: { uid: `${NO_ID}` } }, `has the invalid uid "${NO_ID}"`],
+    [{ pax: { gid: '1x' } }, 'has the invalid gid "1x"'],
+    [{ pax: { gid: 'x1' } }, 'has the invalid gid "x1"'],
+    [{ pax: { gid: '1.0' } }, 'has the invalid gid "1.0"'],
+    [{ header: { uid: -1 } }, 'has the invalid uid "-1"'],
+    [{ header: { gid: NO_ID } }, `has the invalid gid "${NO_ID}"`],
+    [{ pax: { size: 'x' } }, 'has the invalid size "x"'],
+    [{ pax: { size: '-7' } }, 'has the invalid size "-7"'],
+    [{ pax: { size: '7x' } }, 'has the invalid size "7x"'],
+    [{ framed: { size: Number.NaN } }, 'has the invalid size NaN'],
+    [{ framed: { size: 2 ** 53 } }, 'has the invalid size 9007199254740992'],
+    [{ pax: { mtime: '' } }, 'has the invalid time ""'],
+    [{ pax: { mtime: 'x' } }, 'has the invalid time "x"'],
   ];
   for (const [input, why] of REFUSED)
     it(`are refused: ${why}`, () => assert.throws(() => read(input), TarError, why));
@@ -150,7 +150,8 @@ describe('entries of tars', () => {
   ];
   for (const [text, seconds, nanoseconds] of TIMES) {
     it(`the time "${text}" is ${seconds ?? 'refused'}`, () => {
-      if (seconds === undefined) assert.throws(() => parseTime(text), TarError, `has the time "${text}"`);
+      if (seconds === undefined)
+        assert.throws(() => parseTime(text), TarError, `has the invalid time "${text}"`);
       else assert.deepEqual(parseTime(text), { seconds, nanoseconds });
     });
   }

@@ -15,7 +15,7 @@ import {
 } from '../../../fs/input/document.js';
 import { MAX_ENTRIES, type Schema } from '../../../fs/input/schema.js';
 import { RECORDED } from '../../../fs/union/layers/stack.js';
-import { HOLDER } from '../../../runtime/container/records/container-lock.js';
+import { LOCK_OWNER } from '../../../runtime/container/records/container-lock.js';
 import { EXIT_RECORD } from '../../../runtime/container/records/containers.js';
 import { CONTAINER_RECORD } from '../../../runtime/container/records/record.js';
 import {
@@ -126,7 +126,7 @@ const SCHEMAS: Readonly<Record<string, readonly [schema: Schema<unknown>, whole:
     },
   ],
   'exit.json': [EXIT_RECORD, { exitCode: 1, finished: 'f' }],
-  'the state on the node': [HOLDER, { root: '/r', id: HEX, supervisor: 1, pid: 2 }],
+  'the state on the node': [LOCK_OWNER, { root: '/r', id: HEX, supervisor: 1, pid: 2 }],
   'unionfs.json': [RECORDED, { lowers: ['/a'], upper: '/u', work: '/w' }],
   'what a mount tells': [
     INSPECTION,
@@ -239,7 +239,7 @@ describe('documents from outside', () => {
         it(`${depth} levels of ${what}`, () => {
           assert.equal(
             refusal(parseJson, nested(depth, open, close)),
-            `DOC nests deeper than ${MAX_DEPTH} levels`,
+            `DOC is nested deeper than ${MAX_DEPTH} levels`,
           );
         });
       }
@@ -253,7 +253,7 @@ describe('documents from outside', () => {
 
     it('a document that is too large is not parsed', () => {
       const bytes = Buffer.alloc(MAX_DOCUMENT_BYTES + 1, '[');
-      assert.match(refusal(parseJson, bytes) ?? '', /^DOC has 4194305 bytes; at most 4194304 are read$/);
+      assert.match(refusal(parseJson, bytes) ?? '', /^DOC has 4194305 bytes; the limit is 4194304$/);
     });
 
     for (const [what, value, says] of [
@@ -352,14 +352,14 @@ describe('documents from outside', () => {
         'an index with layers',
         parseIndex,
         { manifests: [], layers: [] },
-        /ambiguous: an image index has no field "layers"/,
+        /ambiguous: the field "layers" does not belong to an image index/,
       ],
       ['an index with a configuration', parseIndex, { manifests: [], config: DESCRIPTOR }, /ambiguous/],
       [
         'a manifest with manifests',
         parseManifest,
         { config: DESCRIPTOR, layers: [], manifests: [] },
-        /ambiguous: an image manifest has no field "manifests"/,
+        /ambiguous: the field "manifests" does not belong to an image manifest/,
       ],
       [
         'the same in other letters',
@@ -377,19 +377,19 @@ describe('documents from outside', () => {
         'a manifest that says it is an index',
         parseManifest,
         { mediaType: 'application/vnd.oci.image.index.v1+json', config: DESCRIPTOR },
-        /says that it is/,
+        /has the media type ".*", but its descriptor has/,
       ],
       [
         'an index that says it is a manifest',
         parseIndex,
         { mediaType: 'application/vnd.docker.distribution.manifest.v2+json', manifests: [] },
-        /says that it is/,
+        /has the media type ".*", but its descriptor has/,
       ],
       [
         'schema version 1',
         parseManifest,
         { schemaVersion: 1, config: DESCRIPTOR },
-        /has the schema version 1; 2 is known/,
+        /has the unsupported schema version 1; supported is 2/,
       ],
     ] as const) {
       it(`${what} is refused`, () => assert.match(refusal(parse, bytesOf(document)) ?? 'taken', says));

@@ -199,7 +199,7 @@ describe('protocol/handshake', () => {
       if (result.outcome !== 'refused') throw new Error(result.outcome);
       assert.strictEqual(
         result.reason,
-        `the kernel speaks FUSE ${shown}; Linux 5.4 (FUSE 7.31) is the oldest served`,
+        `unsupported FUSE version ${shown} of the kernel; Linux 5.4 (FUSE 7.31) or later is needed`,
       );
     });
   }

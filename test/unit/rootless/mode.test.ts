@@ -1,10 +1,10 @@
 /**
- * Protects the ladder itself: which rung a command takes, by the facts that it collects. The hosts are simulated, the
+ * Protects the choice of the rootless mode, by the facts that a command collects. The hosts are simulated, the
  * functions those that `tscr run` calls.
  */
 import { assert } from 'chai';
-import { fuseRefusal, rungFacts } from '../../../runtime/rootless/facts.js';
-import { chooseRung, chooseStorage, USER_NAMESPACES } from '../../../runtime/rootless/mode.js';
+import { fuseRefusal, modeFacts } from '../../../runtime/rootless/facts.js';
+import { chooseMode, chooseStorage, USER_NAMESPACES } from '../../../runtime/rootless/mode.js';
 import {
   CAPABLE_PROGRAM,
   type Changes,
@@ -43,12 +43,12 @@ const HOSTS: readonly [string, Changes, readonly (string | undefined)[]][] = [
   ],
 ];
 
-describe('the ladder', () => {
+describe('rootless modes', () => {
   for (const [what, changes, rungs] of HOSTS) {
     it(`with ${what}`, () => {
-      const facts = rungFacts(simulatedHost(changes));
+      const facts = modeFacts(simulatedHost(changes));
       assert.deepEqual(
-        USER_NAMESPACES.map((wanted) => chooseRung(facts, wanted)),
+        USER_NAMESPACES.map((wanted) => chooseMode(facts, wanted)),
         [...rungs],
       );
     });
@@ -56,7 +56,7 @@ describe('the ladder', () => {
 
   it('root asks for no trial of a user namespace', () => {
     const host = { ...simulatedHost({ uid: 0 }), run: () => assert.fail('a child') };
-    assert.equal(chooseRung(rungFacts(host)), 'root');
+    assert.equal(chooseMode(modeFacts(host)), 'root');
   });
 
   const STORAGES: readonly [string, Changes, boolean, ReturnType<typeof chooseStorage>][] = [

@@ -114,7 +114,7 @@ describe('transport/session: lookups that a reply counts', () => {
       });
       if (harness === undefined) throw new Error('not run');
       assert.deepEqual(forgotten(harness), Array(2 * count).fill(once));
-      assert.strictEqual(log, 'unionfs: a reply was refused: ENOSPC\n');
+      assert.strictEqual(log, 'unionfs: the kernel refused a reply: ENOSPC\n');
     });
   }
 
@@ -187,7 +187,7 @@ describe('transport/session: INIT', () => {
     older.writeUInt32LE(30, HEADER_LENGTH + 4);
     const fd = temporaryFile();
     const harness = new Harness({ fd });
-    assert.throws(() => harness.ask(older), 'the kernel speaks FUSE 7.30');
+    assert.throws(() => harness.ask(older), 'unsupported FUSE version 7.30 of the kernel');
     assert.strictEqual(harness.written()[0]?.readInt32LE(4), -E.EPROTO);
     assert.strictEqual(harness.ready, 0);
     harness.close();

@@ -122,7 +122,11 @@ describe('union/ownership: options', () => {
     ['squash_to_gid', '4294967295'],
   ] as const) {
     it(`"${name}=${value}" is refused`, () => {
-      assert.throws(() => ownershipOf(new Map([[name, value]])), UsageError, `${name}=${value}`);
+      assert.throws(
+        () => ownershipOf(new Map([[name, value]])),
+        UsageError,
+        `"${value}" for option "-o ${name}"`,
+      );
     });
   }
 });

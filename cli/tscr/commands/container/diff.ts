@@ -1,4 +1,4 @@
-/** tscr diff: what a container, or an image's top layer, adds (A), changes (C) and deletes (D). */
+/** tscr diff: lists the changes of a container, or of an image's top layer. */
 import { Command } from 'commander';
 import { type ChangedStack, UsageError } from '../../../../fs/index.js';
 import { changesOf } from '../../../../runtime/container/lifecycle/changes.js';
@@ -9,9 +9,11 @@ import { storeOf } from '../../storage.js';
 
 export function diffCommand(): Command {
   return new Command('diff')
-    .description("list what a container, or an image's top layer, adds (A), changes (C) and deletes (D)")
-    .argument('<name>', 'a container or an image; a container comes first')
-    .option('--json', 'as JSON')
+    .description(
+      "list changes that a container, or an image's top layer, makes: added (A), changed (C), deleted (D)",
+    )
+    .argument('<name>', 'name or ID of a container or an image; containers are searched first')
+    .option('--json', 'print JSON')
     .action(run);
 }
 

@@ -1,4 +1,4 @@
-/** tscr export: a container's whole root as a tar. */
+/** tscr export: writes a container's root filesystem as a tar. */
 import { Command } from 'commander';
 import { exportContainer } from '../../../../runtime/container/lifecycle/export.js';
 import { findRecord } from '../../../../runtime/container/records/containers.js';
@@ -7,9 +7,9 @@ import { storeOf } from '../../storage.js';
 
 export function exportCommand(): Command {
   return new Command('export')
-    .description("write a container's root file system as a tar")
-    .argument('<container>', 'a name or an ID')
-    .option('-o, --output <file>', 'the tar; standard output by default')
+    .description("export a container's filesystem as a tar archive")
+    .argument('<container>', 'name or ID')
+    .option('-o, --output <file>', 'write to a file, instead of standard output')
     .action(run);
 }
 

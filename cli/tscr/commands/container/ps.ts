@@ -1,4 +1,4 @@
-/** tscr ps: containers. */
+/** tscr ps: lists containers. */
 import { Command } from 'commander';
 import {
   clearLeftovers,
@@ -10,7 +10,7 @@ import {
 import type { ContainerRecord } from '../../../../runtime/container/records/record.js';
 import { ago } from '../../../terminal/human.js';
 import { print, printJson, table } from '../../../terminal/output.js';
-import { tellDamagedContainers } from '../../damage.js';
+import { warnDamagedContainers } from '../../damage.js';
 import { storeOf } from '../../storage.js';
 
 interface Options {
@@ -26,10 +26,10 @@ const COMMAND_WIDTH = 20;
 export function psCommand(): Command {
   return new Command('ps')
     .description('list containers')
-    .option('-a, --all', 'also those that do not run')
-    .option('-q, --quiet', 'IDs only')
-    .option('--no-trunc', 'show IDs and commands in full')
-    .option('--json', 'as JSON')
+    .option('-a, --all', 'show all containers (default: only running ones)')
+    .option('-q, --quiet', 'only display IDs')
+    .option('--no-trunc', "don't truncate output")
+    .option('--json', 'print JSON')
     .action(run);
 }
 
@@ -37,7 +37,7 @@ function run(options: Options, command: Command): void {
   const store = storeOf(command);
   const { root } = store;
   clearLeftovers(root);
-  tellDamagedContainers('ps', store);
+  warnDamagedContainers(store);
   const all = listRecords(root).map((record) => ({ record, status: statusOf(root, record) }));
   const shown = all.filter(({ status }) => options.all === true || status.is === 'running');
   const idOf = ({ id }: ContainerRecord): string => (options.trunc ? shortId(id) : id);

@@ -1,9 +1,9 @@
-/** tscr rm: removes containers with all they have written. */
+/** tscr rm: removes containers with their files. */
 import { Command } from 'commander';
 import { UsageError } from '../../../../fs/index.js';
 import { shown } from '../../../../fs/input/shown.js';
 import { killContainer } from '../../../../runtime/container/lifecycle/kill.js';
-import { Hold } from '../../../../runtime/container/records/container-lock.js';
+import { ContainerLock } from '../../../../runtime/container/records/container-lock.js';
 import {
   clearLeftovers,
   findDamaged,
@@ -21,9 +21,9 @@ interface Options {
 
 export function rmCommand(): Command {
   return new Command('rm')
-    .description('remove containers')
+    .description('remove one or more containers')
     .argument('<container...>', 'names or IDs')
-    .option('-f, --force', 'kill those that run')
+    .option('-f, --force', 'force the removal of a running container (uses SIGKILL)')
     .action(run);
 }
 
@@ -33,7 +33,7 @@ async function run(names: readonly string[], options: Options, command: Command)
   const found = names.map((name) => findDamaged(root, name) ?? findRecord(root, name)); // all or none
   for (const record of found) {
     if ('problem' in record) {
-      removeHeld(root, record.id, shortId(record.id));
+      removeLocked(root, record.id, shortId(record.id));
       continue;
     }
     const status = statusOf(root, record);
@@ -42,24 +42,24 @@ async function run(names: readonly string[], options: Options, command: Command)
     }
     if (status.is === 'running') {
       if (options.force !== true)
-        throw new UsageError(`container "${record.name}" runs; stop it, or use "rm -f"`);
+        throw new UsageError(`container "${record.name}" is running; stop it, or use "tscr rm -f"`);
       await killContainer(root, record, status.pid);
       if (record.autoRemove) {
         print(shown(record.name));
         continue;
       }
     }
-    removeHeld(root, record.id, record.name);
+    removeLocked(root, record.id, record.name);
   }
 }
 
-function removeHeld(root: string, id: string, name: string): void {
-  const hold = Hold.take(root, id);
-  if (hold === undefined) throw new UsageError(`container "${name}" is in use`);
+function removeLocked(root: string, id: string, name: string): void {
+  const lock = ContainerLock.take(root, id);
+  if (lock === undefined) throw new UsageError(`container "${name}" is in use by another command; try again`);
   try {
     removeContainer(root, id);
   } finally {
-    hold.release();
+    lock.release();
   }
   print(shown(name));
 }

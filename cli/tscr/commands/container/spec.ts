@@ -1,4 +1,4 @@
-/** tscr spec: a config.json to start from. */
+/** tscr spec: writes a default config.json. */
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -11,8 +11,8 @@ interface Options {
 
 export function specCommand(): Command {
   return new Command('spec')
-    .description('write a config.json for a bundle')
-    .option('-b, --bundle <dir>', 'the bundle', '.')
+    .description('write a default config.json for an OCI bundle')
+    .option('-b, --bundle <dir>', 'directory of the bundle', '.')
     .action(run);
 }
 
@@ -31,7 +31,7 @@ function create(path: string): number {
     return openSync(path, 'wx');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') throw new UsageError(`"${path}" exists; remove it first`);
+    if (code === 'EEXIST') throw new UsageError(`"${path}" already exists; remove it first`);
     throw new UsageError(`cannot write "${path}": ${code}`);
   }
 }

@@ -1,4 +1,4 @@
-/** tscr top: a container's processes, as the host numbers them. */
+/** tscr top: lists a container's processes with the host's pids. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { Command } from 'commander';
 import { UsageError } from '../../../../fs/index.js';
@@ -8,7 +8,7 @@ import { storeOf } from '../../storage.js';
 
 export function topCommand(): Command {
   return new Command('top')
-    .description("list a container's processes with the host's process IDs")
+    .description("display the running processes of a container, with the host's process IDs")
     .argument('<container>', 'name or ID')
     .action(run);
 }
@@ -18,11 +18,11 @@ function run(name: string, _options: object, command: Command): void {
   const record = findRecord(root, name);
   const status = statusOf(root, record);
   const rows = status.is === 'running' ? processesBeside(status.pid) : [];
-  if (rows.length === 0) throw new UsageError(`container "${record.name}" does not run`);
+  if (rows.length === 0) throw new UsageError(`container "${record.name}" is not running`);
   print(table(['PID', 'PPID', 'UID', 'INSIDE', 'COMMAND'], rows));
 }
 
-/** The processes in the pid namespace of a container's process; none if it has ended. */
+/** The processes in the pid namespace of a process; none if it has ended. */
 function processesBeside(pid: number): string[][] {
   const namespace = namespaceOf(String(pid));
   if (namespace === undefined || namespace === namespaceOf('self')) return [];
@@ -35,7 +35,7 @@ function namespaceOf(pid: string): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/ns/pid`);
   } catch {
-    return undefined; // it has ended, or is not ours to see
+    return undefined; // it has ended, or access is not permitted
   }
 }
 

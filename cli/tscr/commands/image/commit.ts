@@ -1,4 +1,4 @@
-/** tscr commit: what a container changed becomes a new image. */
+/** tscr commit: creates an image of a container's changes. */
 import { Command, Option } from 'commander';
 import { commit } from '../../../../runtime/container/lifecycle/commit.js';
 import { Pause } from '../../../../runtime/container/lifecycle/pause.js';
@@ -20,19 +20,19 @@ interface Options {
 
 export function commitCommand(): Command {
   return new Command('commit')
-    .description("make an image of a container's changes")
-    .argument('<container>', 'a name or an ID')
-    .argument('[reference]', 'the name of the image')
-    .option('-m, --message <text>', "the history's comment")
-    .option('-a, --author <name>', 'e.g. "Ada <ada@example.org>"')
+    .description("create a new image from a container's changes")
+    .argument('<container>', 'name or ID')
+    .argument('[reference]', 'name and tag of the new image')
+    .option('-m, --message <text>', 'commit message, shown by "tscr history"')
+    .option('-a, --author <name>', 'author, e.g. "Ada <ada@example.org>"')
     .option(
       '-c, --change <instruction>',
-      'change the configuration, e.g. "ENV A=1"; may be repeated',
+      'apply a Dockerfile instruction to the new image, e.g. "ENV A=1"; may be repeated',
       collect,
       [],
     )
     .addOption(
-      new Option('--pause <how>', 'hold a running container still meanwhile')
+      new Option('--pause <bool>', 'pause a running container during the commit')
         .choices(['true', 'false'])
         .default('true'),
     )
@@ -64,7 +64,7 @@ async function run(
   }
 }
 
-/** Begun outside of this program's user namespace: a sibling namespace has no power over the container's. */
+/** Begins the pause before entering a user namespace, because a sibling namespace cannot signal the container. */
 function pauseOf(root: string, record: ContainerRecord): Pause | undefined {
   const [orders, ended] = carriedDescriptors();
   if (orders !== undefined && ended !== undefined) return new Pause([orders, ended]);

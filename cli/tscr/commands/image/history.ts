@@ -1,4 +1,4 @@
-/** tscr history: how an image was made, and what each step costs. */
+/** tscr history: prints the build steps of an image with their sizes. */
 import { Command } from 'commander';
 import { historyOf, type Step } from '../../../../runtime/image/inspect/history.js';
 import { ago, humanSize } from '../../../terminal/human.js';
@@ -19,12 +19,14 @@ const MISSING = '<missing>';
 
 export function historyCommand(): Command {
   return new Command('history')
-    .description("show an image's steps, the latest first, with the size of their layers")
-    .argument('<image>', 'a name or an ID')
-    .option('--no-trunc', 'show everything in full')
-    .option('-q, --quiet', 'IDs only')
-    .option('--json', 'as JSON')
-    .option('--format <template>', 'one line per step, e.g. "{{.Size}} {{.CreatedBy}}"')
+    .description(
+      'show the history of an image: its build steps with the size of their layers, the latest first',
+    )
+    .argument('<image>', 'name or ID')
+    .option('--no-trunc', "don't truncate output")
+    .option('-q, --quiet', 'only display IDs')
+    .option('--json', 'print JSON')
+    .option('--format <template>', 'format each step with a template, e.g. "{{.Size}} {{.CreatedBy}}"')
     .action(run);
 }
 

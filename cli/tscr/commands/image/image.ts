@@ -1,4 +1,4 @@
-/** tscr image: the image commands under one name, and images of the host's own programs. */
+/** tscr image: the image commands as subcommands, and `from-host`. */
 import { Command } from 'commander';
 import { UsageError } from '../../../../fs/index.js';
 import { imageFromHost } from '../../../../runtime/image/from-host/from-host.js';
@@ -15,7 +15,7 @@ import { tagCommand } from './tag.js';
 
 export function imageCommand(): Command {
   return new Command('image')
-    .description('work on images')
+    .description('manage images')
     .addCommand(fromHostCommand())
     .addCommand(imagesCommand().name('ls'))
     .addCommand(rmiCommand().name('rm'))
@@ -28,15 +28,15 @@ export function imageCommand(): Command {
 
 function fromHostCommand(): Command {
   return new Command('from-host')
-    .description('make an image of programs of this host, with the libraries they need')
-    .argument('<program...>', 'names or paths; the first is what the image runs; commas separate as well')
-    .option('-t, --tag <name>', 'the name of the image; may be repeated', collect, [])
+    .description('create an image of programs of this host and the libraries that they need')
+    .argument('<program...>', 'names or paths, separated by spaces or commas; the first one becomes CMD')
+    .option('-t, --tag <name>', 'name and tag of the new image; may be repeated', collect, [])
     .action(run);
 }
 
 async function run(programs: string[], { tag }: { tag: string[] }, command: Command): Promise<void> {
   const wanted = programs.flatMap((list) => list.split(',')).filter((program) => program !== '');
-  if (wanted.length === 0) throw new UsageError(`"${programs.join(' ')}" names no program`);
+  if (wanted.length === 0) throw new UsageError(`missing program in "${programs.join(' ')}"`);
   const names = tag.map((name) => formatReference(parseTag(name)));
   print(await imageFromHost(storeOf(command), wanted, names));
 }

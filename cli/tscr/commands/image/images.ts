@@ -1,4 +1,4 @@
-/** tscr images: what the store has. */
+/** tscr images: lists images. */
 import { Command } from 'commander';
 import type { StoredImage } from '../../../../runtime/image/oci.js';
 import { familiar, familiarRepository, parseReference } from '../../../../runtime/image/reference.js';
@@ -8,7 +8,7 @@ import { ago, humanSize } from '../../../terminal/human.js';
 import { print, printJson, table } from '../../../terminal/output.js';
 import { render } from '../../../terminal/template.js';
 import { shortDigest } from '../../../terminal/text.js';
-import { tellDamagedImages } from '../../damage.js';
+import { warnDamagedImages } from '../../damage.js';
 import { storeOf } from '../../storage.js';
 
 interface Options {
@@ -36,20 +36,23 @@ interface Row {
 export function imagesCommand(): Command {
   return new Command('images')
     .description('list images')
-    .argument('[name]', 'only this repository, or this one name')
-    .option('--tree', 'show which layers images are made of, and which they share')
-    .option('-q, --quiet', 'IDs only')
-    .option('--no-trunc', 'show IDs in full')
-    .option('--digests', 'show the digests of manifests')
-    .option('--json', 'as JSON')
-    .option('--format <template>', 'one line per name, e.g. "{{.Repository}}:{{.Tag}} {{.ID}}"')
+    .argument('[name]', 'show only this repository, or repository and tag')
+    .option('--tree', 'show the layers of the images as a tree, and which layers they share')
+    .option('-q, --quiet', 'only display IDs')
+    .option('--no-trunc', "don't truncate output")
+    .option('--digests', 'show the digests of the manifests')
+    .option('--json', 'print JSON')
+    .option(
+      '--format <template>',
+      'format each line with a template, e.g. "{{.Repository}}:{{.Tag}} {{.ID}}"',
+    )
     .action(run);
 }
 
 function run(name: string | undefined, options: Options, command: Command): void {
   const store = storeOf(command);
   const all = store.list();
-  tellDamagedImages('images', store);
+  warnDamagedImages(store);
   const images = all.filter((image) => name === undefined || image.names.some((full) => matches(full, name)));
   if (options.tree === true) {
     if (options.json === true) printJson(treeJson(layerTree(store, images)));
@@ -66,7 +69,7 @@ function run(name: string | undefined, options: Options, command: Command): void
 const byAge = (images: readonly StoredImage[]): StoredImage[] =>
   [...images].sort((a, b) => (b.config.created ?? '').localeCompare(a.config.created ?? ''));
 
-/** Whether a stored name is in the repository, or has the name, that a user typed. */
+/** Whether a stored name matches a typed repository or name. */
 function matches(full: string, text: string): boolean {
   const [stored, typed] = [parseReference(full), parseReference(text)];
   if (familiarRepository(stored) !== familiarRepository(typed)) return false;
@@ -142,7 +145,7 @@ function printTree(store: Store, images: readonly StoredImage[]): void {
 
 const lineOf = ({ diffId, size }: LayerNode): string => `layer ${shortDigest(diffId)}  ${humanSize(size)}`;
 
-/** The images that end with a layer, then the layers upon it. */
+/** Prints the images with this top layer, then the layers above it. */
 function printBelow(node: LayerNode, indent: string, shares: ReadonlyMap<string, Shares>): void {
   const count = node.images.length + node.children.length;
   const branch = (at: number): string => (at === count - 1 ? '└─ ' : '├─ ');

@@ -1,4 +1,4 @@
-/** tscr import: a tar of a root file system becomes an image of one layer. */
+/** tscr import: creates an image with one layer from a tar of a root filesystem. */
 import { statSync } from 'node:fs';
 import { Command } from 'commander';
 import { UsageError } from '../../../../fs/index.js';
@@ -16,16 +16,16 @@ interface Options {
 
 export function importCommand(): Command {
   return new Command('import')
-    .description('make an image from a tar of a root file system')
-    .argument('<file>', 'the tar, plain or compressed; "-" is standard input')
-    .argument('[reference]', 'the name of the image')
+    .description('import a tar archive of a root filesystem as an image')
+    .argument('<file>', 'tar archive, plain or compressed; "-" is standard input')
+    .argument('[reference]', 'name and tag of the new image')
     .option(
       '-c, --change <instruction>',
-      'change the configuration, e.g. "CMD bash"; may be repeated',
+      'apply a Dockerfile instruction to the new image, e.g. "CMD bash"; may be repeated',
       collect,
       [],
     )
-    .option('-m, --message <text>', "the history's comment")
+    .option('-m, --message <text>', 'commit message, shown by "tscr history"')
     .action(run);
 }
 
@@ -37,10 +37,9 @@ async function run(
 ): Promise<void> {
   const names = reference === undefined ? [] : [formatReference(parseTag(reference))];
   const execution = applyChanges({}, change);
-  if (file !== '-' && statSync(file, { throwIfNoEntry: false })?.isDirectory() !== false)
-    throw new UsageError(`"${file}" is no file`);
+  if (file !== '-') checkFile(file);
   if (file === '-' && process.stdin.isTTY)
-    throw new UsageError('standard input is a terminal; pipe a tar in');
+    throw new UsageError('standard input is a terminal; name a file, or pipe a tar in');
   const id = await storeOf(command).write((writer) =>
     buildImage(writer, {
       layer: file === '-' ? process.stdin : openInput(file),
@@ -50,4 +49,10 @@ async function run(
     }),
   );
   print(id);
+}
+
+function checkFile(path: string): void {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) throw new UsageError(`"${path}" does not exist`);
+  if (stat.isDirectory()) throw new UsageError(`"${path}" is a directory; name a tar file, or pipe one in`);
 }

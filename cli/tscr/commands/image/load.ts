@@ -1,4 +1,4 @@
-/** tscr load: images out of an archive. */
+/** tscr load: loads images from an archive. */
 import { existsSync, statSync } from 'node:fs';
 import { Command } from 'commander';
 import { UsageError } from '../../../../fs/index.js';
@@ -18,11 +18,11 @@ interface Options {
 
 export function loadCommand(): Command {
   return new Command('load')
-    .description('load images from a docker archive or an OCI layout, a file or a directory')
-    .argument('[archive]', 'a file or a directory; "-" or nothing is standard input')
-    .option('-i, --input <path>', 'the same as an option')
-    .option('-q, --quiet', 'say only what was loaded')
-    .option('--max-unpacked <size>', 'refuse layers larger than this, e.g. 10g')
+    .description('load images from a docker archive or an OCI layout (tar archive or directory)')
+    .argument('[archive]', 'file or directory; "-" or nothing is standard input')
+    .option('-i, --input <path>', 'read from a file or directory, instead of standard input')
+    .option('-q, --quiet', 'suppress the progress output')
+    .option('--max-unpacked <size>', 'refuse layers whose unpacked size is larger, e.g. 10g')
     .action(run);
 }
 
@@ -34,7 +34,7 @@ async function run(archive: string | undefined, options: Options, command: Comma
   const limits = maxUnpacked === undefined ? {} : { maxBytes: parseSize(maxUnpacked) };
   const loading = {
     limits,
-    onWarning: (message: string) => warn(`load: ${message}`),
+    onWarning: warn,
     onBytes: (bytes: number) => progress.advance(bytes),
     onLayer: ({ number, count }: { number: number; count: number }) =>
       progress.step(`unpacking layer ${number} of ${count}`),
@@ -47,7 +47,7 @@ async function run(archive: string | undefined, options: Options, command: Comma
     const loaded =
       input === '-' ? await loadStream(store, process.stdin, loading) : await loadPath(store, input, loading);
     progress.stop();
-    for (const image of loaded) tell(image);
+    for (const image of loaded) printLoaded(image);
   } finally {
     progress.stop();
   }
@@ -55,17 +55,17 @@ async function run(archive: string | undefined, options: Options, command: Comma
 
 function inputOf(argument: string | undefined, option: string | undefined): string {
   if (argument !== undefined && option !== undefined && argument !== option)
-    throw new UsageError(`"${argument}" and --input "${option}" are two archives; name one`);
+    throw new UsageError(`conflicting archives "${argument}" and --input "${option}"; name one`);
   return argument ?? option ?? '-';
 }
 
-/** Bytes of a file; undefined for what is none. */
+/** Size of a file in bytes; undefined if it is not a regular file. */
 function sizeOf(path: string): number | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat?.isFile() === true ? stat.size : undefined;
 }
 
-function tell({ id, names }: CopiedImage): void {
+function printLoaded({ id, names }: CopiedImage): void {
   if (names.length === 0) print(`Loaded image ID: ${id}`);
   for (const name of names) print(`Loaded image: ${familiar(name)}`);
 }

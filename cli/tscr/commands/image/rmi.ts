@@ -8,18 +8,18 @@ import { storeOf } from '../../storage.js';
 
 export function rmiCommand(): Command {
   return new Command('rmi')
-    .description('remove images, and the layers that no other image has')
-    .argument('<image...>', 'names or IDs; one of several names is only taken away')
-    .option('-f, --force', 'although it has several names, or a container uses it')
+    .description('remove one or more images, and layers that no other image uses')
+    .argument('<image...>', 'names or IDs; if an image has several names, only the given name is removed')
+    .option('-f, --force', 'force the removal of an image with several names, or in use by a container')
     .action(run);
 }
 
 async function run(images: string[], { force }: { force?: true }, command: Command): Promise<void> {
   const store = storeOf(command);
-  for (const image of images) tellRemoval(await removeImage(store, image, force === true));
+  for (const image of images) printRemoval(await removeImage(store, image, force === true));
 }
 
-export function tellRemoval({ untagged, images, layers }: Removal): void {
+export function printRemoval({ untagged, images, layers }: Removal): void {
   for (const name of untagged) print(`Untagged: ${familiar(name)}`);
   for (const digest of [...images, ...layers]) print(`Deleted: ${digest}`);
 }

@@ -1,6 +1,7 @@
-/** tscr save: images into one archive. */
-import { Command, Option } from 'commander';
-import { ARCHIVE_FORMATS, type ArchiveFormat, saveImages } from '../../../../runtime/image/transfer/save.js';
+/** tscr save: saves images to an archive. */
+import { Command } from 'commander';
+import { type ArchiveFormat, saveImages } from '../../../../runtime/image/transfer/save.js';
+import { ChoiceOption } from '../../../terminal/choice-option.js';
 import { writeOutput } from '../../../terminal/output-file.js';
 import { storeOf } from '../../storage.js';
 
@@ -9,16 +10,17 @@ interface Options {
   readonly format: ArchiveFormat;
 }
 
+const FORMAT_HELP: Readonly<Record<ArchiveFormat, string>> = {
+  'docker-archive': 'as docker save',
+  oci: 'OCI image layout',
+};
+
 export function saveCommand(): Command {
   return new Command('save')
-    .description('save images to an archive that docker, podman and skopeo read')
+    .description('save one or more images to a tar archive, for docker, podman and skopeo')
     .argument('<image...>', 'names or IDs')
-    .option('-o, --output <file>', 'the archive; standard output by default')
-    .addOption(
-      new Option('--format <format>', 'the form of the archive')
-        .choices(ARCHIVE_FORMATS)
-        .default('docker-archive'),
-    )
+    .option('-o, --output <file>', 'write to a file, instead of standard output')
+    .addOption(new ChoiceOption('--format <format>', 'format of the archive', FORMAT_HELP, 'docker-archive'))
     .action(run);
 }
 

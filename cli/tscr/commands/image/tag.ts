@@ -1,11 +1,11 @@
-/** tscr tag: one more name for an image. */
+/** tscr tag: gives an image another name. */
 import { Command } from 'commander';
 import { storeOf } from '../../storage.js';
 
 export function tagCommand(): Command {
   return new Command('tag')
-    .description('give an image one more name')
-    .argument('<image>', 'a name or an ID')
-    .argument('<name>', 'the new name; an image that has it loses it')
+    .description('create a tag that refers to an image')
+    .argument('<image>', 'name or ID')
+    .argument('<name>', 'the new name; it is taken from an image that has it')
     .action((image: string, name: string, _: object, command: Command) => storeOf(command).tag(image, name));
 }

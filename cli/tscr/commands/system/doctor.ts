@@ -1,4 +1,4 @@
-/** tscr doctor: what this host allows, what is missing, and how to mend it. */
+/** tscr doctor: examines the host and prints fixes. */
 import { Command } from 'commander';
 import { UsageError } from '../../../../fs/index.js';
 import { examine, type Report } from '../../../../runtime/doctor/examine.js';
@@ -11,9 +11,9 @@ const NOT_READY = 1;
 
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .description('examine this host: which way each command goes, what is missing, and its fix')
-    .option('--json', 'as JSON')
-    .addHelpText('after', '\nExit code: 0 if "tscr run" will work, else 1.')
+    .description('examine this host: how each command works here, what is missing, and how to fix it')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExit code: 0 if "tscr run" works, else 1.')
     .action(run);
 }
 
@@ -34,7 +34,7 @@ function storePathOf(command: Command): string | undefined {
   }
 }
 
-/** Aligned lines; what is missing is followed by its fix. */
+/** The report as aligned lines; a fix follows its finding. */
 export function render({ findings, modes }: Report): string {
   const width = Math.max(...findings.map(({ id }) => id.length));
   const modeRows = modes.map(({ command, detail, because }) => [
@@ -42,7 +42,7 @@ export function render({ findings, modes }: Report): string {
     because.length === 0 ? detail : `${detail} (${because.join(', ')})`,
   ]);
   const lines = findings.flatMap((finding) => linesOf(finding, width));
-  return [...lines, '', table(['COMMAND', 'WAY'], modeRows)].join('\n');
+  return [...lines, '', table(['COMMAND', 'MODE'], modeRows)].join('\n');
 }
 
 const STATUS_WIDTH = 'warning'.length;

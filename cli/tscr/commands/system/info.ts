@@ -1,4 +1,4 @@
-/** tscr info: the store, and what this machine can do. */
+/** tscr info: prints information about the store and the host. */
 import { Command } from 'commander';
 import { shown } from '../../../../fs/input/shown.js';
 import { machineInfo } from '../../../../runtime/info.js';
@@ -10,9 +10,9 @@ import { storeOf } from '../../storage.js';
 
 export function infoCommand(): Command {
   return new Command('info')
-    .description('show the store and what this machine can do')
-    .option('--json', 'as JSON')
-    .option('-f, --format <template>', 'only this, e.g. "{{.Driver}}"')
+    .description('display information about the store and the host')
+    .option('--json', 'print JSON')
+    .option('-f, --format <template>', 'format the output with a template, e.g. "{{.Driver}}"')
     .action(run);
 }
 

@@ -1,4 +1,4 @@
-/** tscr inspect: all that is known of containers and images, as docker tells it. */
+/** tscr inspect: prints details of containers and images, with docker's fields. */
 import { Command, Option } from 'commander';
 import { findRecord, searchRecord } from '../../../../runtime/container/records/containers.js';
 import { type ContainerDetails, inspectContainer } from '../../../../runtime/container/records/inspect.js';
@@ -17,10 +17,13 @@ const KINDS = { container: ofContainer, image: ofImage };
 
 export function inspectCommand(): Command {
   return new Command('inspect')
-    .description('show all of containers and images as JSON')
-    .argument('<name...>', 'names or IDs; a container comes before an image of the same name')
-    .option('-f, --format <template>', 'only this, e.g. "{{.RootFS.Layers}}" or "{{json .Config}}"')
-    .addOption(new Option('--type <type>', 'only things of this kind').choices(Object.keys(KINDS)))
+    .description('return detailed information on containers and images as JSON')
+    .argument('<name...>', 'names or IDs; containers are searched before images')
+    .option(
+      '-f, --format <template>',
+      'format the output with a template, e.g. "{{.RootFS.Layers}}" or "{{json .Config}}"',
+    )
+    .addOption(new Option('--type <type>', 'only search objects of this type').choices(Object.keys(KINDS)))
     .action(run);
 }
 

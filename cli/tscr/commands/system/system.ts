@@ -1,4 +1,4 @@
-/** tscr system: what the store takes, and making room. */
+/** tscr system: disk usage, verification and cleanup of the store. */
 import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
 import { UsageError } from '../../../../fs/index.js';
@@ -8,33 +8,31 @@ import { pruneImages } from '../../../../runtime/image/store/removal.js';
 import { containerUse, imageUse } from '../../../../runtime/image/store/usage.js';
 import { humanSize } from '../../../terminal/human.js';
 import { print, printJson, table } from '../../../terminal/output.js';
-import { tellDamagedContainers, tellDamagedImages } from '../../damage.js';
+import { warnDamagedContainers, warnDamagedImages } from '../../damage.js';
 import { storeOf } from '../../storage.js';
-import { tellRemoval } from '../image/rmi.js';
+import { printRemoval } from '../image/rmi.js';
 import { infoCommand } from './info.js';
 
 const PERCENT = 100;
-/** Exit code of a check that found what it did not mend. */
+/** Exit code of a check that found damage and did not repair it. */
 const DAMAGED = 1;
 
 export function systemCommand(): Command {
   return new Command('system')
-    .description('work on the store as a whole')
+    .description('manage the store')
     .addCommand(infoCommand())
-    .addCommand(new Command('df').description('show what takes space').option('--json', 'as JSON').action(df))
+    .addCommand(new Command('df').description('show disk usage').option('--json', 'print JSON').action(df))
     .addCommand(
       new Command('check')
-        .description(
-          'compare all that the store holds with its digests, and unpacked layers with their archives',
-        )
-        .option('--repair', 'mend what can be mended from the rest of the store')
+        .description('verify all blobs and unpacked layers of the store against their digests')
+        .option('--repair', 'repair what can be rebuilt from other parts of the store')
         .action(check),
     )
     .addCommand(
       new Command('prune')
-        .description('remove ended containers, and images that have no name and no user')
-        .option('-a, --all', 'remove every image that no container uses')
-        .option('-f, --force', 'do not ask')
+        .description('remove all stopped containers, and images without a name that no container uses')
+        .option('-a, --all', 'remove all images that no container uses, not only those without a name')
+        .option('-f, --force', 'do not prompt for confirmation')
         .action(prune),
     );
 }
@@ -46,14 +44,14 @@ async function check({ repair }: { repair?: true }, command: Command): Promise<v
   const left = findings.filter(({ repaired }) => repaired === undefined).length;
   const { images, layers, containers } = counts;
   const checked = `checked ${images} images, ${layers} layers and ${containers} containers`;
-  print(left === 0 ? `The store is sound: ${checked}` : `${left} damaged: ${checked}`);
+  print(left === 0 ? `no damage found; ${checked}` : `${left} damaged; ${checked}`);
   if (left > 0) process.exitCode = DAMAGED;
 }
 
 function df({ json }: { json?: true }, command: Command): void {
   const store = storeOf(command);
-  tellDamagedImages('df', store);
-  tellDamagedContainers('df', store);
+  warnDamagedImages(store);
+  warnDamagedContainers(store);
   const rows = [
     { type: 'Images', ...imageUse(store) },
     { type: 'Containers', ...containerUse(store) },
@@ -75,20 +73,20 @@ function df({ json }: { json?: true }, command: Command): void {
 async function prune({ all, force }: { all?: true; force?: true }, command: Command): Promise<void> {
   const store = storeOf(command);
   if (force !== true) await confirm(all === true);
-  tellDamagedImages('prune', store);
-  tellDamagedContainers('prune', store);
+  warnDamagedImages(store);
+  warnDamagedContainers(store);
   const containers = pruneContainers(store.root);
   for (const id of containers.ids) print(`Deleted: ${id}`);
   const removal = await pruneImages(store, all === true);
-  tellRemoval(removal);
+  printRemoval(removal);
   print(`Total reclaimed space: ${humanSize(containers.freed + removal.freed)}`);
 }
 
 async function confirm(all: boolean): Promise<void> {
-  if (!process.stdin.isTTY) throw new UsageError('standard input is no terminal to ask; use --force');
-  const what = all ? 'every image that no container uses' : 'every image without name and user';
+  if (!process.stdin.isTTY) throw new UsageError('standard input is not a terminal; confirm with --force');
+  const what = all ? 'all images that no container uses' : 'all images without a name that no container uses';
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await terminal.question(`Remove ended containers and ${what}? [y/N] `);
+  const answer = await terminal.question(`Remove all stopped containers and ${what}? [y/N] `);
   terminal.close();
-  if (!/^y(es)?$/i.test(answer.trim())) throw new UsageError('nothing was removed');
+  if (!/^y(es)?$/i.test(answer.trim())) throw new UsageError('cancelled; nothing was removed');
 }

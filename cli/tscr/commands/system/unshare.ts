@@ -1,4 +1,4 @@
-/** tscr unshare: a command in a mount namespace of its own, on the files there are. */
+/** tscr unshare: runs a command in a new mount namespace. */
 import { Command, Option } from 'commander';
 import { HostError, UsageError } from '../../../../fs/index.js';
 import { directoryAt } from '../../../../fs/layers.js';
@@ -26,21 +26,21 @@ export function unshareCommand(): Command {
   return new Command('unshare')
     .description('run a command in new namespaces')
     .argument('<command...>', 'the command and its arguments')
-    .option('-m, --mount', 'a new mount namespace')
+    .option('-m, --mount', 'create a new mount namespace')
     .addOption(
-      new Option('--propagation <how>', 'whether mounts made inside appear outside')
+      new Option('--propagation <mode>', 'mount propagation, as in unshare(1)')
         .choices(Object.keys(PROPAGATION))
         .default('private'),
     )
-    .option('--tmpfs <dir>', 'mount an empty tmpfs on a directory; may be repeated', collect, [])
-    .option('--root <dir>', 'make a directory the root')
+    .option('--tmpfs <dir>', 'mount a tmpfs on a directory; may be repeated', collect, [])
+    .option('--root <dir>', 'change the root directory')
     .passThroughOptions()
     .action(run);
 }
 
 async function run([command = '', ...args]: string[], options: Options): Promise<void> {
   if (options.mount !== true)
-    throw new UsageError('name the namespace to enter; --mount is the one there is');
+    throw new UsageError('missing option "--mount"; it is the only namespace that is supported');
   const directories = options.tmpfs.map(directoryAt);
   const root = options.root === undefined ? undefined : directoryAt(options.root);
   enter(options.propagation);
@@ -48,7 +48,7 @@ async function run([command = '', ...args]: string[], options: Options): Promise
   if (root !== undefined) enterRoot(root);
   const { exitCode, refusal } = await runForeground({ command, args, env: callerEnvironment() }, {});
   process.exitCode = exitCode;
-  if (refusal !== undefined) warn(`unshare: "${command}" ${refusal}`);
+  if (refusal !== undefined) warn(`"${command}" ${refusal}`);
 }
 
 function enter(propagation: Propagation): void {
@@ -56,6 +56,6 @@ function enter(propagation: Propagation): void {
     enterMountNamespace(propagation);
   } catch (error) {
     if (!(error instanceof Errno) || error.code !== E.EPERM) throw error;
-    throw new HostError(`uid ${process.getuid?.()} may not make a mount namespace`, 'run as root');
+    throw new HostError(`uid ${process.getuid?.()} may not create a mount namespace`, 'run as root');
   }
 }
