@@ -1,5 +1,5 @@
 /** unionfs explain: shows the layers of a path and which entry is visible; with --op, the steps of an operation. */
-import { alternatives } from '../../../fs/input/shown.js';
+
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import {
@@ -19,11 +19,10 @@ import {
   type View,
   viewOf,
 } from '../../../fs/index.js';
-import { shownBytes } from '../../../fs/input/shown.js';
+import { alternatives, shownBytes } from '../../../fs/input/shown.js';
 import { absolute, isTrulyRoot, PRIVILEGED_PREFIX } from '../../../fs/layers.js';
 import type { Union } from '../../../fs/offline.js';
 import { toBytes } from '../../../fs/sys/path-bytes.js';
-import { suggestion } from '../../../runtime/nearest.js';
 import { print, printJson, table } from '../../terminal/output.js';
 import { requireInspection, unionOf } from '../mounts.js';
 import { givenStack, type StackOptions } from '../stack.js';

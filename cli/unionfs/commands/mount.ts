@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { type MountOptions, TRANSPORTS, type Transport, UsageError } from '../../../fs/index.js';
+import { type MountOptions, type Transport, UsageError } from '../../../fs/index.js';
 import { absolute, splitLayers } from '../../../fs/layers.js';
 import { MOUNT_FLAGS } from '../../../fs/transport/mount-flags.js';
 import { suggestion } from '../../../runtime/nearest.js';
