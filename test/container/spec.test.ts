@@ -238,7 +238,7 @@ describe('container: config.json', () => {
 
   const REFUSED: readonly [path: string, value: unknown, message: RegExp][] = [
     ['ociVersion', undefined, /"ociVersion" is missing/],
-    ['ociVersion', '2.0.0', /version "2.0.0"/],
+    ['ociVersion', '2.0.0', /ociVersion "2.0.0"/],
     ['hooks', { prestart: [{ path: '/bin/true' }] }, /"hooks.prestart" is not supported/],
     ['process', undefined, /"process" is missing/],
     ['process.terminal', true, /"process.terminal" is not supported/],
@@ -268,7 +268,7 @@ describe('container: config.json', () => {
     [
       'linux.seccomp',
       { defaultAction: 'SCMP_ACT_ALLOW', defaultErrnoRet: 1 },
-      /"linux.seccomp.defaultErrnoRet" means nothing/,
+      /"linux.seccomp.defaultErrnoRet" is not allowed/,
     ],
     ['root', undefined, /"root" is missing/],
     ['mounts', [{ destination: 'x', type: 'tmpfs' }], /"mounts.destination" is "x"/],

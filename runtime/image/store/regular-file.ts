@@ -22,7 +22,7 @@ export function openRegular(path: string): number {
 
 function objection({ mode }: Stat): string | undefined {
   if (isSymlink(mode)) return 'is a symlink';
-  return isRegular(mode) ? undefined : 'is no regular file';
+  return isRegular(mode) ? undefined : 'is not a regular file';
 }
 
 function complaintOf({ code }: Errno): Error {

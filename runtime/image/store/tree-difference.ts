@@ -92,7 +92,7 @@ class TreePair {
     const missing = inA.find((name) => !setB.has(name));
     if (missing !== undefined) return `${quote(pathOf(below(trail, missing)))} is missing`;
     const more = inB.find((name) => !setA.has(name));
-    return more === undefined ? undefined : `${quote(pathOf(below(trail, more)))} does not belong there`;
+    return more === undefined ? undefined : `${quote(pathOf(below(trail, more)))} is unexpected`;
   }
 
   #entry(way: Level[], trail: Trail): string | undefined {
@@ -106,7 +106,7 @@ class TreePair {
       return this.#begin(way, trail);
     }
     const aspect = attributeDifference(a, b, name, statA, statB) ?? contentDifference(a, b, name, statA);
-    return aspect && `${quote(pathOf(trail))} has another ${aspect}`;
+    return aspect && `${quote(pathOf(trail))} has a different ${aspect}`;
   }
 
   /** Compares two directories whose contents are the same. */
@@ -114,10 +114,10 @@ class TreePair {
     const trail = way.pop()?.trail;
     const [a, b] = [this.#a.fd, this.#b.fd];
     const aspect = attributeDifference(a, b, '', fstat(a), fstat(b));
-    if (trail === undefined) return aspect && `the root has another ${aspect}`;
+    if (trail === undefined) return aspect && `the root has a different ${aspect}`;
     this.#a.leave();
     this.#b.leave();
-    return aspect && `${quote(pathOf(trail))} has another ${aspect}`;
+    return aspect && `${quote(pathOf(trail))} has a different ${aspect}`;
   }
 }
 
