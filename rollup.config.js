@@ -131,6 +131,6 @@ export default [
   alone('dist/runtime/container/owners/owner-worker.js', 'owner-worker.js'),
   alone('dist/fs/transport/flusher-thread.js', 'flusher-thread.js'),
   alone('dist/fs/transport/notifier.js', 'notifier.js'),
-  alone('dist/runtime/host/execute.js', 'execute.js'),
+  alone('dist/runtime/command/execute.js', 'execute.js'),
   alone('dist/runtime/container/init/main.js', 'init.cjs'),
 ];

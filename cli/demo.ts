@@ -10,8 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { E, Errno } from '../fs/sys/errno.js';
 import { umount2 } from '../fs/sys/syscalls.js';
-import { bindMount, enterMountNamespace, mountTmpfs } from '../runtime/container/process/namespaces.js';
 import { packageFile } from '../runtime/host/package.js';
+import { bindMount, enterMountNamespace, mountTmpfs } from '../runtime/namespaces/mount-namespace.js';
 import { print, setPrefix, warn } from './terminal/output.js';
 
 const PROGRAMS: Readonly<Record<string, string>> = {

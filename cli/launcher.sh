@@ -5,7 +5,7 @@
 # OpenSSL, ICU and addons obey variables of the caller's. Nothing of the user's may reach them so: every word is hidden
 # behind "=", and of the variables only those are left that our own programs read. A shell is no better: it takes no
 # variable whose name is none of its own ("a.b", bash's exported functions) and changes others (PWD, IFS). So the caller's
-# environment, as the kernel gave it to this process, is carried as a whole, in base64. runtime/host/call.ts takes words
+# environment, as the kernel gave it to this process, is carried as a whole, in base64. runtime/command/call.ts takes words
 # and environment back.
 #
 # What certainly asks for a mount in the background costs one Node, the server; a shell waits for its word, as

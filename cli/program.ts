@@ -7,12 +7,12 @@
  */
 import { Command, CommanderError } from 'commander';
 import { UsageError } from '../fs/index.js';
+import { suggestion } from '../fs/input/nearest.js';
 import { alternatives } from '../fs/input/shown.js';
 import { adviceFor } from '../fs/sys/advice.js';
 import { Errno } from '../fs/sys/errno.js';
 import { requireDescriptors } from '../runtime/host/limits.js';
-import { suggestion } from '../runtime/nearest.js';
-import { finishEntering } from '../runtime/rootless/namespace.js';
+import { finishEntering } from '../runtime/namespaces/user-namespace.js';
 import { optionDescription } from './terminal/choice-option.js';
 import { setPrefix, warn } from './terminal/output.js';
 import { version } from './version.js';

@@ -6,8 +6,8 @@
  * escaped (`fs/input/shown.ts`); {{json .A}} gives the exact value.
  */
 import { UsageError } from '../../fs/index.js';
+import { suggestion } from '../../fs/input/nearest.js';
 import { shown, shownJson } from '../../fs/input/shown.js';
-import { suggestion } from '../../runtime/nearest.js';
 
 const ACTION = /\{\{-?\s*(.*?)\s*-?\}\}/gs;
 const EXPRESSION = /^(?:(json|len|index|println)\s+)?(\.[\w.]*)(?:\s+(?:"([^"]*)"|(\d+)))?$/;

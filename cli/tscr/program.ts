@@ -4,7 +4,7 @@
  * Rule: only the requested commands are loaded.
  */
 import type { Command } from 'commander';
-import { enterForLayers } from '../../runtime/rootless/enter.js';
+import { enterForLayers } from '../../runtime/namespaces/enter.js';
 import { newProgram } from '../program.js';
 
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {

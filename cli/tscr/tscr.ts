@@ -4,7 +4,7 @@
  * Rule: only the command that is named is loaded, so that a container starts without what builds images.
  */
 import '../machine.js';
-import { requireText, words } from '../../runtime/host/call.js';
+import { requireText, words } from '../../runtime/command/call.js';
 import { runProgram } from '../program.js';
 import { insteadOf } from './not-implemented.js';
 import { TSCR_COMMANDS, tscrProgram } from './program.js';

@@ -7,8 +7,8 @@
  */
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
-import { startable } from '../../runtime/host/byte-command.js';
-import { hidden } from '../../runtime/host/call.js';
+import { startable } from '../../runtime/command/byte-command.js';
+import { hidden } from '../../runtime/command/call.js';
 import { packageFile } from '../../runtime/host/package.js';
 
 /** The last line of a server whose mount is usable. */

@@ -29,7 +29,7 @@ import { innermostMount, mountTable } from '../../fs/sys/mountinfo.js';
 import { forNode, toBytes, toText } from '../../fs/sys/path-bytes.js';
 import { close, openat } from '../../fs/sys/syscalls.js';
 import { FUSE_TYPE } from '../../fs/transport/device.js';
-import { startable } from '../../runtime/host/byte-command.js';
+import { startable } from '../../runtime/command/byte-command.js';
 
 /** The inspection data of a mount (`describeUnion` in fs/mount/serve-union.ts). Another program's server may answer. */
 export const INSPECTION = struct({

@@ -5,7 +5,7 @@
  */
 import type { Command } from 'commander';
 import type { MountOptions } from '../../fs/index.js';
-import { words } from '../../runtime/host/call.js';
+import { words } from '../../runtime/command/call.js';
 import { startServer } from './background.js';
 
 /** Passes the arguments of the command line to a server in the background. */

@@ -4,7 +4,7 @@
  * Rule: only the given command is loaded; a mount in the background loads only the code that starts its server.
  */
 import '../machine.js';
-import { words } from '../../runtime/host/call.js';
+import { words } from '../../runtime/command/call.js';
 import { setPrefix, warn } from '../terminal/output.js';
 import { startServer } from './background.js';
 import { overlayRequest } from './overlay.js';

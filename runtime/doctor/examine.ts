@@ -8,40 +8,23 @@
 
 import type { Host } from '../host/host.js';
 import { modeFacts } from '../rootless/facts.js';
-import type { ModeFacts, RootlessMode } from '../rootless/mode.js';
-import { type CgroupFacts, judgeCgroups, probeCgroups } from './cgroups.js';
-import { type EnvironmentFacts, judgeEnvironment, probeEnvironment } from './environment.js';
+import type { RootlessMode } from '../rootless/mode.js';
+import { judgeCgroups, probeCgroups } from './cgroups.js';
+import { judgeEnvironment, probeEnvironment } from './environment.js';
+import type { Facts } from './facts.js';
 import type { Finding } from './finding.js';
-import { type FuseFacts, judgeFuse, probeFuse } from './fuse.js';
-import { type FusermountFacts, judgeFusermount, probeFusermount } from './fusermount.js';
-import { type IdRangeFacts, judgeIdRanges, probeIdRanges } from './id-ranges.js';
-import { type Identity, judgeIdentity, probeIdentity } from './identity.js';
-import { judgeKernel, type KernelFacts, probeKernel } from './kernel.js';
+import { judgeFuse, probeFuse } from './fuse.js';
+import { judgeFusermount, probeFusermount } from './fusermount.js';
+import { judgeIdRanges, probeIdRanges } from './id-ranges.js';
+import { judgeIdentity, probeIdentity } from './identity.js';
+import { judgeKernel, probeKernel } from './kernel.js';
 import { type Mode, modesOf, REFUSED } from './modes.js';
-import { judgeNetwork, type NetworkFacts, probeNetwork } from './network.js';
-import { judgeOverlay, type OverlayFacts, probeOverlay } from './overlay.js';
-import { judgeSeccomp, probeSeccomp, type SeccompFacts } from './seccomp.js';
-import { judgeStore, probeStore, type StoreFacts } from './store.js';
-import { judgeTrial, probeTrial, type TrialFacts } from './trial.js';
-import { judgeUserNamespaces, probeUserNamespaces, type UserNamespaceFacts } from './user-namespaces.js';
-
-export interface Facts {
-  readonly identity: Identity;
-  readonly modeFacts: ModeFacts;
-  readonly kernel: KernelFacts;
-  readonly fuse: FuseFacts;
-  readonly fusermount: FusermountFacts;
-  readonly userNamespaces: UserNamespaceFacts;
-  readonly idRanges: IdRangeFacts;
-  readonly overlay: OverlayFacts;
-  readonly seccomp: SeccompFacts;
-  readonly cgroups: CgroupFacts;
-  readonly network: NetworkFacts;
-  readonly store: StoreFacts;
-  readonly environment: EnvironmentFacts;
-  /** Undefined if other facts show that no container can run. */
-  readonly trial: TrialFacts | undefined;
-}
+import { judgeNetwork, probeNetwork } from './network.js';
+import { judgeOverlay, probeOverlay } from './overlay.js';
+import { judgeSeccomp, probeSeccomp } from './seccomp.js';
+import { judgeStore, probeStore } from './store.js';
+import { judgeTrial, probeTrial } from './trial.js';
+import { judgeUserNamespaces, probeUserNamespaces } from './user-namespaces.js';
 
 /** The result of `tscr doctor`; the keys are stable. */
 export interface Report {

@@ -10,10 +10,10 @@ import { Cursor } from '../../fs/protocol/decode.js';
 import { decodeInit, type InitIn, negotiate, WANTED } from '../../fs/protocol/handshake.js';
 import { FUSE_DEVICE } from '../../fs/transport/device.js';
 import type { Host, HostFile } from '../host/host.js';
+import { installCommand } from '../host/packages.js';
 import { fuseRefusal } from '../rootless/facts.js';
 import { asRoot, type Finding, type Fix, missing, ok, warning } from './finding.js';
 import { type Identity, restartWith, SEE_REFUSALS, UNCONFINED } from './identity.js';
-import { installCommand } from './packages.js';
 
 export interface DeviceFacts {
   readonly device: HostFile | undefined;

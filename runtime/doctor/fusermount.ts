@@ -5,10 +5,10 @@
  */
 
 import type { Host } from '../host/host.js';
+import { installCommand } from '../host/packages.js';
 import { findHelper, type HelperProgram } from '../host/programs.js';
 import { asRoot, type Finding, ok, warning } from './finding.js';
 import type { Identity } from './identity.js';
-import { installCommand } from './packages.js';
 import { judgeHelper } from './set-user-id.js';
 
 export interface FusermountFacts {

@@ -5,11 +5,11 @@
  * Rule: images use ids up to 65535, so a range should have 65536 ids.
  */
 import type { Host } from '../host/host.js';
+import { installCommand } from '../host/packages.js';
 import type { ModeFacts } from '../rootless/mode.js';
 import { FILES, type SubordinateIds } from '../rootless/subordinate-ids.js';
 import { asRoot, asUser, type Finding, type Fix, missing, ok, warning } from './finding.js';
 import type { Identity } from './identity.js';
-import { installCommand } from './packages.js';
 import { judgeHelper } from './set-user-id.js';
 
 /** Facts for the fixes; the user's own ids are in `ModeFacts`. */

@@ -3,7 +3,7 @@
  *
  * Rule: CAP_SYS_ADMIN decides, not uid 0: root in a container often lacks it.
  */
-import { capabilityNumber } from '../container/spec/capabilities.js';
+import { capabilityNumber } from '../host/capabilities.js';
 import type { Host } from '../host/host.js';
 import { asRoot, type Finding, type Fix, missing, ok, warning } from './finding.js';
 

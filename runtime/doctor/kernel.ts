@@ -1,8 +1,8 @@
 /** The kernel version, the processor architecture, and /proc. */
 
 import type { Host } from '../host/host.js';
+import { installCommand } from '../host/packages.js';
 import { asRoot, type Finding, missing, ok } from './finding.js';
-import { installCommand } from './packages.js';
 
 export interface KernelFacts {
   /** uname(2)'s release, e.g. "6.1.0-18-amd64". */

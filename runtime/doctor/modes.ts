@@ -5,7 +5,7 @@
  */
 
 import { chooseMode, chooseStorage } from '../rootless/mode.js';
-import type { Facts } from './examine.js';
+import type { Facts } from './facts.js';
 import { deviceWorks, fuseMounts } from './fuse.js';
 import { fusermountWorks } from './fusermount.js';
 import type { Identity } from './identity.js';

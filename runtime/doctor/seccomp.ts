@@ -6,8 +6,8 @@
  */
 
 import type { Host } from '../host/host.js';
+import { installCommand } from '../host/packages.js';
 import { asRoot, type Finding, missing, ok, warning } from './finding.js';
-import { installCommand } from './packages.js';
 
 export interface SeccompFacts {
   readonly inKernel: boolean;

@@ -7,11 +7,11 @@
  */
 
 import type { Host } from '../host/host.js';
+import { installCommand } from '../host/packages.js';
 import { findHelper } from '../host/programs.js';
 import type { ModeFacts } from '../rootless/mode.js';
 import { asRoot, type Finding, missing, ok } from './finding.js';
 import { type Identity, restartWith, SEE_REFUSALS, UNCONFINED } from './identity.js';
-import { installCommand } from './packages.js';
 
 export interface UserNamespaceFacts {
   readonly inKernel: boolean;

@@ -6,7 +6,7 @@
  * Compare user_namespaces(7), newuidmap(1), and GetSubIDRanges in containers/storage.
  */
 import { readFileSync } from 'node:fs';
-import type { Caller } from './caller.js';
+import type { Caller } from '../host/caller.js';
 
 /** One line of /proc/PID/uid_map. */
 export interface IdRange {

@@ -9,7 +9,7 @@
  * Storage: the union; without /dev/fuse the kernel's overlayfs, if it can be mounted and stores all owners; else a copy
  * of the layers.
  *
- * Rule: pure functions. The commands (`enter.ts`, `container/root/root-filesystem.ts`) and `tscr doctor`
+ * Rule: pure functions. The commands (`namespaces/enter.ts`, `container/root/root-filesystem.ts`) and `tscr doctor`
  * (`doctor/modes.ts`) both decide here, and collect the facts with the functions of `facts.ts`.
  */
 import type { HelperProgram } from '../host/programs.js';

@@ -21,9 +21,9 @@ import { systemCommand } from '../../cli/tscr/commands/system/system.js';
 import { insteadOf, notImplemented } from '../../cli/tscr/not-implemented.js';
 import { MOUNT_OPTION_HELP } from '../../cli/unionfs/commands/mount-option-help.js';
 import { MOUNT_WORDS } from '../../cli/unionfs/mount-words.js';
+import { suggestion } from '../../fs/input/nearest.js';
 import { adviceFor } from '../../fs/sys/advice.js';
 import { E } from '../../fs/sys/errno.js';
-import { suggestion } from '../../runtime/nearest.js';
 import { PACKAGE } from '../support/container/tscr.js';
 
 const TSCR_FAILURE = 125;

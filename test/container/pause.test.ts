@@ -6,7 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from '
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { assert } from 'chai';
-import { processesOf } from '../../runtime/container/process/pid-namespace.js';
+import { processesOf } from '../../runtime/host/pid-namespace.js';
 import { type Running, Tscr } from '../support/container/tscr.js';
 import { usePlace } from '../support/mount/place.js';
 import { run } from '../support/run.js';

@@ -7,8 +7,8 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { assert } from 'chai';
-import { capabilityMask } from '../../runtime/container/spec/capabilities.js';
 import { DEFAULT_CAPABILITIES } from '../../runtime/container/spec/default-spec.js';
+import { capabilityMask } from '../../runtime/host/capabilities.js';
 import { type Bundle, outcome, runc, useBundles } from '../support/container/bundles.js';
 import { REACH } from '../support/container/reach.js';
 import { Tscr } from '../support/container/tscr.js';

@@ -2,8 +2,8 @@
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { assert } from 'chai';
-import { thisNode } from '../../runtime/container/records/node.js';
 import type { ContainerRecord } from '../../runtime/container/records/record.js';
+import { thisNode } from '../../runtime/host/node.js';
 import { Store } from '../../runtime/image/store/store.js';
 import { useWorkshop, type Workshop } from '../support/image/workshop.js';
 

@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { assert } from 'chai';
 import { flatten } from '../../fs/union/offline/flatten.js';
 import { viewOf } from '../../fs/union/offline/view.js';
-import { checkStore } from '../../runtime/image/store/check.js';
+import { checkStore } from '../../runtime/container/lifecycle/check.js';
 import { Store } from '../../runtime/image/store/store.js';
 import { describeTree, diffTrees, type Tree } from '../support/acceptance/tree.js';
 import { archive, base256, entry, type Fields, GNU, longName, paxHeader } from '../support/image/archive.js';

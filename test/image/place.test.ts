@@ -2,8 +2,8 @@
 import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { assert } from 'chai';
 import { HostError, UsageError } from '../../fs/index.js';
+import { type Caller, caller, setCaller } from '../../runtime/host/caller.js';
 import { isWritable, requireWritable, storeRoot } from '../../runtime/image/store/place.js';
-import { type Caller, caller, setCaller } from '../../runtime/rootless/caller.js';
 import { useScratch } from '../support/image/scratch.js';
 
 const ROOT: Caller = { uid: 0, gid: 0, home: '/root' };

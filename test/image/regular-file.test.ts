@@ -4,8 +4,8 @@ import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
+import { openRegular, readRegular, streamRegular } from '../../fs/input/regular-file.js';
 import { openInput } from '../../runtime/image/files/input.js';
-import { openRegular, readRegular, streamRegular } from '../../runtime/image/store/regular-file.js';
 import { collect, useScratch } from '../support/image/scratch.js';
 
 const openFiles = (): number => readdirSync('/proc/self/fd').length;

@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { assert } from 'chai';
-import { thisNode } from '../../runtime/container/records/node.js';
+import { thisNode } from '../../runtime/host/node.js';
 import { Store } from '../../runtime/image/store/store.js';
 import { useWorkshop } from '../support/image/workshop.js';
 

@@ -8,21 +8,16 @@ import { assert } from 'chai';
 import { UsageError } from '../../fs/index.js';
 import { createContainer } from '../../runtime/container/records/containers.js';
 import type { ContainerRecord } from '../../runtime/container/records/record.js';
+import { containerUse } from '../../runtime/container/records/usage.js';
+import { salvageIndex } from '../../runtime/image/check/index-salvage.js';
 import { buildImage, creationTime } from '../../runtime/image/create/new-image.js';
 import { hexOf } from '../../runtime/image/digest.js';
 import { historyOf } from '../../runtime/image/inspect/history.js';
 import { inspectImage } from '../../runtime/image/inspect/image-details.js';
 import type { Digest, StoredImage } from '../../runtime/image/oci.js';
-import { salvageIndex } from '../../runtime/image/store/index-salvage.js';
 import { pruneImages, removeImage } from '../../runtime/image/store/removal.js';
 import { Store } from '../../runtime/image/store/store.js';
-import {
-  containerUse,
-  imageUse,
-  type LayerNode,
-  layerTree,
-  sharesOf,
-} from '../../runtime/image/store/usage.js';
+import { imageUse, type LayerNode, layerTree, sharesOf } from '../../runtime/image/store/usage.js';
 import type { TarEntry } from '../../runtime/image/tar/tar-entry.js';
 import { readTar } from '../../runtime/image/tar/tar-read.js';
 import { loadStream } from '../../runtime/image/transfer/load.js';

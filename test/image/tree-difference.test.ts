@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { assert } from 'chai';
-import { treeDifference } from '../../runtime/image/store/tree-difference.js';
+import { treeDifference } from '../../runtime/image/check/tree-difference.js';
 import { treeSize } from '../../runtime/image/store/tree-size.js';
 import { useScratch } from '../support/image/scratch.js';
 

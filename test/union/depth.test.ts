@@ -15,8 +15,8 @@ import { removeTree } from '../../fs/union/layers/work.js';
 import { changes } from '../../fs/union/offline/difference.js';
 import { flatten } from '../../fs/union/offline/flatten.js';
 import { viewOf } from '../../fs/union/offline/view.js';
+import { treeDifference } from '../../runtime/image/check/tree-difference.js';
 import { packChanges, packTree } from '../../runtime/image/layer/pack.js';
-import { treeDifference } from '../../runtime/image/store/tree-difference.js';
 import { treeSize } from '../../runtime/image/store/tree-size.js';
 import { run } from '../support/run.js';
 

@@ -23,6 +23,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   create: ['store', 'layer'],
   'from-host': ['create', 'store', 'tar'],
   inspect: ['store'],
+  check: ['store', 'layer', 'tar'],
 };
 const DOCUMENTS = 'documents';
 

@@ -11,13 +11,18 @@ import { Command, Option } from 'commander';
 import { mount, type Ownership } from '../../../fs/index.js';
 import { directoryAt } from '../../../fs/layers.js';
 import { keepCapabilitiesFromChildren } from '../../../fs/sys/process.js';
+import { callerEnvironment, requireTextIn } from '../../../runtime/command/call.js';
+import {
+  becomeReaper,
+  killChildren,
+  type Outcome,
+  runForeground,
+} from '../../../runtime/command/foreground.js';
 import { Guardian } from '../../../runtime/container/process/guardian.js';
-import { enterMountNamespace } from '../../../runtime/container/process/namespaces.js';
-import { callerEnvironment, requireTextIn } from '../../../runtime/host/call.js';
-import { becomeReaper, killChildren, type Outcome, runForeground } from '../../../runtime/host/foreground.js';
+import { caller } from '../../../runtime/host/caller.js';
 import { temporaryDirectory } from '../../../runtime/host/temporary.js';
-import { caller } from '../../../runtime/rootless/caller.js';
-import { enterForMounts } from '../../../runtime/rootless/enter.js';
+import { enterForMounts } from '../../../runtime/namespaces/enter.js';
+import { enterMountNamespace } from '../../../runtime/namespaces/mount-namespace.js';
 import { collect, warn } from '../../terminal/output.js';
 import { mountOptions } from './mount.js';
 

@@ -1,8 +1,8 @@
 import { Command, Option } from 'commander';
 import { type MountOptions, type Transport, UsageError } from '../../../fs/index.js';
+import { suggestion } from '../../../fs/input/nearest.js';
 import { absolute, splitLayers } from '../../../fs/layers.js';
 import { MOUNT_FLAGS } from '../../../fs/transport/mount-flags.js';
-import { suggestion } from '../../../runtime/nearest.js';
 import { ChoiceOption } from '../../terminal/choice-option.js';
 import { MOUNT_WORDS, VALUED } from '../mount-words.js';
 import { ownershipOf } from '../ownership.js';

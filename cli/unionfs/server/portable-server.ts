@@ -1,6 +1,6 @@
 /** The same as `server.ts` for `--transport fuse-native`, which serves on the main thread. */
 import '../../machine.js';
-import { words } from '../../../runtime/host/call.js';
+import { words } from '../../../runtime/command/call.js';
 import { carryOut } from './server-command.js';
 import { serveInBackground } from './serving.js';
 

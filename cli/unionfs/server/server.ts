@@ -9,7 +9,7 @@ import '../../machine.js';
 import { Worker } from 'node:worker_threads';
 import { type Attached, exitOf, servingLimits } from '../../../fs/background.js';
 import { report } from '../../../fs/sys/report.js';
-import { words } from '../../../runtime/host/call.js';
+import { words } from '../../../runtime/command/call.js';
 import { endInTime, endOnSignals } from './end-on-signals.js';
 
 const FAILURE = 1;

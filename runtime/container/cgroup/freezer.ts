@@ -7,8 +7,8 @@
  */
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { processesOf } from '../../host/pid-namespace.js';
 import { textOf } from '../../host/text-of.js';
-import { processesOf } from '../process/pid-namespace.js';
 import { isUnified, membershipsOf } from './membership.js';
 
 export interface Freezer {

@@ -19,7 +19,7 @@ import {
   setrlimit,
   setuid,
 } from '../../../fs/sys/process.js';
-import { capabilityMask, capabilityNumber } from '../spec/capabilities.js';
+import { capabilityMask, capabilityNumber } from '../../host/capabilities.js';
 import { RLIMITS } from '../spec/rlimits.js';
 import type { CapabilitiesSpec, RlimitSpec, UserSpec } from '../spec/runtime-spec.js';
 import { step } from './failure.js';

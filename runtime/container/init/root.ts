@@ -15,22 +15,22 @@ import { E, unless } from '../../../fs/sys/errno.js';
 import { changeMount, cloneTree, moveMount } from '../../../fs/sys/mount-api.js';
 import { fchdir, getcwd, pivotRoot } from '../../../fs/sys/process.js';
 import { chdir, chroot, close, mount, openat, umount2 } from '../../../fs/sys/syscalls.js';
+import type { RootPropagation } from '../spec/runtime-spec.js';
 import { bytes, step, succeeds } from './failure.js';
 
 /** Propagation of the mounts in a new namespace; "shared" with the host is not supported. */
-const PROPAGATION: Readonly<Record<string, number>> = {
+const PROPAGATION: Readonly<Record<RootPropagation, number>> = {
   private: MS.PRIVATE,
   rprivate: MS.PRIVATE | MS.REC,
   slave: MS.SLAVE,
   rslave: MS.SLAVE | MS.REC,
 };
-export const ROOT_PROPAGATIONS = Object.keys(PROPAGATION);
-const DEFAULT_PROPAGATION = MS.SLAVE | MS.REC;
+const DEFAULT_PROPAGATION: RootPropagation = 'rslave';
 
 /** Opens the root as a mount of its own in this namespace. The caller closes the descriptor. */
-export function openRoot(path: string, propagation: string | undefined): number {
+export function openRoot(path: string, propagation: RootPropagation | undefined): number {
   return step(`cannot enter the root "${path}"`, () => {
-    mount('none', '/', null, PROPAGATION[propagation ?? ''] ?? DEFAULT_PROPAGATION, null);
+    mount('none', '/', null, PROPAGATION[propagation || DEFAULT_PROPAGATION], null);
     const root = cloneTree(AT.FDCWD, bytes(path), true);
     changeMount(root, { propagation: MS.PRIVATE });
     const place = openat(AT.FDCWD, bytes(path), O.PATH | O.DIRECTORY);

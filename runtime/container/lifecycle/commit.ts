@@ -11,7 +11,7 @@ import { packChanges } from '../../image/layer/pack.js';
 import type { Digest } from '../../image/oci.js';
 import type { Store } from '../../image/store/store.js';
 import type { ContainerRecord } from '../records/record.js';
-import { changesOf } from './changes.js';
+import { changesOf } from '../root/changes.js';
 
 export interface CommitOptions {
   /** Full names. */

@@ -10,7 +10,7 @@ import { flatten, viewOf } from '../../../fs/index.js';
 import { packTree } from '../../image/layer/pack.js';
 import type { Store } from '../../image/store/store.js';
 import type { ContainerRecord } from '../records/record.js';
-import { changesOf } from './changes.js';
+import { changesOf } from '../root/changes.js';
 
 /** Calls `use` with the tar. */
 export async function exportContainer(

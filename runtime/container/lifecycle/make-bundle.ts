@@ -7,8 +7,8 @@
 import { closeSync, mkdirSync, openSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { flatten, UsageError, viewOf } from '../../../fs/index.js';
+import { writeJson } from '../../../fs/input/json-file.js';
 import type { Store } from '../../image/store/store.js';
-import { writeJson } from '../records/json.js';
 import { commandOf, imageWorkdir } from '../spec/command.js';
 import { containerSpec } from '../spec/container-spec.js';
 import { environmentOf } from '../spec/environment.js';

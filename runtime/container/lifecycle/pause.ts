@@ -15,9 +15,9 @@ import { spawn } from 'node:child_process';
 import { closeSync, existsSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { HostError } from '../../../fs/index.js';
 import { pipe } from '../../../fs/sys/process.js';
+import { type Process, processesOf } from '../../host/pid-namespace.js';
 import { textOf } from '../../host/text-of.js';
 import { type Freezer, freezerOf } from '../cgroup/freezer.js';
-import { type Process, processesOf } from '../process/pid-namespace.js';
 
 const SHELL = '/bin/sh';
 /** Children are resumed before their parents, which would take them for suspended jobs. */

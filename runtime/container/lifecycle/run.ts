@@ -17,16 +17,17 @@ import { join } from 'node:path';
 import { UsageError } from '../../../fs/index.js';
 import { quoted } from '../../../fs/input/shown.js';
 import { directoryAt } from '../../../fs/layers.js';
-import { callerEnvironment } from '../../host/call.js';
+import { callerEnvironment } from '../../command/call.js';
+import { thisNode } from '../../host/node.js';
 import type { ExecutionConfig, StoredImage } from '../../image/oci.js';
 import { otherPlatform } from '../../image/platform.js';
 import { requireWritable } from '../../image/store/place.js';
 import type { Store } from '../../image/store/store.js';
-import { enterForContainers } from '../../rootless/enter.js';
+import { enterForContainers } from '../../namespaces/enter.js';
+import { enterMountNamespace } from '../../namespaces/mount-namespace.js';
 import type { UserNamespace } from '../../rootless/mode.js';
 import { virtualOwners } from '../owners/service.js';
 import { type InitProcess, runBundle, startInit } from '../process/bundle.js';
-import { enterMountNamespace } from '../process/namespaces.js';
 import { ContainerLock } from '../records/container-lock.js';
 import {
   clearLeftovers,
@@ -35,18 +36,17 @@ import {
   endContainer,
   shortId,
 } from '../records/containers.js';
-import { thisNode } from '../records/node.js';
 import type { ContainerRecord, Driver } from '../records/record.js';
 import { makeVolumes } from '../root/image-volumes.js';
 import { makeInitLayer, makeOwnFiles } from '../root/init-layer.js';
 import { chooseDriver, type OpenRoot, startDriver } from '../root/root-filesystem.js';
-import { type Mount, type MountRequest, mountsOf } from '../root/volumes.js';
 import { commandOf, imageWorkdir } from '../spec/command.js';
 import { containerSpec, type ProcessRequest } from '../spec/container-spec.js';
 import { environmentOf } from '../spec/environment.js';
 import { withOwnUser } from '../spec/own-user.js';
 import { defaultUser, forOwnNamespace, mappedUser, ownUser, withOwnHome } from '../spec/rootless-spec.js';
 import { readUserFiles, resolveUser, type UserFiles } from '../spec/users.js';
+import { type Mount, type MountRequest, mountsOf } from '../spec/volumes.js';
 
 /** The options of the command line; undefined where the image's configuration applies. */
 export interface RunOptions extends MountRequest {

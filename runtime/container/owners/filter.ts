@@ -5,8 +5,8 @@
  * weaker than an error, so a call that the profile refuses causes no notification (seccomp(2), "Filter return values").
  */
 import { ARCHITECTURES, type ArchitectureName } from '../../../fs/sys/architecture.js';
+import { BPF, DATA, encode, type Instruction, VERDICT } from '../../../fs/sys/classic-bpf.js';
 import { S } from '../../../fs/sys/constants.js';
-import { BPF, DATA, encode, type Instruction, VERDICT } from '../process/bpf.js';
 import { type ChownForm, type MknodForm, OWNER_CALLS, type OwnerCall } from './calls.js';
 
 /** The ids that exist in the namespace. */

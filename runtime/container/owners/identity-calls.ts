@@ -11,7 +11,7 @@ import {
   wordsAt,
   writeWordsAt,
 } from '../../../fs/sys/seccomp-notify.js';
-import { capabilityMask } from '../spec/capabilities.js';
+import { capabilityMask } from '../../host/capabilities.js';
 import type { Identities } from './identities.js';
 import { changed, type Identity, idFor, idsFor, withGroups } from './identity.js';
 

@@ -20,7 +20,7 @@ import {
   writeBytesAt,
 } from '../../../fs/sys/seccomp-notify.js';
 import { close, PollSet, unshare } from '../../../fs/sys/syscalls.js';
-import { capabilityMask } from '../spec/capabilities.js';
+import { capabilityMask } from '../../host/capabilities.js';
 import { type ChownForm, callOf, type MknodForm, type StatForm } from './calls.js';
 import { isMapped, type MappedIds } from './filter.js';
 import { Identities } from './identities.js';

@@ -16,7 +16,7 @@ import { AT, O } from '../../../fs/sys/constants.js';
 import { cachedIdentity } from '../../../fs/sys/raw-stat.js';
 import { descriptorOf } from '../../../fs/sys/seccomp-notify.js';
 import { close, eventfd, openat, signalEventfd } from '../../../fs/sys/syscalls.js';
-import { caller } from '../../rootless/caller.js';
+import { caller } from '../../host/caller.js';
 import { currentMaps } from '../../rootless/id-maps.js';
 import type { Driver } from '../records/record.js';
 import { type MappedIds, ownerFilter } from './filter.js';

@@ -17,6 +17,7 @@ import { parseJson } from '../../../fs/input/document.js';
 import { shown } from '../../../fs/input/shown.js';
 import { isInitialUserNamespace } from '../../../fs/layers.js';
 import { HostError, UsageError } from '../../../fs/sys/refusal.js';
+import { catchSignals } from '../../command/signals.js';
 import { rulesOf } from '../cgroup/device-rules.js';
 import { makeDeviceGroup } from '../cgroup/devices.js';
 import type { Group } from '../cgroup/group.js';
@@ -28,7 +29,6 @@ import { fileLimits } from './file-limits.js';
 import { Guardian } from './guardian.js';
 import { type InitProcess, type Input, startInit } from './init-process.js';
 import { compileSeccomp } from './seccomp.js';
-import { catchSignals } from './signals.js';
 
 export { type InitProcess, startInit } from './init-process.js';
 

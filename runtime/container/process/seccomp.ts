@@ -7,11 +7,11 @@
  */
 
 import { ARCHITECTURES } from '../../../fs/sys/architecture.js';
+import { BPF, DATA, encode, type Instruction } from '../../../fs/sys/classic-bpf.js';
 import { E, Errno } from '../../../fs/sys/errno.js';
 import { HostError, UsageError } from '../../../fs/sys/refusal.js';
 import { ACTION, COMPARE, type Comparison, SeccompFilter } from '../../../fs/sys/seccomp.js';
 import type { SeccompArgument, SeccompRule, SeccompSpec } from '../spec/runtime-spec.js';
-import { BPF, DATA, encode, type Instruction } from './bpf.js';
 
 /** SECCOMP_FILTER_FLAG_* of seccomp(2). */
 const FLAGS: Readonly<Record<string, number>> = {

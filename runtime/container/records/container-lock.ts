@@ -7,11 +7,11 @@
  */
 import { fstatSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { isFull, tryReadJson, writeJson } from '../../../fs/input/json-file.js';
 import { absolutePath, count, type Output, optional, struct } from '../../../fs/input/schema.js';
 import { LOCK } from '../../../fs/sys/constants.js';
 import { close, flock } from '../../../fs/sys/syscalls.js';
-import { isFull, tryReadJson, writeJson } from './json.js';
-import { runtimeDirectory } from './node.js';
+import { runtimeDirectory } from '../../host/node.js';
 import { containerId } from './record.js';
 
 const PRIVATE = 0o600;

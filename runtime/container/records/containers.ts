@@ -2,7 +2,8 @@
  * The containers of a store, and their status.
  *
  * Rules:
- * - `ROOT/containers/ID` appears by one rename with its record in it, and disappears by one.
+ * - `ROOT/containers/ID` appears by one rename with its record in it, and disappears by one. Its lease on the layers
+ *   exists before, and is removed after its last file (`image/store/leases.ts`).
  * - A container is locked (`container-lock.ts`) from before its directory appears until its exit is recorded. A container
  *   without lock and exit record belongs to a command that was killed.
  * - The next command on the same node cleans up such containers, never those of another node.
@@ -12,14 +13,16 @@
 import { existsSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '../../../fs/index.js';
+import { readJson, reserveJson, writeJson, writeReservedJson } from '../../../fs/input/json-file.js';
 import { count, type Output, struct, text } from '../../../fs/input/schema.js';
 import { removeTree } from '../../../fs/layers.js';
 import { LOCK } from '../../../fs/sys/constants.js';
 import { close, flock } from '../../../fs/sys/syscalls.js';
+import { thisNode } from '../../host/node.js';
+import { CONTAINERS, removeLease, writeLease } from '../../image/store/leases.js';
 import { isWritable, requireWritable } from '../../image/store/place.js';
+import { holderOfContainer, leaseOf } from './container-lease.js';
 import { ContainerLock, isLocked, lockOwnerOf, lockOwners } from './container-lock.js';
-import { readJson, reserveJson, writeJson, writeReservedJson } from './json.js';
-import { thisNode } from './node.js';
 import { CONTAINER_RECORD, type ContainerRecord } from './record.js';
 
 const RECORD = 'container.json';
@@ -50,7 +53,7 @@ export type Status =
 
 export const shortId = (id: string): string => id.slice(0, SHORT_ID);
 
-const containersOf = (root: string): string => join(root, 'containers');
+const containersOf = (root: string): string => join(root, CONTAINERS);
 /** The directory of a container's files. */
 export const directoryOf = (root: string, id: string): string => join(containersOf(root), id);
 
@@ -155,16 +158,20 @@ function exitOf(root: string, id: string): Exit | undefined {
 
 // --- changing
 
-/** Creates a container's directory with its record. Throws `UsageError` if the name is already used. */
+/**
+ * Creates a container's lease, and its directory with its record in it. The caller has locked the store in which the image was
+ * found, and the container. Throws `UsageError` if the name is already used.
+ */
 export function createContainer(root: string, record: ContainerRecord): void {
   const fresh = directoryOf(root, `.${record.id}`);
-  mkdirSync(fresh, { recursive: true, mode: PRIVATE });
   try {
+    writeLease(root, leaseOf(record));
+    mkdirSync(fresh, { recursive: true, mode: PRIVATE });
     writeJson(join(fresh, RECORD), record);
     reserveJson(join(fresh, EXIT), EXIT_BYTES);
     showContainer(root, record, fresh);
   } catch (error) {
-    removeDirectory(root, `.${record.id}`);
+    removeRest(root, record.id);
     throw error;
   }
 }
@@ -198,18 +205,21 @@ export function endContainer(root: string, { id, autoRemove }: ContainerRecord, 
 /** Removes a locked container with all its files. */
 export function removeContainer(root: string, id: string): void {
   requireWritable(root);
-  const gone = `.${id}`;
-  renameSync(directoryOf(root, id), directoryOf(root, gone));
-  removeDirectory(root, gone);
+  renameSync(directoryOf(root, id), directoryOf(root, `.${id}`));
+  removeRest(root, id);
 }
 
-function removeDirectory(root: string, name: string): void {
-  const fd = openSync(containersOf(root), 'r');
-  try {
-    removeTree(fd, name);
-  } finally {
-    close(fd);
+/** What is left of a container that nobody sees any more, or not yet; its lease goes last. */
+function removeRest(root: string, id: string): void {
+  if (existsSync(directoryOf(root, `.${id}`))) {
+    const fd = openSync(containersOf(root), 'r');
+    try {
+      removeTree(fd, `.${id}`);
+    } finally {
+      close(fd);
+    }
   }
+  removeLease(root, holderOfContainer(id));
 }
 
 /** Cleans up after killed commands of this node, in all stores. */
@@ -224,12 +234,12 @@ export function clearLeftovers(root: string): void {
   }
 }
 
-/** Records the exit of a container whose supervisor was killed. */
-function endAbandoned(root: string, id: string): void {
+/** Records the exit of a container whose supervisor was killed, and removes what is left of one that is gone. */
+export function endAbandoned(root: string, id: string): void {
   const lock = ContainerLock.take(root, id);
   if (lock === undefined) return;
   try {
-    if (existsSync(directoryOf(root, `.${id}`))) removeDirectory(root, `.${id}`);
+    if (!existsSync(directoryOf(root, id))) removeRest(root, id);
     const record = readRecord(root, id);
     if (record !== undefined && !('problem' in record) && exitOf(root, id) === undefined)
       endContainer(root, record, lockOwnerOf(id)?.exitCode ?? KILLED);

@@ -14,6 +14,7 @@ import {
   text,
   word,
 } from '../../../fs/input/schema.js';
+import { NODE_ID } from '../../host/node.js';
 import { type Digest, isDigest } from '../../image/digest.js';
 import { EXECUTION } from '../../image/oci.js';
 
@@ -26,10 +27,6 @@ export const containerId = custom<string>(
   (value) => typeof value === 'string' && ID.test(value),
   '64 hexadecimal digits',
 );
-
-/** A machine, and one of its boots. */
-const NODE_ID = struct({ machine: text, boot: text });
-export type NodeId = Output<typeof NODE_ID>;
 
 export const CONTAINER_RECORD = struct({
   id: containerId,
@@ -44,7 +41,7 @@ export const CONTAINER_RECORD = struct({
   driver: oneOf(DRIVERS),
   /** Removed when it ends (--rm). */
   autoRemove: flag,
-  /** The node that it runs on (`node.ts`). */
+  /** The node that it runs on (`host/node.ts`). */
   node: NODE_ID,
   /** Absolute paths of the image's layers, the top one first; without the init layer. */
   lowers: listOf(absolutePath),

@@ -33,7 +33,7 @@ import {
 } from '../../../fs/sys/syscalls.js';
 import { textOf } from '../../host/text-of.js';
 import { USER_FILE_MAX, type UserFiles } from '../spec/users.js';
-import type { Mount } from './volumes.js';
+import type { Mount } from '../spec/volumes.js';
 
 /** The container's own files, by their names in the container. */
 export const OWN_FILES = ['/etc/hosts', '/etc/hostname', '/etc/resolv.conf'] as const;

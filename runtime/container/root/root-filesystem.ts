@@ -5,8 +5,8 @@
  * - `overlay`: the kernel's overlayfs.
  * - `copy`: a plain copy, if nothing can be mounted: slow to create, and takes space for every container.
  *
- * Rules: mounts are made in the caller's own mount namespace (`namespaces.ts`), so that they end with it for any reason.
- * The image's layers never change, so they are not watched.
+ * Rules: mounts are made in the caller's own mount namespace (`mount-namespace.ts`), so that they end with it for any
+ * reason. The image's layers never change, so they are not watched.
  */
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,15 +26,15 @@ import { E, Errno, errnoName } from '../../../fs/sys/errno.js';
 import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { close, isNoexec, mount, openat, umount2 } from '../../../fs/sys/syscalls.js';
 import { whyCopy } from '../../doctor/refusals.js';
+import { caller } from '../../host/caller.js';
 import { realHost } from '../../host/real-host.js';
 import { removePath } from '../../image/store/workspace.js';
-import { caller } from '../../rootless/caller.js';
 import { fuseRefusal } from '../../rootless/facts.js';
 import { chooseStorage } from '../../rootless/mode.js';
-import { markCopied } from '../lifecycle/changes.js';
 import type { VirtualOwners } from '../owners/service.js';
 import type { ContainerRecord, Driver } from '../records/record.js';
 import { idTranslation } from '../spec/id-translation.js';
+import { markCopied } from './changes.js';
 
 /** Parameters of a driver. */
 export type RootRequest = Pick<

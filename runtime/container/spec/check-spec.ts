@@ -7,11 +7,16 @@
  */
 import { posix } from 'node:path';
 import { UsageError } from '../../../fs/sys/refusal.js';
-import { ROOT_PROPAGATIONS } from '../init/root.js';
-import { capabilityNumber } from './capabilities.js';
+import { capabilityNumber } from '../../host/capabilities.js';
 import { parseMountOptions } from './mount-options.js';
 import { RLIMITS } from './rlimits.js';
-import { CAPABILITY_SETS, NAMESPACES, type NamespaceType, type RuntimeSpec } from './runtime-spec.js';
+import {
+  CAPABILITY_SETS,
+  NAMESPACES,
+  type NamespaceType,
+  ROOT_PROPAGATIONS,
+  type RuntimeSpec,
+} from './runtime-spec.js';
 
 export interface CheckedSpec {
   readonly spec: RuntimeSpec;
@@ -221,7 +226,7 @@ function checkLinux(linux: Json): ReadonlySet<NamespaceType> {
   elements('linux.maskedPaths', maskedPaths, 'an absolute path');
   elements('linux.readonlyPaths', readonlyPaths, 'an absolute path');
   objects('linux.devices', devices).forEach(checkDevice);
-  if (!isEmpty(rootfsPropagation) && !ROOT_PROPAGATIONS.includes(String(rootfsPropagation)))
+  if (!isEmpty(rootfsPropagation) && !ROOT_PROPAGATIONS.some((known) => known === rootfsPropagation))
     refuse(`"linux.rootfsPropagation" is "${rootfsPropagation}"; supported: ${ROOT_PROPAGATIONS.join(', ')}`);
   checkSeccomp(seccomp);
   return found;

@@ -6,11 +6,11 @@
  * specification's conversion.md.
  */
 
-import type { Mount } from '../root/volumes.js';
 import { DEFAULT_CAPABILITIES, DEFAULT_MOUNTS, defaultSpec } from './default-spec.js';
 import type { CapabilitiesSpec, RuntimeSpec } from './runtime-spec.js';
 import { defaultSeccomp } from './seccomp-default.js';
 import type { ContainerUser } from './users.js';
+import type { Mount } from './volumes.js';
 
 /** The process: arguments, user, directory and environment. */
 export interface ProcessRequest {

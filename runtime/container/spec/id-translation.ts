@@ -6,7 +6,7 @@
  * gives fuse-overlayfs such a mapping.
  */
 import type { IdRange, Ownership } from '../../../fs/index.js';
-import { caller } from '../../rootless/caller.js';
+import { caller } from '../../host/caller.js';
 
 const LAST = 2 ** 32 - 2;
 

@@ -8,14 +8,14 @@ import { readFileSync } from 'node:fs';
 import { HostError } from '../../../fs/index.js';
 import { isInitialUserNamespace } from '../../../fs/layers.js';
 import { ASK_DOCTOR } from '../../../fs/sys/advice.js';
-import { caller } from '../../rootless/caller.js';
+import { caller } from '../../host/caller.js';
+import { boundingCapabilities } from '../../host/capabilities.js';
 import { currentMaps, type IdMaps, isMapped } from '../../rootless/id-maps.js';
 import type { UserNamespace } from '../../rootless/mode.js';
-import type { Mount } from '../root/volumes.js';
-import { boundingCapabilities } from './capabilities.js';
 import type { OwnUser } from './own-user.js';
 import type { MountSpec, RuntimeSpec } from './runtime-spec.js';
 import type { ContainerUser } from './users.js';
+import type { Mount } from './volumes.js';
 
 const HOST_SYS: MountSpec = {
   destination: '/sys',

@@ -63,6 +63,10 @@ export interface MountSpec {
   readonly options?: readonly string[];
 }
 
+/** Of the mounts that are there when the namespace is new; sharing with the host is not offered. */
+export const ROOT_PROPAGATIONS = ['private', 'rprivate', 'slave', 'rslave'] as const;
+export type RootPropagation = (typeof ROOT_PROPAGATIONS)[number];
+
 export interface LinuxSpec {
   readonly namespaces: readonly NamespaceSpec[];
   readonly devices?: readonly DeviceSpec[];
@@ -70,7 +74,7 @@ export interface LinuxSpec {
   readonly seccomp?: SeccompSpec;
   readonly maskedPaths?: readonly string[];
   readonly readonlyPaths?: readonly string[];
-  readonly rootfsPropagation?: string;
+  readonly rootfsPropagation?: RootPropagation;
   /** Path of the control group for the device rules: absolute below the hierarchy, or relative to the caller's own group. */
   readonly cgroupsPath?: string;
   readonly resources?: { readonly devices?: readonly DeviceRuleSpec[] };

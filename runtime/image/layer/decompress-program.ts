@@ -7,7 +7,7 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { HostError } from '../../../fs/index.js';
-import { installCommand } from '../../doctor/packages.js';
+import { installCommand } from '../../host/packages.js';
 import { realHost } from '../../host/real-host.js';
 
 export type ProgramFormat = 'xz' | 'bzip2';

@@ -4,6 +4,7 @@
  *     oci-layout  index.json  blobs/sha256/HEX     an OCI image layout (image-layout.md); other tools can read it
  *     blobs/sha256/HEX.removed                     a manifest whose image is being removed
  *     layers/HEX/diff  layers/HEX/layer.json       each layer once, unpacked, and what it measures (`layer-keys.ts`)
+ *     leases/KIND-ID.json                          who relies on which layers (`leases.ts`)
  *     containers/ID/                               the containers (`container/records/record.ts`)
  *     tmp/                                         what is being built (`workspace.ts`)
  *     lock  index.lock                             held by writers
@@ -19,6 +20,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { UsageError } from '../../../fs/index.js';
 import { parseDocument } from '../../../fs/input/document.js';
+import { openRegular, readRegular, streamRegular } from '../../../fs/input/regular-file.js';
 import { quoted } from '../../../fs/input/shown.js';
 import { MAX_DOCUMENT_BYTES, parseConfig, parseIndex, parseManifest } from '../manifest.js';
 import {
@@ -34,7 +36,6 @@ import { hexOf } from '../reference.js';
 import { digestOf } from '../verify.js';
 import { EMPTY_INDEX, imagesOf, nameOf, namesOf } from './index-file.js';
 import { placedKeys } from './layer-keys.js';
-import { openRegular, readRegular, streamRegular } from './regular-file.js';
 
 /** Reads layer.json of a layer's directory. Throws an error with the problem. */
 export function readLayerSize(directory: string): LayerSize {

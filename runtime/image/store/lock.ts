@@ -7,9 +7,9 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { UsageError } from '../../../fs/index.js';
+import { openRegular } from '../../../fs/input/regular-file.js';
 import { LOCK } from '../../../fs/sys/constants.js';
 import { flock } from '../../../fs/sys/syscalls.js';
-import { openRegular } from './regular-file.js';
 
 const RETRY_MS = 10;
 const PRIVATE = 0o600;

@@ -8,7 +8,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { HostError, UsageError } from '../../../fs/index.js';
 import { ASK_DOCTOR } from '../../../fs/sys/advice.js';
-import { caller, homeOf } from '../../rootless/caller.js';
+import { caller, homeOf } from '../../host/caller.js';
 
 const SYSTEM_ROOT = '/var/lib/tscr';
 const PROGRAM = 'tscr';

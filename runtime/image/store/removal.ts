@@ -2,14 +2,14 @@
  * Removes images: `rmi` and `prune`.
  *
  * Rules, as docker's: of several names only the given one is removed; the last name, or an ID, means the image. An image
- * with several names is not removed by its ID, nor one that a container uses, except with --force. Even then the layers of
- * a container stay until it is removed.
+ * with several names is not removed by its ID, nor one that a lease says is in use, except with --force. Even then leased
+ * layers stay. Only leases say who uses what (`leases.ts`).
  */
 import { UsageError } from '../../../fs/index.js';
-import { listRecords } from '../../container/records/containers.js';
 import type { StoredImage } from '../oci.js';
 import { familiar, formatReference, hexOf, parseReference, withDefaultTag } from '../reference.js';
 import type { DamagedImage } from './layout.js';
+import { readLeases } from './leases.js';
 import type { Choice, Removable, Removal, Store } from './store.js';
 
 /** Removes an image or one of its names. Throws `UsageError`. */
@@ -35,20 +35,20 @@ const isMeant = ({ names, manifestDigest }: DamagedImage, text: string): boolean
   names.some((full) => full === fullName(text)) ||
   (/^(sha256:)?[0-9a-f]{12,64}$/.test(text) && hexOf(manifestDigest).startsWith(text.replace('sha256:', '')));
 
-/** Removes the images that no container uses: those without a name, or all. */
+/** Removes the images that nobody uses: those without a name, or all. */
 export async function pruneImages(store: Store, all: boolean): Promise<Removal> {
   return store.remove(({ images }): Choice => {
-    const used = new Set(listRecords(store.root).map(({ image }) => image.id));
+    const used = new Set(readLeases(store.root).leases.map(({ image }) => image));
     const unused = images.filter(({ id, names }) => !used.has(id) && (all || names.length === 0));
     return { names: [], images: unused };
   });
 }
 
 function refuse(store: Store, image: StoredImage, text: string, name: string | undefined): void {
-  const user = listRecords(store.root).find((record) => record.image.id === image.id);
+  const user = readLeases(store.root).leases.find((lease) => lease.image === image.id)?.holder;
   if (user !== undefined) {
     throw new UsageError(
-      `container "${user.name}" uses image "${text}"; remove the container first, or use --force`,
+      `${user.kind} "${user.name}" uses image "${text}"; remove the ${user.kind} first, or use --force`,
     );
   }
   if (name === undefined && image.names.length > 1) {

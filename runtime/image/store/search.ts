@@ -5,7 +5,7 @@
  * hexadecimal digits can be an unambiguous prefix of an ID.
  */
 import { UsageError } from '../../../fs/index.js';
-import { nearest } from '../../nearest.js';
+import { nearest } from '../../../fs/input/nearest.js';
 import type { Descriptor, Index, StoredImage } from '../oci.js';
 import {
   familiar,

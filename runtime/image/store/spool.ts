@@ -7,12 +7,12 @@
  */
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
+import { streamRegular } from '../../../fs/input/regular-file.js';
 import { ftruncate } from '../../../fs/sys/syscalls.js';
 import { writeSparse } from '../../../fs/sys/write-sparse.js';
 import type { Blob, Digest } from '../oci.js';
 import { Check, digestOf, type Expected } from '../verify.js';
 import type { Layout } from './layout.js';
-import { streamRegular } from './regular-file.js';
 import type { Workspace } from './workspace.js';
 
 const PRIVATE_FILE = 0o600;

@@ -3,25 +3,25 @@
  *
  * Rules for concurrent processes:
  * - Readers take no lock (`layout.ts`).
- * - A process that adds something, or uses images before this is recorded, has a shared lock on `lock`, which prevents
+ * - A process that adds something, or uses images before a lease says so, has a shared lock on `lock`, which prevents
  *   removals. A process that removes something has an exclusive lock.
  * - `index.lock` is taken briefly: to replace the index, and to create, close and clear workspaces.
  * - A removal needs no disk space: an image is removed when its manifest is renamed (`Layout.removedPath`); then its parts
  *   are removed, and the index, which needs space, is written last. The next writer completes an interrupted removal.
+ * - What a lease names stays (`leases.ts`).
  * - An unreadable image does not affect other images: it is reported and can be removed, and parts that it may use are not
  *   removed as unused.
  *
  * Compare containers/storage (layers.json, images.json and their locks) and the OCI image layout.
  */
 import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { isFull } from '../../../fs/input/json-file.js';
 import { withPath } from '../../../fs/sys/errno.js';
-import { damagedRecords, listRecords } from '../../container/records/containers.js';
-import { isFull } from '../../container/records/json.js';
 import type { Digest, Index, StoredImage } from '../oci.js';
 import { formatReference, hexOf, parseTag } from '../reference.js';
 import { EMPTY_INDEX, imagesOf, withImage, withoutManifests, withoutName } from './index-file.js';
 import { type DamagedImage, type Inventory, Layout, namesIn } from './layout.js';
+import { leasedLayers } from './leases.js';
 import { type LockMode, withLock, withReadLock } from './lock.js';
 import { requireWritable, storeRoot } from './place.js';
 import { searchImage } from './search.js';
@@ -84,7 +84,7 @@ export class Store {
 
   // --- writing
 
-  /** Runs `use` while nothing is removed from the store, e.g. to record a container of an image that was found. */
+  /** Runs `use` while nothing is removed from the store, e.g. to write a lease for an image that was found. */
   async hold<T>(use: () => Promise<T> | T): Promise<T> {
     return withReadLock(this.layout.path('lock'), use);
   }
@@ -122,7 +122,7 @@ export class Store {
   }
 
   /**
-   * Removes what `choose` returns from the index, and all parts that no image and no container uses any more.
+   * Removes what `choose` returns from the index, and all parts that no image and no lease needs any more.
    * @param choose is called under the lock; throws `UsageError` to refuse
    */
   async remove(choose: (inventory: Inventory) => Choice): Promise<Removal> {
@@ -143,7 +143,12 @@ export class Store {
     });
   }
 
-  /** Runs `use` under the exclusive lock. @param use gets a function that returns paths for temporary files */
+  /** Runs `use` under the exclusive lock; needs no disk space. */
+  async exclusively<T>(use: () => Promise<T> | T): Promise<T> {
+    return this.#locked('exclusive', use);
+  }
+
+  /** The same with a workspace. @param use gets a function that returns paths for temporary files */
   async alone<T>(use: (temporary: () => string) => Promise<T>): Promise<T> {
     return this.#locked('exclusive', () => this.#inWorkspace((workspace) => use(() => workspace.path())));
   }
@@ -222,9 +227,10 @@ export class Store {
   /** Unused blobs and layers. @param gone the parts of removed images */
   #unneeded(gone: readonly Parts[]): { blobs: string[]; layers: string[] } {
     const kept = imagesOf(this.layout.index()).map(({ digest }) => this.#partsOf(digest));
+    const leased = leasedLayers(this.root);
     const [blobs, layers] = [
       new Set(kept.flatMap((parts) => parts.blobs).map(hexOf)),
-      new Set([...kept.flatMap((parts) => parts.layers).map(hexOf), ...this.#mountedLayers()]),
+      new Set([...kept.flatMap((parts) => parts.layers), ...(leased ?? [])].map(hexOf)),
     ];
     const hidden = new Set(this.layout.removals().map((digest) => `${hexOf(digest)}.removed`));
     const own = (of: 'blobs' | 'layers') => new Set(gone.flatMap((parts) => parts[of]).map(hexOf));
@@ -236,15 +242,7 @@ export class Store {
         (name) => !needed.has(name) && !hidden.has(name) && (knowsAll || known.has(name)),
       );
     };
-    const isSafe = damagedRecords(this.root).length === 0; // a container that cannot be read may need any layer
-    return { blobs: choose('blobs', blobs), layers: isSafe ? choose('layers', layers) : [] };
-  }
-
-  /** The names of layers that containers are made of. */
-  #mountedLayers(): string[] {
-    const used = new Set(listRecords(this.root).flatMap(({ lowers }) => lowers));
-    const place = this.layout.path('layers');
-    return namesIn(place).filter((name) => used.has(join(place, name, 'diff')));
+    return { blobs: choose('blobs', blobs), layers: leased === undefined ? [] : choose('layers', layers) };
   }
 
   /** The parts of an image, as far as they can be read. */

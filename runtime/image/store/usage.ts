@@ -5,10 +5,9 @@
  * the layers that its removal would free.
  */
 import { statSync } from 'node:fs';
-import { listRecords, statusOf } from '../../container/records/containers.js';
 import type { Digest, StoredImage } from '../oci.js';
+import { readLeases } from './leases.js';
 import type { Store } from './store.js';
-import { treeSize } from './tree-size.js';
 
 /** Bytes of an image's layers. */
 export interface Shares {
@@ -67,10 +66,10 @@ export function layerTree(store: Store, images: readonly StoredImage[], depth = 
   });
 }
 
-/** Disk usage of images. */
+/** Disk usage of images; those that a lease names are active. */
 export function imageUse(store: Store): Use {
   const images = store.list();
-  const used = new Set(listRecords(store.root).map(({ image }) => image.id));
+  const used = new Set(readLeases(store.root).leases.map(({ image }) => image));
   const active = images.filter(({ id }) => used.has(id));
   const needed = sizeOf(store, active);
   const size = sizeOf(store, images);
@@ -92,16 +91,4 @@ function sizeOf(store: Store, images: readonly StoredImage[]): number {
     return sum + (stat?.blocks ?? 0) * BLOCK;
   }, 0);
   return distinctLayers(images).reduce((sum, key) => sum + store.layout.layerSize(key).bytes, stored);
-}
-
-/** Disk usage of containers; running ones are active. */
-export function containerUse(store: Store): Use {
-  const sizes = listRecords(store.root).map((record) => ({
-    isRunning: statusOf(store.root, record).is === 'running',
-    size: treeSize(record.upper),
-  }));
-  const sum = (some: typeof sizes): number => some.reduce((bytes, { size }) => bytes + size, 0);
-  const running = sizes.filter(({ isRunning }) => isRunning);
-  const size = sum(sizes);
-  return { total: sizes.length, active: running.length, size, reclaimable: size - sum(running) };
 }

@@ -22,7 +22,7 @@ import { AT, O, RENAME } from '../../../fs/sys/constants.js';
 import { withPath } from '../../../fs/sys/errno.js';
 import { toBytes } from '../../../fs/sys/path-bytes.js';
 import { close, openat, renameat2 } from '../../../fs/sys/syscalls.js';
-import { thisNode } from '../../container/records/node.js';
+import { thisNode } from '../../host/node.js';
 import { tryLock } from './lock.js';
 
 const PRIVATE_DIRECTORY = 0o700;

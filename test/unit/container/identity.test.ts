@@ -3,6 +3,7 @@
  */
 import { assert } from 'chai';
 import { ARCHITECTURES, type ArchitectureName } from '../../../fs/sys/architecture.js';
+import { BPF, VERDICT } from '../../../fs/sys/classic-bpf.js';
 import { S } from '../../../fs/sys/constants.js';
 import { E, Errno } from '../../../fs/sys/errno.js';
 import { OWNER_CALLS } from '../../../runtime/container/owners/calls.js';
@@ -14,7 +15,6 @@ import {
   idsFor,
   withGroups,
 } from '../../../runtime/container/owners/identity.js';
-import { BPF, VERDICT } from '../../../runtime/container/process/bpf.js';
 
 const identity = (uid: Identity['uid'], gid: Identity['gid'] = [0, 0, 0]): Identity => ({ uid, gid });
 const ROOT = identity([0, 0, 0]);

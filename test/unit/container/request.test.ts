@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assert } from 'chai';
 import { UsageError } from '../../../fs/index.js';
-import { mountsOf } from '../../../runtime/container/root/volumes.js';
 import { commandOf } from '../../../runtime/container/spec/command.js';
 import { environmentOf } from '../../../runtime/container/spec/environment.js';
 import { resolveUser } from '../../../runtime/container/spec/users.js';
+import { mountsOf } from '../../../runtime/container/spec/volumes.js';
 
 /** The one line that a user sees. */
 function refusal(attempt: () => unknown): string {

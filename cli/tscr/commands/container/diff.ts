@@ -1,8 +1,8 @@
 /** tscr diff: lists the changes of a container, or of an image's top layer. */
 import { Command } from 'commander';
 import { type ChangedStack, UsageError } from '../../../../fs/index.js';
-import { changesOf } from '../../../../runtime/container/lifecycle/changes.js';
 import { searchRecord } from '../../../../runtime/container/records/containers.js';
+import { changesOf } from '../../../../runtime/container/root/changes.js';
 import type { Store } from '../../../../runtime/image/store/store.js';
 import { printChanges } from '../../../terminal/changes.js';
 import { storeOf } from '../../storage.js';

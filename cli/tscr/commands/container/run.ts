@@ -5,7 +5,7 @@ import { type RunOptions, runDirectory, runImage } from '../../../../runtime/con
 import { runBundleDirectory } from '../../../../runtime/container/process/bundle.js';
 import type { Driver } from '../../../../runtime/container/records/record.js';
 import type { Store } from '../../../../runtime/image/store/store.js';
-import { enterForContainers } from '../../../../runtime/rootless/enter.js';
+import { enterForContainers } from '../../../../runtime/namespaces/enter.js';
 import type { UserNamespace } from '../../../../runtime/rootless/mode.js';
 import { ChoiceOption } from '../../../terminal/choice-option.js';
 import { collect, warn } from '../../../terminal/output.js';

@@ -4,10 +4,10 @@ import { commit } from '../../../../runtime/container/lifecycle/commit.js';
 import { Pause } from '../../../../runtime/container/lifecycle/pause.js';
 import { findRecord, runningProcess } from '../../../../runtime/container/records/containers.js';
 import type { ContainerRecord } from '../../../../runtime/container/records/record.js';
+import { caller } from '../../../../runtime/host/caller.js';
 import { formatReference, parseTag } from '../../../../runtime/image/reference.js';
-import { caller } from '../../../../runtime/rootless/caller.js';
-import { enterForLayers } from '../../../../runtime/rootless/enter.js';
-import { carriedDescriptors } from '../../../../runtime/rootless/namespace.js';
+import { enterForLayers } from '../../../../runtime/namespaces/enter.js';
+import { carriedDescriptors } from '../../../../runtime/namespaces/user-namespace.js';
 import { collect, print } from '../../../terminal/output.js';
 import { storeOf } from '../../storage.js';
 

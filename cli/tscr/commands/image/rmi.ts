@@ -1,5 +1,6 @@
 /** tscr rmi: removes names and images. */
 import { Command } from 'commander';
+import { reconcileLeases } from '../../../../runtime/container/records/reconcile.js';
 import { familiar } from '../../../../runtime/image/reference.js';
 import { removeImage } from '../../../../runtime/image/store/removal.js';
 import type { Removal } from '../../../../runtime/image/store/store.js';
@@ -16,6 +17,7 @@ export function rmiCommand(): Command {
 
 async function run(images: string[], { force }: { force?: true }, command: Command): Promise<void> {
   const store = storeOf(command);
+  await reconcileLeases(store);
   for (const image of images) printRemoval(await removeImage(store, image, force === true));
 }
 

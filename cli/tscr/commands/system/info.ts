@@ -1,7 +1,7 @@
 /** tscr info: prints information about the store and the host. */
 import { Command } from 'commander';
 import { shown } from '../../../../fs/input/shown.js';
-import { machineInfo } from '../../../../runtime/info.js';
+import { machineInfo } from '../../../../runtime/container/records/machine-info.js';
 import { humanSize } from '../../../terminal/human.js';
 import { print, printJson } from '../../../terminal/output.js';
 import { render } from '../../../terminal/template.js';

@@ -2,10 +2,12 @@
 import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
 import { UsageError } from '../../../../fs/index.js';
+import { checkStore } from '../../../../runtime/container/lifecycle/check.js';
 import { pruneContainers } from '../../../../runtime/container/lifecycle/prune.js';
-import { checkStore } from '../../../../runtime/image/store/check.js';
+import { reconcileLeases } from '../../../../runtime/container/records/reconcile.js';
+import { containerUse } from '../../../../runtime/container/records/usage.js';
 import { pruneImages } from '../../../../runtime/image/store/removal.js';
-import { containerUse, imageUse } from '../../../../runtime/image/store/usage.js';
+import { imageUse } from '../../../../runtime/image/store/usage.js';
 import { humanSize } from '../../../terminal/human.js';
 import { print, printJson, table } from '../../../terminal/output.js';
 import { warnDamagedContainers, warnDamagedImages } from '../../damage.js';
@@ -48,8 +50,9 @@ async function check({ repair }: { repair?: true }, command: Command): Promise<v
   if (left > 0) process.exitCode = DAMAGED;
 }
 
-function df({ json }: { json?: true }, command: Command): void {
+async function df({ json }: { json?: true }, command: Command): Promise<void> {
   const store = storeOf(command);
+  await reconcileLeases(store);
   warnDamagedImages(store);
   warnDamagedContainers(store);
   const rows = [
@@ -77,6 +80,7 @@ async function prune({ all, force }: { all?: true; force?: true }, command: Comm
   warnDamagedContainers(store);
   const containers = pruneContainers(store.root);
   for (const id of containers.ids) print(`Deleted: ${id}`);
+  await reconcileLeases(store);
   const removal = await pruneImages(store, all === true);
   printRemoval(removal);
   print(`Total reclaimed space: ${humanSize(containers.freed + removal.freed)}`);

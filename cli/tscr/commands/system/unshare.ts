@@ -3,15 +3,15 @@ import { Command, Option } from 'commander';
 import { HostError, UsageError } from '../../../../fs/index.js';
 import { directoryAt } from '../../../../fs/layers.js';
 import { E, Errno } from '../../../../fs/sys/errno.js';
+import { callerEnvironment } from '../../../../runtime/command/call.js';
+import { runForeground } from '../../../../runtime/command/foreground.js';
 import {
   enterMountNamespace,
   enterRoot,
   mountTmpfs,
   PROPAGATION,
   type Propagation,
-} from '../../../../runtime/container/process/namespaces.js';
-import { callerEnvironment } from '../../../../runtime/host/call.js';
-import { runForeground } from '../../../../runtime/host/foreground.js';
+} from '../../../../runtime/namespaces/mount-namespace.js';
 import { warn } from '../../../terminal/output.js';
 
 interface Options {

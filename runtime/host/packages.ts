@@ -1,5 +1,5 @@
 /** The package names of programs and libraries, by distribution (ID and ID_LIKE of os-release(5)). */
-import type { Host } from '../host/host.js';
+import type { Host } from './host.js';
 
 type Needed = 'newuidmap' | 'fusermount3' | 'libseccomp' | 'unshare' | 'kernel' | 'xz' | 'bzip2';
 

@@ -1,11 +1,11 @@
 /** The output of `tscr info`, with the field names of `docker info`. */
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus, hostname, release, totalmem } from 'node:os';
-import { listRecords, statusOf } from './container/records/containers.js';
-import { DRIVERS } from './container/records/record.js';
-import { HOST } from './image/platform.js';
-import type { Store } from './image/store/store.js';
-import { caller } from './rootless/caller.js';
+import { caller } from '../../host/caller.js';
+import { HOST } from '../../image/platform.js';
+import type { Store } from '../../image/store/store.js';
+import { listRecords, statusOf } from './containers.js';
+import { DRIVERS } from './record.js';
 
 const CGROUP_V2 = '/sys/fs/cgroup/cgroup.controllers';
 

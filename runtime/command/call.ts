@@ -93,5 +93,5 @@ export function carriedEnvironment(environment: Environment): Environment {
   return Object.fromEntries(parts.map((part, at) => [`${CARRIED}${at + 1}`, part]));
 }
 
-/** The variable with the request of `runtime/rootless/namespace.ts`. */
+/** The variable with the request of `runtime/namespaces/user-namespace.ts`. */
 export const NAMESPACE_ORDER = 'UNIONFS_USER_NAMESPACE';

@@ -1,5 +1,5 @@
 /**
- * Continues a command in the user namespace of its rootless mode (`mode.ts`).
+ * Continues a command in the user namespace of its rootless mode (`rootless/mode.ts`).
  *
  * Rules: with subordinate ids, layers are unpacked, read and removed inside the user namespace, which maps all their
  * owners. Without such ids every file belongs to the caller, and no namespace is needed. Commands that touch no layer
@@ -7,12 +7,12 @@
  */
 import { UsageError } from '../../fs/index.js';
 import { noUserNamespaces, requireOwnProc, sourceCannotBeAsked } from '../doctor/refusals.js';
+import { type Caller, caller } from '../host/caller.js';
 import { realHost } from '../host/real-host.js';
-import { type Caller, caller } from './caller.js';
-import { modeFacts } from './facts.js';
-import { type InsideIdentity, rangeMaps, singleMaps } from './id-maps.js';
-import { chooseMode, type ModeFacts, type RootlessMode, type UserNamespace } from './mode.js';
-import { enterUserNamespace } from './namespace.js';
+import { modeFacts } from '../rootless/facts.js';
+import { type InsideIdentity, rangeMaps, singleMaps } from '../rootless/id-maps.js';
+import { chooseMode, type ModeFacts, type RootlessMode, type UserNamespace } from '../rootless/mode.js';
+import { enterUserNamespace } from './user-namespace.js';
 
 /**
  * Continues in a user namespace where layers can be changed: executes the program again, once. Does nothing for root.

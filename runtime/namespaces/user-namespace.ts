@@ -18,10 +18,10 @@ import { HostError } from '../../fs/index.js';
 import { Errno } from '../../fs/sys/errno.js';
 import { toBytes } from '../../fs/sys/path-bytes.js';
 import { Execution, keepBelow, keepOnExec, pipe, resetSignals } from '../../fs/sys/process.js';
-import { NAMESPACE_ORDER } from '../host/call.js';
+import { NAMESPACE_ORDER } from '../command/call.js';
+import { type Caller, caller, type Mapping, setCaller } from '../host/caller.js';
 import { findProgram } from '../host/programs.js';
-import { type Caller, caller, type Mapping, setCaller } from './caller.js';
-import { formatMaps, type IdMaps, type IdRange, singleMaps } from './id-maps.js';
+import { formatMaps, type IdMaps, type IdRange, singleMaps } from '../rootless/id-maps.js';
 
 /** The programs that map ranges of ids (newuidmap(1)). */
 export interface Mappers {

@@ -1,11 +1,11 @@
 /** Small JSON files, written atomically (to a temporary file and renamed), and checked by a schema when they are read. */
 import { closeSync, fstatSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
-import { UsageError } from '../../../fs/index.js';
-import { parseDocument } from '../../../fs/input/document.js';
-import type { Schema } from '../../../fs/input/schema.js';
-import { quoted } from '../../../fs/input/shown.js';
-import { withPath } from '../../../fs/sys/errno.js';
-import { readRegular } from '../../image/store/regular-file.js';
+import { withPath } from '../sys/errno.js';
+import { UsageError } from '../sys/refusal.js';
+import { parseDocument } from './document.js';
+import { readRegular } from './regular-file.js';
+import type { Schema } from './schema.js';
+import { quoted } from './shown.js';
 
 const MAX_BYTES = 4 * 1024 * 1024;
 

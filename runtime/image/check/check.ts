@@ -1,35 +1,28 @@
 /**
- * `system check`: verifies the whole content of a store.
+ * `system check`, for images and layers: verifies the whole content of a store.
  *
  * Rules: a blob must match the digest in its name. An unpacked layer must equal its archive, so each archive is unpacked
  * again into a temporary directory, one layer at a time, and compared. Nothing is changed without `--repair`, which
- * rebuilds the index from the manifests, and layers from their archives. Damage that the store cannot repair (a blob, a
- * container's record) is reported with advice.
+ * rebuilds the index from the manifests, and layers from their archives. Damage that the store cannot repair (a blob) is
+ * reported with advice.
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { UsageError } from '../../../fs/index.js';
-import {
-  damagedEnds,
-  damagedRecords,
-  listRecords,
-  shortId,
-  statusOf,
-} from '../../container/records/containers.js';
 import { decompress } from '../layer/compression.js';
 import { type Unpacked, unpackLayer } from '../layer/unpack.js';
 import type { Descriptor, Digest, Index, LayerSize } from '../oci.js';
 import { familiar } from '../reference.js';
+import { imagesOf, namesOf } from '../store/index-file.js';
+import { Damage, namesIn } from '../store/layout.js';
+import { isWritable } from '../store/place.js';
+import type { Store } from '../store/store.js';
+import { exchange, removePath } from '../store/workspace.js';
 import { Verifier } from '../verify.js';
-import { imagesOf, namesOf } from './index-file.js';
 import { salvageIndex } from './index-salvage.js';
-import { Damage, namesIn } from './layout.js';
-import { isWritable } from './place.js';
-import type { Store } from './store.js';
 import { treeDifference } from './tree-difference.js';
-import { exchange, removePath } from './workspace.js';
 
 export interface Finding {
   readonly what: string;
@@ -47,13 +40,21 @@ export interface Report {
 
 const HEX = /^[0-9a-f]{64}$/;
 const NO_LIMITS = { maxBytes: Number.MAX_SAFE_INTEGER, maxEntries: Number.MAX_SAFE_INTEGER };
-const ASK_REPAIR = 'repair it with "tscr system check --repair"';
-const LOAD_AGAIN = 'load its image again';
+export const ASK_REPAIR = 'repair it with "tscr system check --repair"';
+export const LOAD_AGAIN = 'load its image again';
+
+/** Those who use the layers of a store; they are checked with it. */
+export interface Tenants {
+  /** Who has a layer's directory mounted at this moment; undefined if nobody. */
+  userOf(layer: string): string | undefined;
+  examine(repair: boolean): { readonly findings: readonly Finding[]; readonly count: number };
+}
 
 /** Checks a store under its exclusive lock. Throws `UsageError` if it is to be repaired and is not writable. */
-export async function checkStore(store: Store, repair: boolean): Promise<Report> {
+export async function checkImages(store: Store, repair: boolean, tenants: Tenants): Promise<Report> {
   if (!existsSync(store.root)) return { findings: [], counts: { images: 0, layers: 0, containers: 0 } };
-  const check = (temporary: () => string): Promise<Report> => new Check(store, repair, temporary).run();
+  const check = (temporary: () => string): Promise<Report> =>
+    new Check(store, repair, temporary, tenants).run();
   if (repair || isWritable(store.root)) return store.alone(check);
   return store.hold(() => inTemporary(check));
 }
@@ -73,14 +74,16 @@ class Check {
   readonly #store: Store;
   readonly #repair: boolean;
   readonly #temporary: () => string;
+  readonly #tenants: Tenants;
   readonly #findings: Finding[] = [];
   readonly #blobs = new Map<Digest, string | undefined>();
   readonly #layers = new Set<Digest>();
 
-  constructor(store: Store, repair: boolean, temporary: () => string) {
+  constructor(store: Store, repair: boolean, temporary: () => string, tenants: Tenants) {
     this.#store = store;
     this.#repair = repair;
     this.#temporary = temporary;
+    this.#tenants = tenants;
   }
 
   async run(): Promise<Report> {
@@ -88,9 +91,9 @@ class Check {
     const images = imagesOf(index);
     for (const image of images) await this.#image(index, image);
     this.#unusedBlobs();
-    const records = this.#containers();
-    const counts = { images: images.length, layers: this.#layers.size, containers: records };
-    return { findings: this.#findings, counts };
+    const { findings, count } = this.#tenants.examine(this.#repair);
+    const counts = { images: images.length, layers: this.#layers.size, containers: count };
+    return { findings: [...this.#findings, ...findings], counts };
   }
 
   #found(what: string, problem: string, advice: string, repaired?: string): void {
@@ -225,13 +228,10 @@ class Check {
 
   /** Replaces a damaged layer, unless a container uses it. */
   #mend({ key }: LayerToCheck, what: string, problem: string, made: string): void {
-    const { layout, root } = this.#store;
-    const user = listRecords(root).find(
-      (record) =>
-        record.lowers.includes(layout.layerDirectory(key)) && statusOf(root, record).is === 'running',
-    );
+    const { layout } = this.#store;
+    const user = this.#tenants.userOf(layout.layerDirectory(key));
     if (user !== undefined) {
-      this.#found(what, problem, `container "${user.name}" uses it; stop the container, then ${ASK_REPAIR}`);
+      this.#found(what, problem, `container "${user}" uses it; stop the container, then ${ASK_REPAIR}`);
       return;
     }
     if (this.#repair) {
@@ -252,28 +252,6 @@ class Check {
       if (this.#repair) rmSync(layout.blobPath(digest), { force: true, recursive: true });
       this.#found(`unused blob "${digest}"`, problem, ASK_REPAIR, this.#repair ? 'removed' : undefined);
     }
-  }
-
-  /** Checks the containers. @returns their number */
-  #containers(): number {
-    const { root } = this.#store;
-    const records = listRecords(root);
-    const damaged = damagedRecords(root);
-    for (const { id, problem } of damaged)
-      this.#found(`container "${shortId(id)}"`, problem, `remove it with "tscr rm ${shortId(id)}"`);
-    for (const { name, id, problem } of damagedEnds(root)) {
-      this.#found(
-        `container "${name}"`,
-        `its exit record cannot be read: ${problem}`,
-        `remove it with "tscr rm ${shortId(id)}"`,
-      );
-    }
-    for (const { name, lowers } of records) {
-      const missing = lowers.find((lower) => statSync(lower, { throwIfNoEntry: false }) === undefined);
-      if (missing !== undefined)
-        this.#found(`container "${name}"`, `its layer "${missing}" is missing`, LOAD_AGAIN);
-    }
-    return records.length + damaged.length;
   }
 }
 

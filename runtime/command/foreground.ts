@@ -9,9 +9,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { PR } from '../../fs/sys/constants.js';
 import { prctl } from '../../fs/sys/process.js';
-import { catchSignals } from '../container/process/signals.js';
+import { textOf } from '../host/text-of.js';
 import { type Command, startable } from './byte-command.js';
-import { textOf } from './text-of.js';
+import { catchSignals } from './signals.js';
 
 export interface Outcome {
   /** The command's own; 128 and the number of the signal that killed it; 126 and 127 as in sh(1). */

@@ -7,13 +7,13 @@
 
 import { statSync } from 'node:fs';
 import { UsageError } from '../../../fs/index.js';
+import { readRegular } from '../../../fs/input/regular-file.js';
 import { MAX_DOCUMENT_BYTES, parseConfig, parseManifest } from '../manifest.js';
 import { type Descriptor, type Digest, type Index, MEDIA_TYPE } from '../oci.js';
 import { formatReference, parseReference } from '../reference.js';
-import { EMPTY_INDEX, NAME_ANNOTATION, withImage } from './index-file.js';
-import { type Layout, namesIn } from './layout.js';
-import { readRegular } from './regular-file.js';
-import { INDEX_COPY } from './store.js';
+import { EMPTY_INDEX, NAME_ANNOTATION, withImage } from '../store/index-file.js';
+import { type Layout, namesIn } from '../store/layout.js';
+import { INDEX_COPY } from '../store/store.js';
 
 const HEX = /^[0-9a-f]{64}$/;
 /** A descriptor as `index.json` has it: its digest, and later its name. */

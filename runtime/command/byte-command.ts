@@ -3,8 +3,8 @@
  * in base64 and executes the command.
  */
 import { holdsRawBytes, toBytes } from '../../fs/sys/path-bytes.js';
+import { packageFile } from '../host/package.js';
 import { carriedEnvironment, type Environment } from './call.js';
-import { packageFile } from './package.js';
 
 export interface Command {
   readonly command: string;

@@ -7,11 +7,15 @@
 import { lstatSync, mkdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { HostError } from '../../../fs/index.js';
-import { quoted } from '../../../fs/input/shown.js';
-import { temporaryDirectory } from '../../host/temporary.js';
-import { caller } from '../../rootless/caller.js';
-import type { NodeId } from './record.js';
+import { HostError } from '../../fs/index.js';
+import { type Output, struct, text } from '../../fs/input/schema.js';
+import { quoted } from '../../fs/input/shown.js';
+import { caller } from './caller.js';
+import { temporaryDirectory } from './temporary.js';
+
+/** A machine, and one of its boots. */
+export const NODE_ID = struct({ machine: text, boot: text });
+export type NodeId = Output<typeof NODE_ID>;
 
 const PRIVATE = 0o700;
 /** Of group and others. */

@@ -6,9 +6,9 @@
  * namespace again: a program that must continue outside does this in a child process.
  * Compare unshare(1), mount_namespaces(7).
  */
-import { CLONE, MS } from '../../../fs/sys/constants.js';
-import { toBytes } from '../../../fs/sys/path-bytes.js';
-import { chroot, mount, unshare } from '../../../fs/sys/syscalls.js';
+import { CLONE, MS } from '../../fs/sys/constants.js';
+import { toBytes } from '../../fs/sys/path-bytes.js';
+import { chroot, mount, unshare } from '../../fs/sys/syscalls.js';
 
 /** How mounts made on one side of the namespace appear on the other (mount_namespaces(7)). */
 export const PROPAGATION = {

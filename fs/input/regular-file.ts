@@ -5,11 +5,11 @@
  * one way to open others' files (`fs/sys/private-file.ts`). Errors are complaints that follow the file's name.
  */
 import { closeSync, createReadStream, fstatSync, type ReadStream, readFileSync } from 'node:fs';
-import { AT, O } from '../../../fs/sys/constants.js';
-import { E, Errno, errnoName } from '../../../fs/sys/errno.js';
-import { toBytes } from '../../../fs/sys/path-bytes.js';
-import { openInspected } from '../../../fs/sys/private-file.js';
-import { isRegular, isSymlink, type Stat } from '../../../fs/sys/stat.js';
+import { AT, O } from '../sys/constants.js';
+import { E, Errno, errnoName } from '../sys/errno.js';
+import { toBytes } from '../sys/path-bytes.js';
+import { openInspected } from '../sys/private-file.js';
+import { isRegular, isSymlink, type Stat } from '../sys/stat.js';
 
 /** Opens a file for reading. Throws an error that says what else it is; its code is ENOENT if there is none. */
 export function openRegular(path: string): number {
