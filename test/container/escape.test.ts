@@ -82,7 +82,10 @@ describe('container: escapes', () => {
       change({ cwd: `/proc/self/fd/${fd}`, args: ['cat', '../../../etc/hostname'] });
       const { status, stdout, stderr } = bundle.pipeline('', 'exec 7</ 11</etc;');
       assert.deepEqual({ status, stdout }, { status: 125, stdout: '' }, `descriptor ${fd}`);
-      assert.match(stderr, /^tscr: (cannot enter the working directory|the working directory .* outside)/);
+      assert.match(
+        stderr,
+        /^tscr run: (cannot enter the working directory|the working directory .* outside)/,
+      );
     }
   });
 

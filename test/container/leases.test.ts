@@ -107,7 +107,7 @@ describe('leases', function () {
       damaged: [],
     });
     assert.equal(imageUse(store).active, 1);
-    assert.include(await refusal(store), 'the container "box" uses "used:1"');
+    assert.include(await refusal(store), 'container "box" uses image "used:1"');
     assert.deepEqual((await pruneImages(store, true)).images.length, 1, 'the other one');
     assert.equal(await emptied(store), 1, 'not even by force');
     removeContainer(store.root, ID);
@@ -128,7 +128,7 @@ describe('leases', function () {
     const { store, record } = await prepared();
     createContainer(store.root, record);
     truncateSync(join(store.root, 'containers', ID, 'container.json'), 10);
-    assert.include(await refusal(store), 'the container "box" uses "used:1"');
+    assert.include(await refusal(store), 'container "box" uses image "used:1"');
     assert.equal(await emptied(store), 1, 'what the record cannot tell the lease tells');
   });
 
@@ -137,7 +137,7 @@ describe('leases', function () {
     const lease = leaseOf(record);
     writeLease(store.root, { ...lease, holder: { kind: 'build', id: 'x1', name: 'a build' } });
     await reconcileLeases(store);
-    assert.include(await refusal(store), 'the build "a build" uses "used:1"; remove the build first');
+    assert.include(await refusal(store), 'build "a build" uses image "used:1"; remove the build first');
     assert.equal(await emptied(store), 1);
   });
 
@@ -149,9 +149,9 @@ describe('leases', function () {
     await addImage(store.root, USED);
     const [finding] = (await checkStore(store, false)).findings;
     assert.equal(finding?.what, 'container "box"');
-    assert.include(finding?.problem, 'has no lease that can be read');
+    assert.include(finding?.problem, 'has no readable lease');
     const [mended] = (await checkStore(store, true)).findings;
-    assert.equal(mended?.repaired, 'written as its record says');
+    assert.equal(mended?.repaired, 'written from its record');
     assert.isEmpty((await checkStore(store, false)).findings);
     await pruneImages(store, true);
     assert.equal(layersOf(store), 1);
@@ -174,7 +174,7 @@ describe('leases', function () {
       const refused = shop.tscr(['rmi', 'used:1'], { store: nameOf(store) });
       assert.deepEqual(
         [refused.status, refused.stderr],
-        [125, 'rmi: the container "box" uses "used:1"; remove the container first, or use --force\n'],
+        [125, 'tscr rmi: container "box" uses image "used:1"; remove the container first, or use --force\n'],
       );
       assert.deepEqual(readLeases(store.root).leases, [leaseOf(recordOf(store))]);
       shop.succeed(['rmi', '-f', 'used:1', 'other:1'], nameOf(store));

@@ -83,7 +83,7 @@ describe('container: mounts', () => {
     assert.deepEqual(bundle.run(), {
       status: 125,
       stdout: '',
-      stderr: 'tscr: cannot mount "/scratch": fsconfig: EINVAL\n',
+      stderr: 'tscr run: cannot mount "/scratch": fsconfig: EINVAL\n',
     });
   });
 
@@ -96,7 +96,7 @@ describe('container: mounts', () => {
 
   it('says which source does not exist', () => {
     mounts(bind('/mnt', [], 'missing'));
-    assert.equal(bundle.run().stderr, `tscr: mount source "${bundle.at('missing')}" does not exist\n`);
+    assert.equal(bundle.run().stderr, `tscr run: mount source "${bundle.at('missing')}" does not exist\n`);
   });
 
   it('shows the host’s later mounts neither to the container nor the container’s to the host', () => {
@@ -155,7 +155,7 @@ describe('container: mounts', () => {
         symlinkSync('/evil', bundle.inRoot(path));
         const { status, stderr } = bundle.exec('true');
         assert.equal(status, 125);
-        assert.equal(stderr, `tscr: "${path}" is a symbolic link in the image\n`);
+        assert.equal(stderr, `tscr run: "${path}" is a symbolic link in the image\n`);
       });
     }
 

@@ -68,18 +68,23 @@ describe('container: run', () => {
         '127 for a name that is not in PATH',
         ['nothing'],
         127,
-        /^tscr: "nothing" was not found in the container\n$/,
+        /^tscr run: "nothing" was not found in the container\n$/,
       ],
-      ['127 for a path that is not there', ['/no/thing'], 127, /^tscr: "\/no\/thing" was not found/],
-      ['127 for a missing interpreter', ['bad-interpreter'], 127, /^tscr: "bad-interpreter" was not found/],
+      ['127 for a path that is not there', ['/no/thing'], 127, /^tscr run: "\/no\/thing" was not found/],
+      [
+        '127 for a missing interpreter',
+        ['bad-interpreter'],
+        127,
+        /^tscr run: "bad-interpreter" was not found/,
+      ],
       [
         '126 for a file without permission',
         ['not-executable'],
         126,
-        /^tscr: .*"not-executable".*not executable\n$/,
+        /^tscr run: .*"not-executable".*not executable\n$/,
       ],
-      ['126 for a directory', ['/bin'], 126, /^tscr: .*"\/bin"/],
-      ['126 for a file that is no program', ['no-program'], 126, /^tscr: .*"no-program".*not a program/],
+      ['126 for a directory', ['/bin'], 126, /^tscr run: .*"\/bin"/],
+      ['126 for a file that is no program', ['no-program'], 126, /^tscr run: .*"no-program".*not a program/],
     ];
     for (const [what, args, code, message] of CODES) {
       it(what, () => {

@@ -365,8 +365,8 @@ describe('container: config.json', () => {
   it('says what is wrong with the file itself', () => {
     const bundle = bundles.bundle();
     writeFileSync(bundle.at('config.json'), '{');
-    assert.equal(bundle.run().stderr, `tscr: "${bundle.at('config.json')}" is not valid JSON\n`);
+    assert.equal(bundle.run().stderr, `tscr run: "${bundle.at('config.json')}" is not valid JSON\n`);
     outcome('rm', [bundle.at('config.json')]);
-    assert.equal(bundle.run().stderr, `tscr: cannot read "${bundle.at('config.json')}": ENOENT\n`);
+    assert.equal(bundle.run().stderr, `tscr run: cannot read "${bundle.at('config.json')}": ENOENT\n`);
   });
 });

@@ -15,6 +15,6 @@ try {
   });
 } catch (error) {
   if (!(error instanceof UsageError)) throw error;
-  console.error(`tscr: ${error.message}`);
+  console.error(`tscr run: ${error.message}`);
   process.exitCode = 125;
 }
