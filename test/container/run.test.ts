@@ -81,7 +81,7 @@ describe('container: run', () => {
         '126 for a file without permission',
         ['not-executable'],
         126,
-        /^tscr run: .*"not-executable".*not executable\n$/,
+        /^tscr run: .*"not-executable".*permission denied.*\n$/,
       ],
       ['126 for a directory', ['/bin'], 126, /^tscr run: .*"\/bin"/],
       ['126 for a file that is no program', ['no-program'], 126, /^tscr run: .*"no-program".*not a program/],

@@ -175,7 +175,7 @@ describe(SUITE, () => {
     [
       'upper cannot be written',
       'mkdir -p a m u; chmod 500 u; $UNIONFS mount --lower a --upper u m',
-      `upper "HOME/u" cannot be written by uid ${USER}: EACCES`,
+      `cannot write to upper "HOME/u" as uid ${USER}: EACCES`,
     ],
   ];
   for (const [name, script, message] of refusals) {
