@@ -40,47 +40,47 @@ describe('differences of trees', () => {
     [
       'a name too many',
       (root) => writeFileSync(`${root}/dir/sub/more`, ''),
-      '"dir/sub/more" does not belong there',
+      '"dir/sub/more" is unexpected',
     ],
     [
       'the first of several',
       (root) => ['z', 'y'].forEach((name) => void writeFileSync(`${root}/${name}`, '')),
-      '"y" does not belong there',
+      '"y" is unexpected',
     ],
-    ['a mode', (root) => chmodSync(`${root}/dir/file`, 0o600), '"dir/file" has another kind or mode'],
-    ['a kind', (root) => { rmSync(`${root}/dir/fifo`); mkdirSync(`${root}/dir/fifo`); }, '"dir/fifo" has another kind or mode'], // biome-ignore format: a table
-    ['a user', (root) => chownSync(`${root}/dir/fifo`, 5, 0), '"dir/fifo" has another owner'],
-    ['a group', (root) => chownSync(`${root}/dir/fifo`, 0, 5), '"dir/fifo" has another owner'],
-    ['a size', (root) => writeFileSync(`${root}/dir/file`, 'longer content'), '"dir/file" has another size'],
-    ['a further name', (root) => { rmSync(`${root}/dir/linked`); writeFileSync(`${root}/dir/linked`, 'content'); }, '"dir/file" has another number of names'], // biome-ignore format: a table
-    ['a major number', (root) => { rmSync(`${root}/dir/device`); execFileSync('mknod', [`${root}/dir/device`, 'c', '2', '3']); }, '"dir/device" has another device number'], // biome-ignore format: a table
-    ['a minor number', (root) => { rmSync(`${root}/dir/device`); execFileSync('mknod', [`${root}/dir/device`, 'c', '1', '4']); }, '"dir/device" has another device number'], // biome-ignore format: a table
-    ['a target', (root) => { rmSync(`${root}/dir/symlink`); symlinkSync('tarGet', `${root}/dir/symlink`); }, '"dir/symlink" has another target'], // biome-ignore format: a table
+    ['a mode', (root) => chmodSync(`${root}/dir/file`, 0o600), '"dir/file" has a different kind or mode'],
+    ['a kind', (root) => { rmSync(`${root}/dir/fifo`); mkdirSync(`${root}/dir/fifo`); }, '"dir/fifo" has a different kind or mode'], // biome-ignore format: a table
+    ['a user', (root) => chownSync(`${root}/dir/fifo`, 5, 0), '"dir/fifo" has a different owner'],
+    ['a group', (root) => chownSync(`${root}/dir/fifo`, 0, 5), '"dir/fifo" has a different owner'],
+    ['a size', (root) => writeFileSync(`${root}/dir/file`, 'longer content'), '"dir/file" has a different size'],
+    ['a further name', (root) => { rmSync(`${root}/dir/linked`); writeFileSync(`${root}/dir/linked`, 'content'); }, '"dir/file" has a different number of names'], // biome-ignore format: a table
+    ['a major number', (root) => { rmSync(`${root}/dir/device`); execFileSync('mknod', [`${root}/dir/device`, 'c', '2', '3']); }, '"dir/device" has a different device number'], // biome-ignore format: a table
+    ['a minor number', (root) => { rmSync(`${root}/dir/device`); execFileSync('mknod', [`${root}/dir/device`, 'c', '1', '4']); }, '"dir/device" has a different device number'], // biome-ignore format: a table
+    ['a target', (root) => { rmSync(`${root}/dir/symlink`); symlinkSync('tarGet', `${root}/dir/symlink`); }, '"dir/symlink" has a different target'], // biome-ignore format: a table
     [
       'the first byte',
       (root) => writeFileSync(`${root}/dir/file`, 'Content'),
-      '"dir/file" has another content',
+      '"dir/file" has a different content',
     ],
     [
       'the last byte',
       (root) => writeFileSync(`${root}/dir/sub/big`, `${'x'.repeat(BIG)}y`),
-      '"dir/sub/big" has another content',
+      '"dir/sub/big" has a different content',
     ],
     [
       'an attribute that is missing',
       (root) => void execFileSync('setfattr', ['-x', 'user.note', `${root}/dir/file`]),
-      '"dir/file" has another attribute',
+      '"dir/file" has a different attribute',
     ],
     [
       'an attribute too many',
       (root) => void execFileSync('setfattr', ['-n', 'user.a', `${root}/dir/file`]),
-      '"dir/file" has another attribute',
+      '"dir/file" has a different attribute',
     ],
-    ['the name of an attribute', (root) => { execFileSync('setfattr', ['-x', 'user.note', `${root}/dir/file`]); execFileSync('setfattr', ['-n', 'user.nota', '-v', 'x', `${root}/dir/file`]); }, '"dir/file" has another attribute'], // biome-ignore format: a table
+    ['the name of an attribute', (root) => { execFileSync('setfattr', ['-x', 'user.note', `${root}/dir/file`]); execFileSync('setfattr', ['-n', 'user.nota', '-v', 'x', `${root}/dir/file`]); }, '"dir/file" has a different attribute'], // biome-ignore format: a table
     [
       'the value of an attribute',
       (root) => void execFileSync('setfattr', ['-n', 'user.note', '-v', 'y', `${root}/dir/file`]),
-      '"dir/file" has another attribute',
+      '"dir/file" has a different attribute',
     ],
   ];
   for (const [what, change, difference] of CHANGES) {
@@ -96,9 +96,9 @@ describe('differences of trees', () => {
   it('a time counts in every place, to the nanosecond, after what is inside', () => {
     const [a, b] = [tree(), tree()];
     for (const [path, shown] of [
-      ['/dir/sub', '"dir/sub" has another time'],
-      ['/dir/symlink', '"dir/symlink" has another time'],
-      ['', 'the root has another time'],
+      ['/dir/sub', '"dir/sub" has a different time'],
+      ['/dir/symlink', '"dir/symlink" has a different time'],
+      ['', 'the root has a different time'],
     ] as const) {
       lutimesSync(`${b}${path}`, 1, 2);
       assert.equal(treeDifference(a, b), shown);
@@ -109,15 +109,15 @@ describe('differences of trees', () => {
     }
     utimesSync(`${b}/dir`, 9, 9);
     utimesSync(b, 9, 9);
-    assert.equal(treeDifference(a, b), '"dir" has another time');
+    assert.equal(treeDifference(a, b), '"dir" has a different time');
     writeFileSync(`${b}/dir/sub/big`, Buffer.alloc(BIG + 1, 'z'));
-    assert.equal(treeDifference(a, b), '"dir/sub/big" has another time');
+    assert.equal(treeDifference(a, b), '"dir/sub/big" has a different time');
   });
 
   it('of the root count as those of what is in it', () => {
     const [a, b] = [tree(), tree()];
     chmodSync(b, 0o711);
-    assert.equal(treeDifference(a, b), 'the root has another kind or mode');
+    assert.equal(treeDifference(a, b), 'the root has a different kind or mode');
   });
 
   it('the size of a tree is what du counts, but for the root, and further names', () => {
