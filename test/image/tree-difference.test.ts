@@ -37,11 +37,7 @@ describe('differences of trees', () => {
   const CHANGES: readonly [what: string, change: (root: string) => void, difference: string | undefined][] = [
     ['nothing', () => {}, undefined],
     ['a name that is missing', (root) => rmSync(`${root}/dir/sub/big`), '"dir/sub/big" is missing'],
-    [
-      'a name too many',
-      (root) => writeFileSync(`${root}/dir/sub/more`, ''),
-      '"dir/sub/more" is unexpected',
-    ],
+    ['a name too many', (root) => writeFileSync(`${root}/dir/sub/more`, ''), '"dir/sub/more" is unexpected'],
     [
       'the first of several',
       (root) => ['z', 'y'].forEach((name) => void writeFileSync(`${root}/${name}`, '')),
@@ -51,7 +47,11 @@ describe('differences of trees', () => {
     ['a kind', (root) => { rmSync(`${root}/dir/fifo`); mkdirSync(`${root}/dir/fifo`); }, '"dir/fifo" has a different kind or mode'], // biome-ignore format: a table
     ['a user', (root) => chownSync(`${root}/dir/fifo`, 5, 0), '"dir/fifo" has a different owner'],
     ['a group', (root) => chownSync(`${root}/dir/fifo`, 0, 5), '"dir/fifo" has a different owner'],
-    ['a size', (root) => writeFileSync(`${root}/dir/file`, 'longer content'), '"dir/file" has a different size'],
+    [
+      'a size',
+      (root) => writeFileSync(`${root}/dir/file`, 'longer content'),
+      '"dir/file" has a different size',
+    ],
     ['a further name', (root) => { rmSync(`${root}/dir/linked`); writeFileSync(`${root}/dir/linked`, 'content'); }, '"dir/file" has a different number of names'], // biome-ignore format: a table
     ['a major number', (root) => { rmSync(`${root}/dir/device`); execFileSync('mknod', [`${root}/dir/device`, 'c', '2', '3']); }, '"dir/device" has a different device number'], // biome-ignore format: a table
     ['a minor number', (root) => { rmSync(`${root}/dir/device`); execFileSync('mknod', [`${root}/dir/device`, 'c', '1', '4']); }, '"dir/device" has a different device number'], // biome-ignore format: a table

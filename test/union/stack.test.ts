@@ -279,7 +279,11 @@ describe('union/stack: the record', () => {
   it('of another version is refused by name', () => {
     record({ lowers: ['/a'] });
     writeFileSync(file(), '{"version": 2, "lowers": []}');
-    assert.throws(() => recordedStack(work), UsageError, `"${file()}" has the unsupported version 2; supported is 1`);
+    assert.throws(
+      () => recordedStack(work),
+      UsageError,
+      `"${file()}" has the unsupported version 2; supported is 1`,
+    );
   });
 
   it('that is damaged is refused by name', () => {
