@@ -106,37 +106,33 @@ export const ATTACKS: readonly Attack[] = [
   row('NUL in a PAX path', /"a\\x00b" contains a NUL/, file('x', { pax: { path: 'a\0b' } })),
   row('a path of 4096 bytes', /longer than 4095 bytes/, file('x', { pax: { path: 'a/'.repeat(2048) } })),
   row('a component of 256 bytes', /ENAMETOOLONG/, file('x', { pax: { path: 'a'.repeat(256) } })),
-  row(
-    'control characters and colours',
-    /"\\x1b\[31m\\x0a\.\." lies below|"\.\.\/\\x1b\[31m\\x0a" contains "\.\."/,
-    file('../\x1b[31m\n'),
-  ),
+  row('control characters and colours', /"\.\.\/\\x1b\[31m\\x0a" contains "\.\."/, file('../\x1b[31m\n')),
   row('text that runs backwards', /"\.\.\/\\u\{202e\}txt" contains "\.\."/, file('../\xe2\x80\xaetxt')),
-  row('a file in place of the root', /"\.\/" names the root|names the root/, file('.')),
+  row('a file in place of the root', /"\." replaces the root by a file/, file('.')),
   // symlinks; what is followed inside is below
   row(
     'a file through a loop of symlinks',
-    /"a\/x" lies below "[ab]", which is a loop/,
+    /"a\/x" is below "[ab]", which is a loop of symlinks/,
     symlink('a', 'b'),
     symlink('b', './/a'),
     file('a/x'),
   ),
   row(
     'a file through a symlink to itself',
-    /"a\/x" lies below "a", which is a loop/,
+    /"a\/x" is below "a", which is a loop of symlinks/,
     symlink('a', 'a'),
     file('a/x'),
   ),
   row(
     'a file through a symlink to a file',
-    /"l\/x" lies below "d\/f", which is not a directory/,
+    /"l\/x" is below "d\/f", which is not a directory/,
     file('d/f'),
     symlink('l', 'd/f'),
     file('l/x'),
   ),
   row(
     'a directory that is made by a symlink, with the name of a whiteout',
-    /"l\/x" lies below "\.wh\.d", which is a whiteout/,
+    /"l\/x" is below "\.wh\.d", which is a whiteout/,
     symlink('l', '.wh.d/e'),
     file('l/x'),
   ),
@@ -152,7 +148,7 @@ export const ATTACKS: readonly Attack[] = [
   // hard links
   row(
     'a hard link out with ".."',
-    /"h" names "\.\.\/outside\/sentinel", which leads out/,
+    /"h" names "\.\.\/outside\/sentinel", which contains "\.\."/,
     link('h', '../outside/sentinel'),
   ),
   rowWith(
@@ -179,7 +175,7 @@ export const ATTACKS: readonly Attack[] = [
     file('d/f'),
     link('d', 'd/f'),
   ),
-  row('a file below a file', /"f\/x" lies below "f", which is not a directory/, file('f'), file('f/x')),
+  row('a file below a file', /"f\/x" is below "f", which is not a directory/, file('f'), file('f/x')),
   // whiteouts
   row('a whiteout of ".."', /"\.wh\.\.\." is a whiteout of "\.\."/, file('.wh...')),
   row('a whiteout of "."', /"d\/\.wh\.\." is a whiteout of "\."/, file('d/.wh..')),
@@ -194,7 +190,7 @@ export const ATTACKS: readonly Attack[] = [
       size: HUGE,
     },
   ),
-  row('a size of petabytes in base 256', /"big" makes the layer larger/, {
+  row('a size of petabytes in base 256', /"big" exceeds the layer's limit of/, {
     name: 'big',
     size: base256(2n ** 50n, 12),
   }),
@@ -203,7 +199,7 @@ export const ATTACKS: readonly Attack[] = [
     name: 'big',
     size: Buffer.from('81ffffffffffffffffffffff', 'hex'),
   }),
-  row('a size in PAX', /"big" makes the layer larger/, file('big', { pax: { size: `${HUGE}` } })),
+  row('a size in PAX', /"big" exceeds the layer's limit of/, file('big', { pax: { size: `${HUGE}` } })),
   row(
     'many entries',
     /"f100" exceeds the layer's limit of 100 entries/,
@@ -211,12 +207,12 @@ export const ATTACKS: readonly Attack[] = [
   ),
   row(
     'many directories that names imply',
-    /larger than 100 entries/,
+    /exceeds the layer's limit of 100 entries/,
     file('x', { pax: { path: 'a/'.repeat(200) } }),
   ),
   row(
     'many attribute bytes',
-    /larger than 1000000 bytes/,
+    /exceeds the layer's limit of 1000000 bytes/,
     ...Array.from({ length: 20 }, (_, i) => ({
       ...directory(`d${i}`),
       pax: { 'SCHILY.xattr.user.a': 'x'.repeat(60_000) },
@@ -231,11 +227,11 @@ export const ATTACKS: readonly Attack[] = [
   row('a negative size', /negative size -5/, { name: 'f', size: base256(-5n, 12) }),
   row('a size that is no number', /size is not a number/, { name: 'f', size: Buffer.from('zzzz\0') }),
   row('a negative size in PAX', /damaged/, file('f', { pax: { size: '-1' } })),
-  row('a uid of -1', /the uid "-1"/, file('f', { uid: base256(-1n, 8) })),
-  row('a uid of 2^32-1', /the uid "4294967295"/, file('f', { pax: { uid: '4294967295' } })),
-  row('a uid in hexadecimal', /the uid "0x10"/, file('f', { pax: { uid: '0x10' } })),
-  row('a gid that is no number', /the gid "root"/, file('f', { pax: { gid: 'root' } })),
-  row('a time that is no number', /the time "now"/, file('f', { pax: { mtime: 'now' } })),
+  row('a uid of -1', /invalid uid "-1"/, file('f', { uid: base256(-1n, 8) })),
+  row('a uid of 2^32-1', /invalid uid "4294967295"/, file('f', { pax: { uid: '4294967295' } })),
+  row('a uid in hexadecimal', /invalid uid "0x10"/, file('f', { pax: { uid: '0x10' } })),
+  row('a gid that is no number', /invalid gid "root"/, file('f', { pax: { gid: 'root' } })),
+  row('a time that is no number', /invalid time "now"/, file('f', { pax: { mtime: 'now' } })),
   row('a device number out of range', /"dev" has the invalid device number 5000:0/, {
     name: 'dev',
     flag: '4',
@@ -286,10 +282,10 @@ export const ATTACKS: readonly Attack[] = [
   rawRow('a wrong checksum', /damaged at or after the entry "f": it has a header with a wrong checksum/, () =>
     Buffer.concat([entry(file('f')), header({ ...file('g'), checksum: 1 }), Buffer.alloc(1024)]),
   ),
-  rawRow('an end within the data', /cut off at or after the entry "f"/, () =>
+  rawRow('an end within the data', /truncated at or after the entry "f"/, () =>
     entry(file('f', { size: 5000 })),
   ),
-  rawRow('an end within a header', /cut off at or after the entry "f"/, () =>
+  rawRow('an end within a header', /truncated at or after the entry "f"/, () =>
     Buffer.concat([entry(file('f')), header(file('g')).subarray(0, 300)]),
   ),
   rawRow('damaged PAX records', /damaged PAX records/, () =>
@@ -301,7 +297,7 @@ export const ATTACKS: readonly Attack[] = [
   rawRow('PAX records of length 0', /damaged PAX records/, () =>
     Buffer.concat([entry({ name: 'pax', flag: 'x', data: '0 path=x\n' }), archive(file('f'))]),
   ),
-  rawRow('an end after a PAX header that attacks', /leads out|cut off/, () =>
+  rawRow('an end after a PAX header that attacks', /"\.\.\/outside\/x" contains "\.\."/, () =>
     Buffer.concat([paxHeader({ path: '../outside/x' }), archive(file('f'))]),
   ),
 ];

@@ -64,9 +64,9 @@ describe('files of the host', () => {
       for (const [name, why] of [
         ['other', 'was not found in PATH'],
         ['', 'was not found in PATH'],
-        [`${root}/a/prog`, 'is no program'],
-        [`${root}/c/prog`, 'is no program'],
-        [`${root}/none`, 'is no program'],
+        [`${root}/a/prog`, 'is not an executable file'],
+        [`${root}/c/prog`, 'is not an executable file'],
+        [`${root}/none`, 'is not an executable file'],
       ] as const)
         assert.throws(() => programPath(name), UsageError, `"${name}" ${why}`);
       delete process.env['PATH'];
@@ -124,7 +124,7 @@ describe('files of the host', () => {
       assert.throws(
         () => filesFor([`${root}/sub/l`]),
         UsageError,
-        /leads through too many symlinks|is no program/,
+        /too many symlinks|is not an executable file/,
       );
     });
 

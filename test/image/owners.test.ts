@@ -44,7 +44,7 @@ describe("ordinary users' layers", () => {
   const node = (code: string): string => `node --input-type=module -e "${code.replaceAll('"', '\\"')}"`;
   const UNPACK = node(`
     import { createReadStream, mkdirSync } from 'node:fs';
-    import { unpackLayer } from '/mnt/project/dist/runtime/image/unpack.js';
+    import { unpackLayer } from '/mnt/project/dist/runtime/image/layer/unpack.js';
     mkdirSync('layer');
     console.log(JSON.stringify(await unpackLayer(createReadStream('layer.tar'), 'layer')));
   `);

@@ -80,7 +80,7 @@ describe('trees of any depth', function () {
     assert.equal(treeDifference(empty, lower), '"d" is unexpected');
     const other = join(root, 'other');
     mkdirSync(other, { mode: 0o700 });
-    assert.equal(treeDifference(empty, other), 'the root has another kind or mode');
+    assert.equal(treeDifference(empty, other), 'the root has a different kind or mode');
     assert.equal(openNow(), before);
   });
 
