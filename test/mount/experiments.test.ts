@@ -280,7 +280,7 @@ describe(SUITE, () => {
       assert.equal(text(join(union.lowers[0] ?? '', 'file')), 'old');
     });
 
-    // Since Linux 4.19 read(2) reopens the file there; before, the descriptor was stale as well (README says so).
+    // Since Linux 4.19 read(2) reopens the file there; before, the descriptor was stale as well (docs/mounting.md says so).
     it('the mapping stays with the old data on kernel overlayfs, which is the difference we document', () => {
       const layers = place.layers('twenty-kernel', { lowers: [{ file: 'old' }] });
       mkdirSync(layers.work);
