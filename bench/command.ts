@@ -37,13 +37,20 @@ export function serverEnvironment(scratch: string, mountPoint: string): NodeJS.P
   return environmentOf(scratch, { [MOUNT_VARIABLE]: mountPoint });
 }
 
+const partsOf = (pid: string, file: 'environ' | 'cmdline'): readonly string[] =>
+  readFileSync(`/proc/${pid}/${file}`, 'latin1').split('\0');
+
+/** Our servers get nothing of the caller's environment; their words, each behind "=", name the stack (`cli/launcher.sh`). */
+const namesPath = (words: readonly string[], path: string): boolean =>
+  words.some((word) => word === `=${path}` || word.startsWith(`=${path}/`));
+
 function processesWith(variable: string, value: string): readonly number[] {
   const wanted = `${variable}=${value}`;
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .filter((pid) => {
       try {
-        return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(wanted);
+        return partsOf(pid, 'environ').includes(wanted) || namesPath(partsOf(pid, 'cmdline'), value);
       } catch {
         return false; // It ended while we looked.
       }
