@@ -2,13 +2,9 @@
  * Protects the one-way house of images: plain documents at the bottom, then tars, layers and the store, what reads and
  * writes archives upon them, and the one copy on top. Every import counts, types too.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { assert } from 'chai';
+import { GRAPH as ALL, under } from '../support/imports.js';
 
-/** The repository, from dist/test/unit/. */
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const HOME = 'runtime/image';
 
 /** The rooms, and the others that each may import beside the documents; what lies in none is a document. */
@@ -27,22 +23,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
 };
 const DOCUMENTS = 'documents';
 
-function sources(directory: string): string[] {
-  return readdirSync(join(ROOT, directory), { withFileTypes: true }).flatMap((entry) => {
-    const path = `${directory}/${entry.name}`;
-    if (entry.isDirectory()) return sources(path);
-    return entry.name.endsWith('.ts') ? [path] : [];
-  });
-}
-
-/** The files of the repository that one imports. */
-function importsOf(path: string): string[] {
-  const text = readFileSync(join(ROOT, path), 'utf8').replace(/^\s*(\/\/|\*|\/\*).*$/gm, '');
-  const names = [...text.matchAll(/\b(?:from|import|import\()\s*'(\.[^']+)'/g)].map(([, name = '']) => name);
-  return names.map((name) => relative(ROOT, resolve(ROOT, dirname(path), name)).replace(/\.js$/, '.ts'));
-}
-
-const GRAPH = new Map(sources(HOME).map((path) => [path, importsOf(path)]));
+const GRAPH = new Map([...ALL].filter(([path]) => under(HOME)(path)));
 
 const roomOf = (path: string): string => {
   const [room = '', file] = path.slice(HOME.length + 1).split('/');
@@ -70,19 +51,6 @@ describe('architecture: runtime/image', () => {
       assert.isEmpty(wrong);
     });
   }
-
-  it('has no circles', () => {
-    const circles: string[] = [];
-    const done = new Set<string>();
-    const visit = (path: string, way: readonly string[]): void => {
-      if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(' -> '));
-      if (way.includes(path) || done.has(path)) return;
-      for (const next of GRAPH.get(path) ?? []) if (GRAPH.has(next)) visit(next, [...way, path]);
-      done.add(path);
-    };
-    for (const path of GRAPH.keys()) visit(path, []);
-    assert.isEmpty(circles);
-  });
 
   it('one place verifies what sources give, and nothing but the copy reads from them', () => {
     const users = (file: string): string[] =>

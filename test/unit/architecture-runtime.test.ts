@@ -1,38 +1,10 @@
 /**
  * Protects the directions inside runtime/: each room imports only rooms below it, types too, so that images know nothing
- * of containers, and what a host allows is asked in one place. No file imports itself through others.
+ * of containers, and what a host allows is asked in one place. Circles: `architecture.test.ts`.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { dirname, relative } from 'node:path';
 import { assert } from 'chai';
-
-function repositoryRoot(): string {
-  let directory = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(directory, 'tsconfig.json'))) directory = dirname(directory);
-  return directory;
-}
-
-const ROOT = repositoryRoot();
-const IMPORTS = /\b(?:from\s+|import\s+|import\(\s*|new URL\(\s*)'(\.[^']+)'/g;
-
-function sources(directory: string): string[] {
-  return readdirSync(join(ROOT, directory), { withFileTypes: true }).flatMap((entry) => {
-    const path = `${directory}/${entry.name}`;
-    if (entry.isDirectory()) return sources(path);
-    return entry.name.endsWith('.ts') ? [path] : [];
-  });
-}
-
-/** The sources that a file imports, as paths from the repository's root. */
-function importsOf(path: string): string[] {
-  const code = readFileSync(join(ROOT, path), 'utf8').replace(/^\s*(\/\/|\*|\/\*).*$/gm, '');
-  return [...code.matchAll(IMPORTS)].map(([, name = '']) =>
-    relative(ROOT, resolve(ROOT, dirname(path), name)).replace(/\.js$/, '.ts'),
-  );
-}
-
-const GRAPH = new Map(['runtime', 'cli'].flatMap(sources).map((path) => [path, importsOf(path)]));
+import { GRAPH, isSource } from '../support/imports.js';
 
 /** Every room of runtime/, the lowest first, with the rooms that it may import beside fs/. */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
@@ -108,25 +80,12 @@ describe('architecture: runtime', () => {
         .filter(([path]) => path.startsWith('runtime/') && roomOf(path) === room)
         .flatMap(([path, imports]) =>
           imports
-            .filter((name) => !name.startsWith('fs/') && ![room, ...below].includes(roomOf(name)))
+            .filter(
+              (name) => isSource(name) && !name.startsWith('fs/') && ![room, ...below].includes(roomOf(name)),
+            )
             .map((name) => `${path} -> ${name}`),
         );
       assert.isEmpty(wrong);
-    });
-  }
-
-  for (const top of ['runtime', 'cli']) {
-    it(`${top} has no import circles, types included`, () => {
-      const circles: string[] = [];
-      const done = new Set<string>();
-      const visit = (path: string, way: readonly string[]): void => {
-        if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(' -> '));
-        if (way.includes(path) || done.has(path)) return;
-        for (const next of GRAPH.get(path) ?? []) visit(next, [...way, path]);
-        done.add(path);
-      };
-      for (const path of GRAPH.keys()) if (path.startsWith(`${top}/`)) visit(path, []);
-      assert.isEmpty(circles);
     });
   }
 });
