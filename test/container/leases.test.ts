@@ -20,11 +20,11 @@ import { ContainerLock } from '../../runtime/container/records/container-lock.js
 import { createContainer, removeContainer } from '../../runtime/container/records/containers.js';
 import { reconcileLeases } from '../../runtime/container/records/reconcile.js';
 import type { ContainerRecord } from '../../runtime/container/records/record.js';
-import { thisNode } from '../../runtime/host/node.js';
 import { readLeases, writeLease } from '../../runtime/image/store/leases.js';
 import { pruneImages, removeImage } from '../../runtime/image/store/removal.js';
 import { Store } from '../../runtime/image/store/store.js';
 import { imageUse } from '../../runtime/image/store/usage.js';
+import { recordOf } from '../support/container/record.js';
 import { addImage, imageOf } from '../support/image/small-image.js';
 import { useWorkshop } from '../support/image/workshop.js';
 
@@ -51,29 +51,10 @@ describe('leases', function () {
     await addImage(root, USED);
     await addImage(root, OTHER);
     const store = Store.open(root);
-    return { store, record: recordOf(store) };
+    return { store, record: boxOf(store) };
   }
 
-  function recordOf(store: Store): ContainerRecord {
-    const image = store.find('used:1');
-    const at = (name: string): string => join(store.root, 'containers', ID, name);
-    return {
-      id: ID,
-      name: 'box',
-      image: { id: image.id, reference: 'used:1' },
-      created: '2026-01-01T00:00:00Z',
-      command: ['true'],
-      config: {},
-      driver: 'unionfs',
-      autoRemove: false,
-      node: thisNode(),
-      lowers: image.layers,
-      init: at('init'),
-      upper: at('diff'),
-      work: at('work'),
-      merged: at('merged'),
-    };
-  }
+  const boxOf = (store: Store): ContainerRecord => recordOf(store, 'used:1', ID, 'box');
 
   const layersOf = (store: Store): number => readdirSync(join(store.root, 'layers')).length;
   const leasePath = (store: Store): string => join(store.root, 'leases', `container-${ID}.json`);
@@ -176,7 +157,7 @@ describe('leases', function () {
         [refused.status, refused.stderr],
         [125, 'tscr rmi: container "box" uses image "used:1"; remove the container first, or use --force\n'],
       );
-      assert.deepEqual(readLeases(store.root).leases, [leaseOf(recordOf(store))]);
+      assert.deepEqual(readLeases(store.root).leases, [leaseOf(boxOf(store))]);
       shop.succeed(['rmi', '-f', 'used:1', 'other:1'], nameOf(store));
       assert.equal(layersOf(store), 1);
     });

@@ -23,12 +23,12 @@ import { checkStore } from '../../runtime/container/lifecycle/check.js';
 import { createContainer, listRecords } from '../../runtime/container/records/containers.js';
 import type { ContainerRecord } from '../../runtime/container/records/record.js';
 import { containerUse } from '../../runtime/container/records/usage.js';
-import { thisNode } from '../../runtime/host/node.js';
 import type { Digest } from '../../runtime/image/oci.js';
 import { pruneImages, removeImage } from '../../runtime/image/store/removal.js';
 import { Store } from '../../runtime/image/store/store.js';
 import { imageUse } from '../../runtime/image/store/usage.js';
 import { ARCHIVE_FORMATS, type ArchiveFormat, saveImages } from '../../runtime/image/transfer/save.js';
+import { recordOf } from '../support/container/record.js';
 import { addImage, imageOf } from '../support/image/small-image.js';
 import { useWorkshop } from '../support/image/workshop.js';
 
@@ -339,7 +339,7 @@ describe('a damaged store', function () {
       writeFileSync(path, readFileSync(path, 'utf8').replace('{', '['));
 
     function damageRecord(store: Store, file: string): void {
-      const record = recordOf(store, 'c0'.repeat(32));
+      const record = containerOf(store, 'c0'.repeat(32));
       createContainer(store.root, record);
       const path = join(store.root, 'containers', record.id, file);
       writeFileSync(path, '{"id": "c0c0');
@@ -403,7 +403,7 @@ describe('a damaged store', function () {
 
   it('a container whose record cannot be read hides no other, keeps its layers, and is removed by its ID', async () => {
     const store = await prepared();
-    for (const id of ['a1'.repeat(32), 'b2'.repeat(32)]) createContainer(store.root, recordOf(store, id));
+    for (const id of ['a1'.repeat(32), 'b2'.repeat(32)]) createContainer(store.root, containerOf(store, id));
     truncateSync(join(store.root, 'containers', 'a1'.repeat(32), 'container.json'), 10);
     assert.deepEqual(
       listRecords(store.root).map(({ name }) => name),
@@ -425,24 +425,6 @@ describe('a damaged store', function () {
     assert.lengthOf(readdirSync(join(store.root, 'layers')), 1);
   });
 
-  function recordOf(store: Store, id: string): ContainerRecord {
-    const image = store.find('good:1');
-    const at = (name: string): string => join(store.root, 'containers', id, name);
-    return {
-      id,
-      name: id.slice(0, 4),
-      image: { id: image.id, reference: 'good:1' },
-      created: '2026-01-01T00:00:00Z',
-      command: ['true'],
-      config: {},
-      driver: 'unionfs',
-      autoRemove: false,
-      node: thisNode(),
-      lowers: image.layers,
-      init: at('init'),
-      upper: at('diff'),
-      work: at('work'),
-      merged: at('merged'),
-    };
-  }
+  const containerOf = (store: Store, id: string): ContainerRecord =>
+    recordOf(store, 'good:1', id, id.slice(0, 4));
 });
