@@ -29,7 +29,7 @@ export type { Stack } from './union/layers/stack.js';
 export type { LeftOut } from './union/nodes/union.js';
 export { type Change, type ChangedStack, changes } from './union/offline/difference.js';
 export { type Explanation, explain, type LayerExplanation } from './union/offline/explain.js';
-export { flatten } from './union/offline/flatten.js';
+export { flatten, flattenStack } from './union/offline/flatten.js';
 export { type ViewedStack, viewOf } from './union/offline/view.js';
 export { readInspection } from './union/operations/self-description.js';
 export type { IdRange, Ownership } from './union/owners/id-mapping.js';

@@ -2,20 +2,11 @@
  * Protects `tscr run` as a user calls it: what a container sees and leaves, its exit code, and that nothing stays behind
  * however it ends. The image is made of this host's own programs.
  */
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { assert } from 'chai';
-import { flatten } from '../../fs/union/offline/flatten.js';
-import { viewOf } from '../../fs/union/offline/view.js';
+import { flattenStack } from '../../fs/union/offline/flatten.js';
 import { DRIVERS } from '../../runtime/container/records/record.js';
 import { describeTree, diffTrees, maskTimesSince } from '../support/acceptance/tree.js';
 import { crun, runc } from '../support/container/bundles.js';
@@ -47,11 +38,7 @@ describe(SUITE, () => {
     const { UpperDir = '', LowerDir = '' } = GraphDriver.Data;
     const name = `root-of-${image.replace(':', '-')}`;
     place.make({ [name]: {} });
-    const view = viewOf({ lowers: [UpperDir, ...LowerDir.split(':')] });
-    const to = openSync(place.path(name), 'r');
-    flatten(view, to);
-    closeSync(to);
-    view.close();
+    flattenStack({ lowers: [UpperDir, ...LowerDir.split(':')] }, place.path(name));
     return place.path(name);
   };
   const output = (script: string, ...options: readonly string[]): string => {

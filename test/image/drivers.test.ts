@@ -14,8 +14,8 @@ import { assert } from 'chai';
 import fc from 'fast-check';
 import { fstat, utimensat } from '../../fs/sys/syscalls.js';
 import { type ChangedStack, changes } from '../../fs/union/offline/difference.js';
-import { flatten } from '../../fs/union/offline/flatten.js';
-import { viewOf } from '../../fs/union/offline/view.js';
+import { flattenStack } from '../../fs/union/offline/flatten.js';
+import type { ViewedStack } from '../../fs/union/offline/view.js';
 import { packChanges, packTree } from '../../runtime/image/layer/pack.js';
 import { unpackLayer } from '../../runtime/image/layer/unpack.js';
 import { BUILD, PERFORM } from '../conformance/perform.js';
@@ -211,14 +211,7 @@ class Scene {
   }
 
   #copy(): void {
-    const view = viewOf({ lowers: this.lowers });
-    const to = openSync(this.root.copy, 'r');
-    try {
-      flatten(view, to);
-    } finally {
-      closeSync(to);
-      view.close();
-    }
+    flattenStack({ lowers: this.lowers }, this.root.copy);
   }
 
   /** The time of a file that is touched now. */
@@ -267,17 +260,10 @@ class Scene {
     return packTree(this.#flattened(stack, `${system}-export`));
   }
 
-  #flattened(stack: Parameters<typeof viewOf>[0], name: string): string {
+  #flattened(stack: ViewedStack, name: string): string {
     this.#place.make({ [join(this.#name, name)]: {} });
     const directory = this.#place.path(this.#name, name);
-    const view = viewOf(stack);
-    const to = openSync(directory, 'r');
-    try {
-      flatten(view, to);
-    } finally {
-      closeSync(to);
-      view.close();
-    }
+    flattenStack(stack, directory);
     return directory;
   }
 

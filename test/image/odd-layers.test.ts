@@ -3,12 +3,11 @@
  * show the tree that podman shows (containers/storage, with its vfs driver, which unpacks a layer upon those below).
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { assert } from 'chai';
-import { flatten } from '../../fs/union/offline/flatten.js';
-import { viewOf } from '../../fs/union/offline/view.js';
+import { flattenStack } from '../../fs/union/offline/flatten.js';
 import { checkStore } from '../../runtime/container/lifecycle/check.js';
 import { Store } from '../../runtime/image/store/store.js';
 import { describeTree, diffTrees, type Tree } from '../support/acceptance/tree.js';
@@ -177,14 +176,7 @@ describe('layers as others make them', function () {
   function ourTree(root: string, name: string): Tree {
     const place = shop.path(`tree-${count++}`);
     mkdirSync(place);
-    const view = viewOf({ lowers: [...Store.open(root).find(name).layers].reverse() });
-    const to = openSync(place, 'r');
-    try {
-      flatten(view, to);
-    } finally {
-      closeSync(to);
-      view.close();
-    }
+    flattenStack({ lowers: [...Store.open(root).find(name).layers].reverse() }, place);
     return describeTree(place);
   }
 

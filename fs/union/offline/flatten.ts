@@ -4,8 +4,9 @@
  * Rules: the copy is what the mount would show, byte for byte: owners, modes, times, xattrs, holes, and which names are
  * one file. Data shares its extents with the layers where the filesystem can. Descriptors are followed, never paths.
  */
-import { O } from '../../sys/constants.js';
+import { AT, O } from '../../sys/constants.js';
 import { Descent } from '../../sys/descent.js';
+import { toBytes } from '../../sys/path-bytes.js';
 import { isRegular, type Stat } from '../../sys/stat.js';
 import { close, fstat, linkat, mkdirat, openat } from '../../sys/syscalls.js';
 import type { OverrideXattr } from '../layers/owner-xattrs.js';
@@ -25,6 +26,7 @@ import {
   type Source,
 } from '../owners/copy-entry.js';
 import { escapeXattr } from '../owners/xattr-names.js';
+import { type ViewedStack, viewOf } from './view.js';
 
 const PRIVATE = 0o700;
 
@@ -39,6 +41,21 @@ export function flatten(view: Union, to: number, override?: OverrideXattr): void
     flattening.run();
   } finally {
     flattening.close();
+  }
+}
+
+/** The same for what a stack of layers shows. @param directory a path */
+export function flattenStack(stack: ViewedStack, directory: string): void {
+  const view = viewOf(stack);
+  try {
+    const to = openat(AT.FDCWD, toBytes(directory), O.RDONLY | O.DIRECTORY);
+    try {
+      flatten(view, to);
+    } finally {
+      close(to);
+    }
+  } finally {
+    view.close();
   }
 }
 

@@ -4,9 +4,9 @@
  * Rule: the layers are read, not the mount, so the container may be running or not; volumes are not included. The tree is
  * built in the store's workspace, with reflinks to the layers' data if the filesystem supports them.
  */
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { flatten, viewOf } from '../../../fs/index.js';
+import { flattenStack } from '../../../fs/index.js';
 import { packTree } from '../../image/layer/pack.js';
 import type { Store } from '../../image/store/store.js';
 import type { ContainerRecord } from '../records/record.js';
@@ -22,14 +22,7 @@ export async function exportContainer(
   return store.write(async (writer) => {
     const directory = writer.temporary();
     mkdirSync(directory);
-    const view = viewOf(changesOf(record));
-    const to = openSync(directory, 'r');
-    try {
-      flatten(view, to);
-    } finally {
-      closeSync(to);
-      view.close();
-    }
+    flattenStack(changesOf(record), directory);
     await use(() => packTree(directory));
   });
 }

@@ -4,9 +4,9 @@
  * Rules: the root is a plain copy, so that any runtime can run it; config.json is the one that `tscr run` would use, but
  * with a network namespace as runc's users expect. config.json is written last, so an interrupted bundle has none.
  */
-import { closeSync, mkdirSync, openSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { flatten, UsageError, viewOf } from '../../../fs/index.js';
+import { flattenStack, UsageError } from '../../../fs/index.js';
 import { writeJson } from '../../../fs/input/json-file.js';
 import type { Store } from '../../image/store/store.js';
 import { commandOf, imageWorkdir } from '../spec/command.js';
@@ -52,13 +52,5 @@ function emptyDirectory(directory: string): string {
 }
 
 function copyImage(lowers: readonly string[], root: string): void {
-  if (lowers.length === 0) return;
-  const view = viewOf({ lowers });
-  const to = openSync(root, 'r');
-  try {
-    flatten(view, to);
-  } finally {
-    closeSync(to);
-    view.close();
-  }
+  if (lowers.length > 0) flattenStack({ lowers }, root);
 }
